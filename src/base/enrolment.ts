@@ -1,0 +1,138 @@
+import type { NodeId, NodeRole } from './identity.ts'
+
+/*
+ * The border between the certificate authority (pki), the HTTP surface (service) and the command line:
+ * what travels, in the field names of the wire.
+ */
+
+/** Label of the TLS exporter (RFC 8446 section 7.5, RFC 9266) that ties a proof to one connection; 32 bytes. */
+export const EXPORTER_LABEL = 'EXPORTER-p2p-core-join'
+
+/** Facts about the connection a request came in on; no client can forge them. */
+export interface EnrolmentConnection {
+  /** The requester's own address, without port. */
+  remoteAddress: string
+  /** 32 bytes of keying material, the same on both ends of this TLS connection and on no other. */
+  exporter(): Uint8Array
+  /** The client certificate as DER, if one was shown. The handshake proved its key; nothing else is checked yet (it may have expired). */
+  peerCertificateDer: Uint8Array | undefined
+}
+
+/** `GET /internal/ca-cert`: open to all, trusted by nobody before it was compared with a token, plot proof or fingerprint. */
+export interface TrustAnswer {
+  cluster: string
+  /** Root certificate, PEM. */
+  ca_certificate: string
+  /** Issuing CA certificate, PEM. */
+  issuing_certificate: string
+  /** SHA-256 of the root's SubjectPublicKeyInfo, lower-case hex. */
+  ca_fingerprint: string
+}
+
+/** `POST /internal/cert-nonce`: a single-use nonce, bound to this connection's exporter, valid for 60 s. */
+export interface NonceAnswer {
+  nonce: string
+  expires_in_ms: number
+  /** The coordinator's wall clock, so that a node can name clock skew. Unix milliseconds. */
+  time_ms: number
+  /** HMAC with the plot's join key over exporter, client nonce and CA fingerprint: proves that the coordinator has the same plot. Hex. */
+  plot_proof?: string
+}
+
+/** How the requester shows that it may join; `none` waits for a person. A shown client certificate takes precedence (renewal). */
+export type JoinProof =
+  | { kind: 'none' }
+  | { kind: 'token'; token_id: string; mac: string }
+  | { kind: 'plot'; mac: string }
+  | { kind: 'host'; mac: string }
+
+/** `POST /internal/cert-request`. */
+export interface CertificateRequest {
+  node_id: NodeId
+  role: NodeRole
+  /** PKCS#10, PEM, at most 16 KiB. */
+  csr: string
+  ip_addresses: string[]
+  dns_names: string[]
+  /** 32 to 128 characters that the requester's challenge server answers with. */
+  challenge: string
+  challenge_port: number
+  nonce: string
+  proof: JoinProof
+}
+
+export type CertificateAnswer =
+  | {
+      status: 'issued'
+      cluster: string
+      /** PEM: leaf, then issuing CA. */
+      certificate_chain: string
+      ca_certificate: string
+    }
+  | { status: 'pending'; request_id: string; fingerprint: string }
+
+/** The coordinator's side of joining. All methods throw PkiError with the code that names the refusal. */
+export interface Enrolment {
+  trust(): TrustAnswer
+  nonce(clientNonce: string, connection: EnrolmentConnection): NonceAnswer
+  /** Waits (until `signal`) while the request is pending, so that an approval is answered at once; then answers `pending`. */
+  request(request: CertificateRequest, connection: EnrolmentConnection, signal: AbortSignal): Promise<CertificateAnswer>
+  /** Certificate revocation list of the issuing CA, DER. */
+  crl(): Promise<Uint8Array>
+}
+
+/** A stranger waiting for a person. */
+export interface PendingNode {
+  request_id: string
+  node_id: NodeId
+  role: NodeRole
+  /** SHA-256 of the CSR's public key, lower-case hex: what the person compares. */
+  fingerprint: string
+  remote_address: string
+  ip_addresses: string[]
+  dns_names: string[]
+  /** Unix milliseconds. */
+  requested_at_ms: number
+}
+
+export interface JoinTokenFacts {
+  token_id: string
+  role: NodeRole
+  uses_left: number
+  expires_at_ms: number
+  created_at_ms: number
+}
+
+export interface IssuedCertificate {
+  serial: string
+  node_id: NodeId
+  role: NodeRole
+  not_before_ms: number
+  not_after_ms: number
+  revoked_at_ms?: number
+}
+
+export interface CaDescription extends TrustAnswer {
+  not_after_ms: number
+  leaf_lifetime_ms: number
+  issued: IssuedCertificate[]
+}
+
+/** What an admin may do with nodes, tokens and the CA; coordinator only. */
+export interface TrustAdmin {
+  pending(): PendingNode[]
+  /** The fingerprint, when given, must match: approval is of a key, not of a name. */
+  approve(requestIdOrNodeId: string, fingerprint?: string): Promise<PendingNode>
+  reject(requestIdOrNodeId: string): Promise<PendingNode>
+  /** @returns the whole token, `P2P1-<ca fingerprint>-<secret>`; the only time the secret exists outside its owner's hands */
+  createToken(options: {
+    role: NodeRole
+    uses: number
+    ttlMs: number
+  }): Promise<{ token: string; facts: JoinTokenFacts }>
+  listTokens(): Promise<JoinTokenFacts[]>
+  revokeToken(tokenId: string): Promise<void>
+  describeCa(): Promise<CaDescription>
+  /** Revokes every certificate of the node. */
+  revokeNode(nodeId: NodeId): Promise<IssuedCertificate[]>
+}

@@ -1,0 +1,5 @@
+export type { LogEntry } from './log-entry.ts'
+export { createLogger, type LoggerOptions, type LogSink } from './logger.ts'
+export { systemClock } from './system-clock.ts'
+export { systemFiles } from './system-files.ts'
+export { systemRandom } from './system-random.ts'

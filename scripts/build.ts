@@ -1,0 +1,102 @@
+/*
+ * Builds what runs and ships: dist/*.js (the program as a few bundles: 80 modules by type stripping cost 0.4 s and
+ * 40 MB at every start), dist/services/<ours>/main.js, dist/assets (API pages) and, with --types, dist/types.
+ * Never touches dist/services/plot, nor services it did not put there.
+ */
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, resolve } from 'node:path'
+import { build, type Plugin } from 'esbuild'
+
+const root = resolve(import.meta.dirname, '..')
+const dist = join(root, 'dist')
+const require = createRequire(import.meta.url)
+
+/** CommonJS packages inside an ES module bundle still call require() for node: modules. */
+const REQUIRE_BANNER = `import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);`
+
+const asExternalSdk: Plugin = {
+  name: 'service-sdk-stays-external',
+  setup(pluginBuild) {
+    pluginBuild.onResolve({ filter: /^p2p-core\/service$/ }, () => ({ path: 'p2p-core/service', external: true }))
+  },
+}
+
+async function buildProgram(): Promise<void> {
+  for (const name of ['chunks', 'p2p.js', 'index.js', 'service.js', 'testing.js']) {
+    rmSync(join(dist, name), { recursive: true, force: true })
+  }
+  await build({
+    entryPoints: {
+      p2p: join(root, 'bin/p2p.ts'),
+      index: join(root, 'src/index.ts'),
+      service: join(root, 'src/service/sdk/index.ts'),
+      testing: join(root, 'src/testing/index.ts'),
+    },
+    outdir: dist,
+    chunkNames: 'chunks/[name]-[hash]',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    conditions: ['source'],
+    external: ['esbuild', 'lz4-napi'],
+    banner: { js: REQUIRE_BANNER },
+    legalComments: 'none',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    keepNames: true,
+    logLevel: 'warning',
+  })
+}
+
+async function buildServices(): Promise<void> {
+  for (const entry of readdirSync(join(root, 'services'), { withFileTypes: true })) {
+    if (!entry.isDirectory()) continue
+    const source = join(root, 'services', entry.name)
+    const target = join(dist, 'services', entry.name)
+    await build({
+      entryPoints: [join(source, 'main.ts')],
+      outfile: join(target, 'main.js'),
+      bundle: true,
+      format: 'esm',
+      platform: 'node',
+      target: 'node24',
+      tsconfigRaw: '{}',
+      plugins: [asExternalSdk],
+      sourcemap: 'inline',
+      sourcesContent: false,
+      logLevel: 'warning',
+    })
+    const manifest = join(source, 'manifest.json')
+    if (existsSync(manifest)) copyFileSync(manifest, join(target, 'manifest.json'))
+  }
+}
+
+/** The API pages are served from our own origin: their scripts come from packages, copied here. */
+function copyAssets(): void {
+  const assets = join(dist, 'assets')
+  mkdirSync(assets, { recursive: true })
+  const swagger = dirname(require.resolve('swagger-ui-dist/package.json'))
+  for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css', 'favicon-32x32.png']) {
+    copyFileSync(join(swagger, name), join(assets, name))
+  }
+  const redoc = dirname(require.resolve('redoc/package.json'))
+  copyFileSync(join(redoc, 'bundles/redoc.standalone.js'), join(assets, 'redoc.standalone.js'))
+}
+
+function emitTypes(): void {
+  const tsc = join(root, 'node_modules', '.bin', process.platform === 'win32' ? 'tsc.cmd' : 'tsc')
+  const result = spawnSync(tsc, ['-p', join(root, 'tsconfig.types.json')], {
+    stdio: 'inherit',
+    shell: process.platform === 'win32',
+  })
+  if (result.status !== 0) throw new Error('emitting dist/types failed')
+}
+
+await buildProgram()
+await buildServices()
+copyAssets()
+if (process.argv.includes('--types')) emitTypes()

@@ -1,6 +1,6 @@
 /*
  * Builds what runs and ships: dist/*.js (the program as a few bundles: 80 modules by type stripping cost 0.4 s and
- * 40 MB at every start), dist/services/<ours>/main.js, dist/assets (API pages) and, with --types, dist/types.
+ * 40 MB at every start), dist/services/<ours>/main.js, dist/assets (API pages) and dist/types.
  * Never touches dist/services/plot, nor services it did not put there.
  */
 import { spawnSync } from 'node:child_process'
@@ -99,4 +99,4 @@ function emitTypes(): void {
 await buildProgram()
 await buildServices()
 copyAssets()
-if (process.argv.includes('--types')) emitTypes()
+emitTypes()

@@ -29,7 +29,13 @@ export interface TrustAnswer {
   ca_fingerprint: string
 }
 
-/** `POST /internal/cert-nonce`: a single-use nonce, bound to this connection's exporter, valid for 60 s. */
+/** Body of `POST /internal/cert-nonce`. */
+export interface NonceRequest {
+  /** 16 to 128 base64url characters of the requester's choice; the plot proof covers them. */
+  client_nonce: string
+}
+
+/** Answer of `POST /internal/cert-nonce`: a single-use nonce, bound to this connection's exporter, valid for 60 s. */
 export interface NonceAnswer {
   nonce: string
   expires_in_ms: number
@@ -54,7 +60,7 @@ export interface CertificateRequest {
   csr: string
   ip_addresses: string[]
   dns_names: string[]
-  /** 32 to 128 characters that the requester's challenge server answers with. */
+  /** 32 to 84 base64url characters; the requester's challenge server answers them with its key authorization. */
   challenge: string
   challenge_port: number
   nonce: string
@@ -91,6 +97,8 @@ export interface PendingNode {
   remote_address: string
   ip_addresses: string[]
   dns_names: string[]
+  /** Set when another key holds this node id: fingerprint of the key whose certificates an approval revokes. */
+  replaces?: string
   /** Unix milliseconds. */
   requested_at_ms: number
 }

@@ -1,0 +1,23 @@
+export {
+  type InterfaceFact,
+  type InterfaceKind,
+  interfaceKind,
+  type LocalAddressOptions,
+  localAddresses,
+  orderForPeer,
+} from './addresses.ts'
+export {
+  createGossip,
+  type Gossip,
+  type GossipNeeds,
+  type GossipOptions,
+  type GossipStats,
+  type RecordPatch,
+} from './gossip.ts'
+export {
+  createRecordSigner,
+  createRecordVerifier,
+  type RecordSigner,
+  type RecordVerifier,
+  type RecordVerifierNeeds,
+} from './record-signature.ts'

@@ -36,9 +36,15 @@ export function escapeControls(text: string): string {
 }
 
 /** The text cut to 8,192 characters, with URL passwords, private keys, JSON Web Tokens and join tokens replaced. */
-export function redactText(text: string): string {
+function redactText(text: string): string {
   const cut = text.length > TEXT_CHARACTERS_MAX ? `${text.slice(0, TEXT_CHARACTERS_MAX)}…` : text
   return SECRET_SHAPES.reduce((redacted, [shape, replacement]) => redacted.replace(shape, replacement), cut)
+}
+
+/** A message is text; whatever else a careless caller hands in becomes text. */
+export function redactMessage(message: unknown): string {
+  const safe = redactValue(message, 0)
+  return escapeControls(typeof safe === 'string' ? safe : (JSON.stringify(safe) ?? 'undefined'))
 }
 
 /**
@@ -52,19 +58,11 @@ export function redactFields(fields: LogFields): Record<string, unknown> {
 
 function redactValue(value: unknown, depth: number): unknown {
   try {
-    switch (typeof value) {
-      case 'string':
-        return redactText(value)
-      case 'number':
-        return Number.isFinite(value) ? value : String(value)
-      case 'boolean':
-      case 'undefined':
-        return value
-      case 'object':
-        return value === null ? null : redactObject(value, depth)
-      default:
-        return redactText(String(value))
-    }
+    if (typeof value === 'object' && value !== null) return redactObject(value, depth)
+    if (typeof value === 'function') return '[function]'
+    if (typeof value === 'string') return redactText(value)
+    const isJson = value === null || typeof value === 'boolean' || value === undefined || Number.isFinite(value)
+    return isJson ? value : String(value as number | bigint | symbol)
   } catch {
     return '[unreadable]'
   }
@@ -121,10 +119,10 @@ function redactError(error: Error, depth: number): unknown {
 
 /** The stack without the message, which may hold anything. */
 function framesOf(error: Error): string[] {
-  const lines = String(error.stack ?? '')
+  if (typeof error.stack !== 'string') return []
+  return error.stack
     .slice(0, TEXT_CHARACTERS_MAX)
     .split('\n')
-  return lines
     .filter((line) => line.startsWith('    at '))
     .slice(0, STACK_FRAMES_MAX)
     .map((line) => redactText(line.trim()))

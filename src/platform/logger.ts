@@ -1,6 +1,6 @@
 import type { LogFields, Logger, LogLevel } from '../base/log.ts'
 import { type Logger as Pino, pino } from 'pino'
-import { escapeControls, redactFields, redactText } from './log-redaction.ts'
+import { escapeControls, redactFields, redactMessage } from './log-redaction.ts'
 import type { LogEntry } from './log-entry.ts'
 import { formatLogText } from './log-text.ts'
 
@@ -17,7 +17,9 @@ export interface LoggerOptions {
   sinks?: readonly LogSink[]
 }
 
-const LEVELS: Record<LogLevel, number> = { DEBUG: 20, INFO: 30, WARNING: 40, ERROR: 50, CRITICAL: 60 }
+// pino wants its level names in lower case.
+const LEVELS = { debug: 20, info: 30, warning: 40, error: 50, critical: 60 } as const
+type Level = keyof typeof LEVELS
 const ROOT_NAME = 'p2p'
 
 /**
@@ -29,14 +31,14 @@ const ROOT_NAME = 'p2p'
  * sink, so that no storm can start.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  const writer = pino<LogLevel>(
+  const writer = pino<Level>(
     {
-      level: options.level,
+      level: options.level.toLowerCase(),
       customLevels: LEVELS,
       useOnlyCustomLevels: true,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (label) => ({ level: label }) },
+      formatters: { level: (label) => ({ level: label.toUpperCase() }) },
     },
     new LogOutput(options),
   )
@@ -44,44 +46,43 @@ export function createLogger(options: LoggerOptions): Logger {
 }
 
 class PinoLogger implements Logger {
-  readonly #pino: Pino<LogLevel>
+  readonly #pino: Pino<Level>
   readonly #name: string
 
-  constructor(writer: Pino<LogLevel>, name: string) {
+  constructor(writer: Pino<Level>, name: string) {
     this.#pino = writer
     this.#name = name
   }
 
   debug(message: string, fields?: LogFields): void {
-    this.#write('DEBUG', message, fields)
+    this.#write('debug', message, fields)
   }
 
   info(message: string, fields?: LogFields): void {
-    this.#write('INFO', message, fields)
+    this.#write('info', message, fields)
   }
 
   warning(message: string, fields?: LogFields): void {
-    this.#write('WARNING', message, fields)
+    this.#write('warning', message, fields)
   }
 
   error(message: string, fields?: LogFields): void {
-    this.#write('ERROR', message, fields)
+    this.#write('error', message, fields)
   }
 
   critical(message: string, fields?: LogFields): void {
-    this.#write('CRITICAL', message, fields)
+    this.#write('critical', message, fields)
   }
 
   child(name: string): Logger {
-    return new PinoLogger(this.#pino, escapeControls(redactText(name)))
+    return new PinoLogger(this.#pino, redactMessage(name))
   }
 
-  #write(level: LogLevel, message: string, fields?: LogFields): void {
+  #write(level: Level, message: string, fields?: LogFields): void {
     if (!this.#pino.isLevelEnabled(level)) return
-    const text = escapeControls(redactText(String(message)))
     const record = { logger: this.#name, ...(fields && { fields: redactFields(fields) }) }
     // The text goes in as an argument of %s: pino would otherwise expand what looks like a format in it.
-    this.#pino[level](record, '%s', text)
+    this.#pino[level](record, '%s', redactMessage(message))
   }
 }
 
@@ -94,18 +95,16 @@ class LogOutput {
   #isInSink = false
 
   constructor(options: LoggerOptions) {
-    this.#destination = options.destination ?? pino.destination({ dest: 1, sync: true })
+    this.#destination = options.destination ?? standardOutput()
     this.#format = options.format
     this.#sinks = options.sinks ?? []
   }
 
   write(line: string): void {
-    if (this.#format === 'json' && this.#sinks.length === 0) {
-      this.#send(line)
-      return
-    }
     const entry = entryOf(line)
-    this.#send(this.#format === 'json' ? line : `${formatLogText(entry)}\n`)
+    // JSON leaves some controls as they are; inside its strings they may as well be written \u0085.
+    const text = this.#format === 'json' ? escapeControls(line.trimEnd()) : formatLogText(entry)
+    this.#send(`${text}\n`)
     this.#feedSinks(entry)
   }
 
@@ -136,6 +135,13 @@ class LogOutput {
     const report = { time: new Date().toISOString(), level: 'ERROR', logger: ROOT_NAME, msg: 'A log sink failed' }
     this.write(`${JSON.stringify({ ...report, fields: redactFields({ error }) })}\n`)
   }
+}
+
+function standardOutput(): LoggerOptions['destination'] & object {
+  const output = pino.destination({ dest: 1, sync: true })
+  // A reader that went away or a full disk must not end the program.
+  output.on('error', () => {})
+  return output
 }
 
 function entryOf(line: string): LogEntry {

@@ -1,4 +1,4 @@
-import type { Principal } from '../base/identity.ts'
+import type { NodeId, Principal } from '../base/identity.ts'
 
 /** JSON Schema, draft 2020-12. */
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -31,6 +31,10 @@ export interface ServiceDescription {
   status: ServiceStatus
   /** Why the status is `error`, for people. */
   failure?: string
+  /** What a running service says of itself; absent while it does not run. */
+  health?: 'healthy' | 'failing'
+  /** Why the health is `failing`, for people. */
+  healthReason?: string
   isBuiltin: boolean
   methods: MethodDescriptor[]
   startedAtMs: number | undefined
@@ -39,6 +43,8 @@ export interface ServiceDescription {
 /** What a method call carries besides its parameters. */
 export interface CallContext {
   caller: Principal
+  /** The verified node that passed on a person's call; the person is then that node's word. */
+  relayedBy?: NodeId
   /** Moment on the monotonic clock after which nobody waits for the answer. */
   deadlineMs: number
   /** 32 hex digits (W3C Trace Context trace-id), the same on every hop. */
@@ -65,4 +71,52 @@ export interface Caller {
     context: Omit<CallContext, 'signal'> & { signal?: AbortSignal },
     target?: CallTarget,
   ): Promise<unknown>
+}
+
+/** What one method did since its service started. */
+export interface MethodMetrics {
+  service: string
+  method: string
+  /** Finished calls, failed ones included; refused ones (access, parameters) count as failed. */
+  calls: number
+  errors: number
+  inFlight: number
+  durationMsTotal: number
+  /** Finished calls that took at most `upToMs`, not cumulated; the last bucket has no bound (Infinity). */
+  durations: readonly { upToMs: number; count: number }[]
+}
+
+/** What a service measured itself. Names are bounded in number. */
+export interface ServiceMetricsSnapshot {
+  counters: Record<string, number>
+  gauges: Record<string, number>
+  timers: Record<string, { count: number; avg_ms: number; min_ms: number; max_ms: number }>
+}
+
+/** What `/metrics` asks. */
+export interface ServiceMetricsSource {
+  methodMetrics(): MethodMetrics[]
+  /** By service name; services that do not run are absent. */
+  serviceMetrics(): ReadonlyMap<string, ServiceMetricsSnapshot>
+}
+
+/** Who sends a `POST /rpc` body and how long it is waited for. */
+export interface RpcRequest {
+  caller: Principal
+  traceId: string
+  /** On the monotonic clock. */
+  deadlineMs: number
+  signal?: AbortSignal
+  target?: CallTarget
+}
+
+/** `body` is JSON; undefined (status 204) when nothing but notifications came. */
+export interface RpcAnswer {
+  status: number
+  body: string | undefined
+}
+
+/** JSON-RPC 2.0 for `POST /rpc`. Never throws for what was sent. */
+export interface RpcEndpoint {
+  handleRpc(body: Uint8Array, request: RpcRequest): Promise<RpcAnswer>
 }

@@ -1,0 +1,35 @@
+export type {
+  Caller,
+  CallContext,
+  CallTarget,
+  JsonSchema,
+  MethodDescriptor,
+  MethodMetrics,
+  RpcAnswer,
+  RpcEndpoint,
+  RpcRequest,
+  ServiceDescription,
+  ServiceDirectory,
+  ServiceMetricsSnapshot,
+  ServiceMetricsSource,
+  ServiceStatus,
+} from './descriptor.ts'
+export type { ResultCache } from './result-cache.ts'
+export { defineService, type ServiceDefinition } from './sdk/define-service.ts'
+export { method, type MethodCall } from './sdk/method.ts'
+export { ServiceError } from './sdk/service-error.ts'
+export {
+  createServiceManager,
+  type ServiceManager,
+  type ServiceManagerNeeds,
+  type ServiceManagerOptions,
+} from './service-manager.ts'
+export { ACCESS, type AccessRule, type RouteKey } from './auth/access.ts'
+export { PERSON_ROLES, type PersonRole, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from './auth/access-token.ts'
+export { type Authenticator, type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
+export { type AccessToken, createTokenIssuer, type TokenIssuer, type TokenIssuerNeeds } from './auth/token-issuer.ts'
+export { ASSET_SOURCES } from './http/docs-assets.ts'
+export type { LimitClass, RateLimits } from './http/gate.ts'
+export { createHttpApi } from './http/http-api.ts'
+export type { HttpApiNeeds, HttpApiOptions, MetricsCollector, NodeFacts } from './http/http-needs.ts'
+export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'

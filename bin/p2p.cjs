@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+'use strict'
+// Plain JavaScript of 2015: an old Node.js must get far enough to say that it is too old.
+const fs = require('fs')
+const path = require('path')
+const url = require('url')
+
+const MAJOR_MIN = 24
+
+if (parseInt(process.versions.node, 10) < MAJOR_MIN) {
+  console.error(
+    'p2p needs Node.js ' +
+      MAJOR_MIN +
+      ' or later; this is ' +
+      process.versions.node +
+      '. Get one from https://nodejs.org, or run "npm start" in the clone, which brings its own.',
+  )
+  process.exitCode = 1
+} else {
+  start()
+}
+
+function start() {
+  const built = path.join(__dirname, '..', 'dist', 'p2p.js')
+  const source = path.join(__dirname, 'p2p.ts')
+  if (fs.existsSync(built)) {
+    import(url.pathToFileURL(built).href).catch(function (error) {
+      console.error(error)
+      process.exitCode = 1
+    })
+  } else if (fs.existsSync(source)) {
+    runSource(source)
+  } else {
+    console.error('p2p is not complete: ' + built + ' is missing. Install the package again.')
+    process.exitCode = 1
+  }
+}
+
+/** A clone without a build: the sources run as they are, in a process of their own because of the condition. */
+function runSource(source) {
+  const args = ['--conditions=source', source].concat(process.argv.slice(2))
+  const stdio = ['inherit', 'inherit', 'inherit']
+  if (process.send) stdio.push('ipc')
+  const child = require('child_process').spawn(process.execPath, args, { stdio: stdio })
+  // A terminal sends Ctrl-C to the child too; the child counts two at the same moment as one.
+  const signals = process.platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
+  signals.forEach(function (name) {
+    process.on(name, function () {
+      child.kill(name)
+    })
+  })
+  if (process.send) {
+    child.on('message', function (message) {
+      if (process.connected) process.send(message)
+    })
+    process.on('disconnect', function () {
+      if (child.connected) child.disconnect()
+    })
+  }
+  child.on('error', function (error) {
+    console.error('p2p could not be started: ' + error.message)
+    process.exitCode = 1
+  })
+  child.on('exit', function (code, signal) {
+    if (process.connected) process.disconnect()
+    if (!signal) {
+      process.exitCode = code
+      return
+    }
+    // Ends as the child did, so that whoever waits sees the signal.
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}

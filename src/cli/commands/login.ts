@@ -1,0 +1,57 @@
+import { codeOf } from '../../base/errors.ts'
+import type { CliHost } from '../host.ts'
+import { relativeTime } from '../output/relative-time.ts'
+import { callApi } from '../session/api-client.ts'
+import { checkedUrl } from '../session/connect.ts'
+import { chooseCredentialFile } from '../session/credential-file.ts'
+import { DEFAULT_PROFILE, profileFiles, readLogin, removeLogin, writeLogin } from '../session/login-file.ts'
+import { signIn } from '../session/sign-in.ts'
+
+/** `p2p login [URL]` */
+export async function login(
+  host: CliHost,
+  url: string | undefined,
+  flags: { credentialFile?: string; profile?: string },
+): Promise<void> {
+  const profile = flags.profile ?? DEFAULT_PROFILE
+  // A bad name is refused before a token is asked for.
+  profileFiles(host, profile)
+  const asked = checkedUrl(url ?? host.environment.P2P_URL)
+  const made = await signIn(host, chooseCredentialFile(host, flags.credentialFile), asked)
+  const files = writeLogin(host, profile, made)
+  const more = profile === DEFAULT_PROFILE ? '' : ` --profile ${profile}`
+  host.talk.write(`Logged in to cluster ${made.cluster} at ${made.url} as ${made.role}; the token ends ${relativeTime(made.expires_at_ms, host.wallMs())}
+Try:
+  p2p nodes${more}
+  curl -K ${quoted(files.curl)} ${made.url}/cluster/nodes
+`)
+}
+
+/** For a shell, when the path needs it. */
+function quoted(path: string): string {
+  return /^[\w./~:\\-]+$/.test(path) ? path : `"${path}"`
+}
+
+/** `p2p logout` */
+export async function logout(host: CliHost, flags: { profile?: string }): Promise<void> {
+  const profile = flags.profile ?? DEFAULT_PROFILE
+  const stored = readLogin(host, profile)
+  if (stored && stored.expires_at_ms > host.wallMs()) await revoke(host, stored)
+  const wasKnown = removeLogin(host, profile)
+  host.talk.write(wasKnown ? 'Logged out\n' : 'There was no login to forget\n')
+}
+
+/** The files go in any case; a coordinator that is away lets the token live until its end, which must be said. */
+async function revoke(
+  host: CliHost,
+  stored: { url: string; ca_certificate: string; access_token: string; expires_at_ms: number },
+): Promise<void> {
+  const target = { url: stored.url, caCertificate: stored.ca_certificate, accessToken: stored.access_token }
+  try {
+    await callApi(target, { method: 'POST', path: '/auth/revoke' })
+  } catch (error) {
+    if (codeOf(error)?.startsWith('P2P_AUTH_TOKEN_')) return
+    const end = relativeTime(stored.expires_at_ms, host.wallMs())
+    host.talk.write(`warning: the token could not be withdrawn at ${stored.url} and stays good; it ends ${end}\n`)
+  }
+}

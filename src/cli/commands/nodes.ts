@@ -1,0 +1,124 @@
+import { CliError } from '../../base/errors.ts'
+import type { IssuedCertificate, PendingNode } from '../../base/enrolment.ts'
+import { formatAddress } from '../../config/index.ts'
+import { confirm } from '../confirm.ts'
+import type { CliHost } from '../host.ts'
+import { relativeTime } from '../output/relative-time.ts'
+import { type OutputFormat, showRows } from '../output/show.ts'
+import { plain } from '../output/style.ts'
+import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
+import type { ClusterNodes } from '../session/wire.ts'
+
+const STATUS_STYLES = { alive: 'green', suspected: 'yellow', dead: 'red', left: 'dim' } as const
+
+/** `p2p nodes` */
+export async function listNodes(host: CliHost, flags: ConnectionFlags & { output: OutputFormat }): Promise<void> {
+  const session = await connect(host, flags)
+  const { nodes } = await session.call<ClusterNodes>({ method: 'GET', path: '/cluster/nodes' })
+  const since = (iso: string): string => relativeTime(Date.parse(iso), host.wallMs())
+  await showRows(
+    host,
+    flags.output,
+    nodes,
+    [
+      { title: 'NODE', value: (node) => node.node_id },
+      { title: 'ROLE', value: (node) => node.role },
+      { title: 'STATUS', value: (node) => node.status, style: (node) => STATUS_STYLES[node.status] },
+      { title: 'LAST SEEN', value: (node) => (node.status === 'alive' ? 'now' : since(node.last_seen)) },
+      { title: 'ADDRESS', value: (node) => node.address && formatAddress(node.address, node.port) },
+      { title: 'STARTED', value: (node) => since(node.metadata.started_at) },
+      { title: 'VERSION', value: (node) => node.metadata.version },
+      { title: 'SERVICES', value: (node) => Object.keys(node.services).join(', ') },
+    ],
+    'There are no nodes',
+  )
+}
+
+/** `p2p nodes pending` */
+export async function listPending(host: CliHost, flags: ConnectionFlags & { output: OutputFormat }): Promise<void> {
+  const pending = await pendingNodes(await connect(host, flags))
+  await showRows(
+    host,
+    flags.output,
+    pending,
+    [
+      { title: 'NODE', value: (node) => node.node_id },
+      { title: 'ROLE', value: (node) => node.role },
+      { title: 'FROM', value: (node) => node.remote_address },
+      { title: 'ASKED', value: (node) => relativeTime(node.requested_at_ms, host.wallMs()) },
+      { title: 'FINGERPRINT', value: (node) => node.fingerprint },
+    ],
+    'No node waits for approval',
+  )
+}
+
+async function pendingNodes(session: Session): Promise<PendingNode[]> {
+  return (await session.call<{ pending: PendingNode[] }>({ method: 'GET', path: '/api/nodes/pending' })).pending
+}
+
+const FINGERPRINT_DIGITS_MIN = 16
+
+/**
+ * `p2p nodes approve ID`. What is approved is the key whose fingerprint was given or shown, never merely a name: had
+ * another request taken its place meanwhile, the coordinator refuses.
+ */
+export async function approveNode(
+  host: CliHost,
+  id: string,
+  flags: ConnectionFlags & { fingerprint?: string },
+): Promise<void> {
+  const asked = flags.fingerprint === undefined ? undefined : normalFingerprint(flags.fingerprint)
+  const session = await connect(host, flags)
+  const waiting = (await pendingNodes(session)).filter((node) => node.node_id === id || node.request_id === id)
+  const [node, ...others] = waiting.filter(
+    (candidate) => asked === undefined || candidate.fingerprint.startsWith(asked),
+  )
+  if (!node) throw nothingToApprove(id, waiting)
+  if (others.length > 0) {
+    throw new CliError(
+      'P2P_CLI_USAGE',
+      `Several requests wait under ${id}; choose one by --fingerprint ${waiting.map((each) => each.fingerprint).join(' | ')}`,
+    )
+  }
+  if (asked === undefined) {
+    host.talk.write(
+      `${plain(node.node_id)} (${node.role}) asks from ${plain(node.remote_address)}. Fingerprint of its key:\n  ${node.fingerprint}\n`,
+    )
+    await confirm(host, 'Does the node show the same?', '--fingerprint HEX')
+  }
+  const path = `/api/nodes/${encodeURIComponent(node.request_id)}/approve`
+  await session.call({ method: 'POST', path, body: { fingerprint: node.fingerprint } })
+  host.talk.write(`Approved: ${plain(node.node_id)} gets its certificate now\n`)
+}
+
+function nothingToApprove(id: string, waiting: readonly PendingNode[]): CliError {
+  const [found] = waiting
+  if (!found) return new CliError('P2P_CLI_USAGE', `No node waits under ${id}; "p2p nodes pending" lists those that do`)
+  return new CliError(
+    'P2P_CLI_USAGE',
+    `${id} waits with another key, ${found.fingerprint}: it is not the node you mean, so nothing was approved`,
+  )
+}
+
+/** As people copy it: with colons, spaces or capitals. */
+function normalFingerprint(text: string): string {
+  const digits = text.toLowerCase().replace(/[\s:]/g, '')
+  if (/^[0-9a-f]+$/.test(digits) && digits.length >= FINGERPRINT_DIGITS_MIN && digits.length <= 64) return digits
+  throw new CliError('P2P_CLI_USAGE', `--fingerprint takes ${FINGERPRINT_DIGITS_MIN} to 64 hexadecimal digits`)
+}
+
+/** `p2p nodes reject ID` */
+export async function rejectNode(host: CliHost, id: string, flags: ConnectionFlags): Promise<void> {
+  const session = await connect(host, flags)
+  const node = await session.call<PendingNode>({ method: 'POST', path: `/api/nodes/${encodeURIComponent(id)}/reject` })
+  host.talk.write(`Rejected: ${plain(node.node_id)}, key ${node.fingerprint}\n`)
+}
+
+/** `p2p nodes revoke ID` */
+export async function revokeNode(host: CliHost, id: string, flags: ConnectionFlags & { yes?: boolean }): Promise<void> {
+  if (!flags.yes) await confirm(host, `${id} will be cut off within seconds and must join anew. Go on?`, '--yes')
+  const session = await connect(host, flags)
+  const path = `/api/nodes/${encodeURIComponent(id)}/certificates`
+  const { revoked } = await session.call<{ revoked: IssuedCertificate[] }>({ method: 'DELETE', path })
+  host.talk.write(`Revoked ${revoked.length} ${revoked.length === 1 ? 'certificate' : 'certificates'} of ${id}\n`)
+}

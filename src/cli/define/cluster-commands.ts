@@ -1,0 +1,107 @@
+import { type Command, Option } from 'commander'
+import { collect, withConnection, withOutput, wholeNumber } from '../options.ts'
+import type { Act } from '../program.ts'
+
+/** Commands that talk to a running node. */
+export function defineClusterCommands(program: Command, act: Act): void {
+  const cluster = (name: string, description: string): Command =>
+    program.command(name).description(description).helpGroup('Use a cluster:')
+
+  cluster('login [url]', 'Sign in with the operator credential of a coordinator, and write a curl configuration')
+    .option('--credential-file <file>', 'operator.json of the coordinator; by default the one found in ./data')
+    .option('--profile <name>', 'remember the login under this name, beside others')
+    .addHelpText(
+      'after',
+      '\nThe credential is in <state_directory>/operator.json of the coordinator, readable by its user only.\n',
+    )
+    .action(act(async () => (await import('../commands/login.ts')).login))
+  cluster('logout', 'Withdraw the access token and forget the login')
+    .option('--profile <name>', 'which login')
+    .action(act(async () => (await import('../commands/login.ts')).logout))
+  withOutput(withConnection(cluster('status', 'Show how one node is doing'))).action(
+    act(async () => (await import('../commands/status.ts')).status),
+  )
+  defineNodes(cluster('nodes', 'List the nodes of the cluster, and decide who may join'), act)
+  withOutput(
+    withConnection(cluster('services [name]', 'List the services of a node, or show one with its methods')),
+  ).action(act(async () => (await import('../commands/services.ts')).services))
+  defineCall(cluster('call [method]', 'Call a method of a service'), act)
+  defineTokens(cluster('token', 'Make and withdraw the tokens that let workers join'), act)
+  const authority = cluster('ca', 'The certificate authority of the cluster')
+  withOutput(
+    withConnection(authority.command('show').description('Show its fingerprint and the certificates it issued')),
+  ).action(act(async () => (await import('../commands/ca.ts')).showCa))
+}
+
+function defineNodes(nodes: Command, act: Act): void {
+  withOutput(withConnection(nodes)).action(act(async () => (await import('../commands/nodes.ts')).listNodes))
+  withOutput(withConnection(nodes.command('pending').description('List the nodes that wait for approval'))).action(
+    act(async () => (await import('../commands/nodes.ts')).listPending),
+  )
+  withConnection(nodes.command('approve <id>').description('Let a waiting node in'))
+    .option(
+      '--fingerprint <hex>',
+      'fingerprint the node shows, or its first 16 digits or more; without it you are asked',
+    )
+    .action(act(async () => (await import('../commands/nodes.ts')).approveNode))
+  withConnection(nodes.command('reject <id>').description('Turn a waiting node away')).action(
+    act(async () => (await import('../commands/nodes.ts')).rejectNode),
+  )
+  withConnection(
+    nodes.command('revoke <id>').description('Revoke every certificate of a node: it is cut off within seconds'),
+  )
+    .option('-y, --yes', 'do not ask')
+    .action(act(async () => (await import('../commands/nodes.ts')).revokeNode))
+  nodes.addHelpText(
+    'after',
+    `
+Examples:
+  p2p nodes                                       who is there, as a table
+  p2p nodes --output json                         the same for a program
+  p2p nodes pending
+  p2p nodes approve worker-3 --fingerprint 5f3a0c91d2e4b768
+`,
+  )
+}
+
+function defineCall(call: Command, act: Act): void {
+  withOutput(withConnection(call))
+    .helpOption(false)
+    .usage('SERVICE/METHOD [options]')
+    .option('--param <name=value>', 'one parameter; may be given several times', collect)
+    .option('--params <json>', 'all parameters as a JSON object or array')
+    .option('--node <target>', 'where to run it: a node id, coordinator, worker, local or remote')
+    .option('--timeout <duration>', 'how long to wait, for instance 10s or 2m')
+    .option('-h, --help', 'show this help; after SERVICE/METHOD, the parameters of that method')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  p2p call system/get_system_info
+  p2p call system/get_system_info --help          the parameters it takes
+  p2p call inventory/find --param text=ssd --param limit=5 --node worker-1
+`,
+    )
+    .action(async (...words: unknown[]) => {
+      const { method, help } = { method: words[0], help: (words[1] as { help?: boolean }).help }
+      // Without a method there is nothing to ask a node: commander's own help says it all.
+      if (method === undefined) call.help({ error: help !== true })
+      await act(async () => (await import('../commands/call.ts')).call)(...words)
+    })
+}
+
+function defineTokens(token: Command, act: Act): void {
+  withOutput(withConnection(token.command('create').description('Make a join token; it is shown this once')))
+    .addOption(
+      new Option('--uses <count>', 'how many nodes may join with it').argParser(wholeNumber(1, 10_000)).default(1),
+    )
+    .option('--ttl <duration>', 'how long it is good for, for instance 10m or 24h', '10m')
+    .addOption(new Option('--role <role>', 'what joins with it').choices(['worker', 'coordinator']).default('worker'))
+    .action(act(async () => (await import('../commands/token.ts')).createToken))
+  withOutput(withConnection(token.command('list').description('List the tokens that are still good'))).action(
+    act(async () => (await import('../commands/token.ts')).listTokens),
+  )
+  withConnection(token.command('revoke <id>').description('Withdraw a token')).action(
+    act(async () => (await import('../commands/token.ts')).revokeToken),
+  )
+}

@@ -1,0 +1,42 @@
+import { type Command, InvalidArgumentError, Option } from 'commander'
+import { OUTPUT_FORMATS } from './output/show.ts'
+
+/** For commander: a whole number in a range. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`)
+  }
+}
+
+/** For commander: an option that may be given several times. */
+export function collect(text: string, earlier: string[] | undefined): string[] {
+  return [...(earlier ?? []), text]
+}
+
+/** `--output`, for commands that read. */
+export function withOutput(command: Command): Command {
+  const option = new Option('-o, --output <format>', 'how the data is written').choices(OUTPUT_FORMATS).default('table')
+  return command.addOption(option)
+}
+
+/** Which node to talk to. */
+export function withConnection(command: Command): Command {
+  return command
+    .option('--url <url>', 'node to ask, https://HOST:PORT (also: P2P_URL)')
+    .option('--profile <name>', 'login to use, of those made with "p2p login --profile"')
+}
+
+/** What opens the vault. */
+export function withUnlock(command: Command): Command {
+  return command
+    .option('--password <password>', 'password of the vault; visible in the process list')
+    .addOption(
+      new Option('--password-fd <descriptor>', 'read the password from this open file descriptor').argParser(
+        wholeNumber(0, 1_023),
+      ),
+    )
+    .option('--manual-password', 'ask for the password on the terminal')
+    .option('--use-plot-auth', 'open the vault with the plot (what happens without any of these)')
+}

@@ -1,0 +1,75 @@
+/*
+ * What the commands read of the HTTP answers; the node's OpenAPI document has the whole of it.
+ */
+
+export interface ClusterNode {
+  node_id: string
+  role: string
+  status: 'alive' | 'suspected' | 'dead' | 'left'
+  address: string
+  port: number
+  addresses: string[]
+  services: Record<string, { version: string; status: string; description: string; methods: string[] }>
+  /** ISO 8601, as all times on the HTTP surface. */
+  last_seen: string
+  metadata: { started_at: string; version: string }
+}
+
+export interface ClusterNodes {
+  nodes: ClusterNode[]
+}
+
+export interface ServiceView {
+  status: string
+  health: string | null
+  info: {
+    name: string
+    version: string
+    description: string
+    metadata: { builtin: boolean; started_at: string | null; failure: string | null }
+  }
+  methods: string[]
+}
+
+export interface MethodView {
+  name: string
+  description: string
+  /** JSON Schema. */
+  params: JsonSchema | null
+  result: JsonSchema | null
+  required_role: string
+  timeout_ms: number
+  cache_ttl_ms: number
+}
+
+export interface ServiceDetails extends ServiceView {
+  method_details: MethodView[]
+}
+
+export interface NodeStatus {
+  node_id: string
+  role: string
+  cluster: string
+  version: string
+  status: string
+  started_at: string
+  addresses: string[]
+  services: { total: number; healthy: number; degraded: number }
+  members: { alive: number; suspected: number; dead: number; left: number }
+  certificate: { serial: string; not_after?: string }
+  memory_rss_bytes?: number
+  storage_bytes?: number
+}
+
+/** The parts of JSON Schema that say how a parameter is typed in. */
+export interface JsonSchema {
+  type?: string | string[]
+  description?: string
+  properties?: Record<string, JsonSchema>
+  required?: string[]
+  enum?: unknown[]
+  default?: unknown
+  items?: JsonSchema
+  anyOf?: JsonSchema[]
+  additionalProperties?: boolean | JsonSchema
+}

@@ -1,0 +1,61 @@
+import type { LogLevel } from '../base/log.ts'
+import type { NodeId, NodeRole } from '../base/identity.ts'
+
+/** Token bucket: so many requests a minute on average, `burst` at once. */
+export interface RateLimit {
+  readonly requestsPerMinute: number
+  readonly burst: number
+}
+
+/** A node's checked settings, deep-frozen. Paths are absolute. */
+export interface NodeConfig {
+  /** The file it was read from, as it was given; undefined without one. */
+  readonly file: string | undefined
+  /** Where relative paths start: the folder of the file, or that folder's parent when it is called `config`. */
+  readonly homeDirectory: string
+
+  readonly nodeId: NodeId
+  readonly role: NodeRole
+  readonly bindAddress: string
+  /** 0: the system chooses. */
+  readonly port: number
+  /** IP address or host name without port; undefined: found from the interfaces. */
+  readonly advertiseAddress: string | undefined
+  /** `host:port` in the order to try; at least one on a worker, none on a coordinator. */
+  readonly coordinatorAddresses: readonly string[]
+  /** `open` only ever with a loopback `bindAddress`. */
+  readonly securityProfile: 'standard' | 'open'
+
+  /** Names of the vault's entries for this node's TLS material. */
+  readonly certificateEntries: {
+    readonly certificate: string
+    readonly key: string
+    readonly caCertificate: string
+    /** Undefined on a worker. */
+    readonly caKey: string | undefined
+  }
+  readonly certificateLifetimeMs: number
+  readonly challengePort: number
+
+  readonly gossipIntervalMsMin: number
+  readonly gossipIntervalMsMax: number
+  /** Messages of at least this many bytes are compressed; undefined: none is. */
+  readonly gossipCompressionBytesMin: number | undefined
+
+  /** Undefined: no limits. */
+  readonly rateLimits: { readonly rpc: RateLimit; readonly health: RateLimit; readonly default: RateLimit } | undefined
+  readonly connectTimeoutMs: number
+  readonly readTimeoutMs: number
+
+  /** May hold a password: never to be logged. */
+  readonly redisUrl: string | undefined
+  /** Per node. */
+  readonly logEntriesMax: number
+  readonly logLevel: LogLevel
+
+  readonly stateDirectory: string
+  /** The vault. */
+  readonly storagePath: string
+  readonly plotFile: string
+  readonly servicesDirectory: string
+}

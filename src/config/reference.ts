@@ -1,0 +1,19 @@
+import { CONFIG_KEYS, CONFIG_SCHEMA, type ConfigKey, metaOf } from './schema.ts'
+
+/** One key of the YAML file, for people. */
+export interface KeyDescription {
+  key: ConfigKey
+  /** What may be written, completing "expected …". */
+  value: string
+  /** The default, in words where it depends on other keys. */
+  default: string
+  description: string
+}
+
+/** Every key there is, in the order of the reference page. */
+export function describeKeys(): KeyDescription[] {
+  return CONFIG_KEYS.map((key) => {
+    const { expects, fallback, description } = metaOf(key)
+    return { key, value: expects, default: fallback ?? String(CONFIG_SCHEMA.shape[key].parse(undefined)), description }
+  })
+}

@@ -1,0 +1,404 @@
+import { hostname } from 'node:os'
+import type { Component } from '../base/component.ts'
+import type { RevocationList } from '../base/credentials.ts'
+import type { Logger } from '../base/log.ts'
+import { VERSION } from '../base/version.ts'
+import { createSystemService } from '../builtin/index.ts'
+import { createCache } from '../cache/index.ts'
+import type { NodeConfig } from '../config/index.ts'
+import {
+  createGossip,
+  createRecordSigner,
+  createRecordVerifier,
+  type Gossip,
+  localAddresses,
+} from '../network/index.ts'
+import {
+  createCertificateAuthority,
+  createEnrolment,
+  createLocalIdentity,
+  createNodeIdentity,
+  type ManagedIdentity,
+  rootFingerprint,
+} from '../pki/index.ts'
+import { createHostFacts, interfaceFacts, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
+import {
+  createAuthenticator,
+  createHttpApi,
+  createServiceManager,
+  createTokenIssuer,
+  type RateLimits,
+  type ServiceManager,
+} from '../service/index.ts'
+import { createVault, plotJoinKey, resolveUnlock, type Vault } from '../storage/index.ts'
+import {
+  createPeers,
+  createRateLimiter,
+  createTransport,
+  dialUnverified,
+  formatHostPort,
+  parseHostPort,
+  type Transport,
+} from '../transport/index.ts'
+import { watchAddresses } from './address-watch.ts'
+import { ComponentStack } from './lifecycle.ts'
+import type { NodeEvent } from './node-event.ts'
+import { assetsDirectory, sdkUrl } from './program-files.ts'
+import { redactedConfig } from './redacted-config.ts'
+import {
+  findHostJoinSecret,
+  operatorFilePath,
+  readOperatorFile,
+  writeHostJoinSecret,
+  writeOperatorFile,
+} from './state-files.ts'
+import type { Unlock } from './unlock.ts'
+
+export interface NodeOptions {
+  config: NodeConfig
+  unlock: Unlock
+  joinToken: string | undefined
+  log: Logger
+  /** Aborted: the start is given up. */
+  signal: AbortSignal
+  onEvent(event: NodeEvent): void
+}
+
+/** A node that runs. */
+export interface RunningNode {
+  /** Aborted, with the reason, when the node cannot go on: its disk failed. */
+  readonly failed: AbortSignal
+  /** Says goodbye to the cluster and stops everything, in the reverse order of the start. */
+  stop(): Promise<void>
+}
+
+const clock = systemClock
+const random = systemRandom
+const files = systemFiles
+
+/**
+ * Builds a node and starts it: vault, identity, transport, services, gossip, HTTP surface. This function is the one place
+ * where the layers meet.
+ * @throws {P2PError} what kept a component from starting; everything started before it has been stopped again
+ */
+export async function startNode(options: NodeOptions): Promise<RunningNode> {
+  const { config, log, signal, onEvent } = options
+  const stack = new ComponentStack(signal)
+
+  const { vault, joinKey } = await openVault(stack, options)
+  const trust = await establishIdentity(stack, options, vault, joinKey)
+  const { identity, revocations } = trust
+  const { nodeId, role, cluster } = identity.identity()
+  const channelNeeds = { clock, random, log, credentials: identity, revocations }
+
+  const transport = await stack.start(
+    createTransport(channelNeeds, { bindAddress: config.bindAddress, port: config.port, cluster }),
+  )
+  const peers = await stack.start(
+    createPeers(
+      { ...channelNeeds, transport },
+      { nodeId, cluster, limits: { dialTimeoutMs: config.connectTimeoutMs } },
+    ),
+  )
+  const cache = await stack.start(
+    createCache({ clock, log }, { ...(config.redisUrl && { redisUrl: config.redisUrl }) }),
+  )
+
+  const addresses = (): string[] => announcedAddresses(config, transport)
+  const gossip = createGossip(
+    {
+      peers,
+      clock,
+      random,
+      log,
+      signer: createRecordSigner(identity),
+      verifier: createRecordVerifier({ credentials: identity, revocations, clock }),
+      interfaces: interfaceFacts,
+    },
+    {
+      nodeId,
+      role,
+      cluster,
+      softwareVersion: VERSION,
+      record: {
+        addresses: addresses(),
+        certificateSerial: identity.certificate().serial,
+        capacity: { cpus: hostFacts().cpuCount, memoryBytes: hostFacts().memory().totalBytes },
+        ...(trust.tokenIssuer && { tokenKeys: trust.tokenIssuer.publicKeys() }),
+      },
+      seeds: config.coordinatorAddresses,
+      intervalMsMin: config.gossipIntervalMsMin,
+      intervalMsMax: config.gossipIntervalMsMax,
+      compressionEnabled: config.gossipCompressionBytesMin !== undefined,
+      compressionThresholdBytes: config.gossipCompressionBytesMin ?? 0,
+    },
+  )
+
+  const services = createServiceManager(
+    { clock, random, log, files, membership: gossip, peers, cache },
+    { identity: identity.identity(), servicesDirectory: config.servicesDirectory, sdkUrl: sdkUrl() },
+  )
+  services.register(
+    createSystemService(
+      { clock, host: hostFacts(), services, shownConfig: () => redactedConfig(config) },
+      { nodeId, role, softwareVersion: VERSION, statePath: config.stateDirectory },
+    ),
+  )
+  await stack.start(services)
+  gossip.update({ services: services.records() })
+  await stack.start(gossip)
+  await stack.start(publishChanges({ gossip, services, identity, addresses }))
+
+  await stack.start(
+    createHttpApi(
+      {
+        clock,
+        random,
+        log,
+        files,
+        transport,
+        authenticator: createAuthenticator(
+          {
+            clock,
+            tokenKeys: () => tokenKeysOf(gossip),
+            ...(trust.tokenIssuer && { isRevoked: (jti) => trust.tokenIssuer?.isRevoked(jti) ?? false }),
+          },
+          { cluster: () => cluster, securityProfile: config.securityProfile, bindAddress: config.bindAddress },
+        ),
+        membership: gossip,
+        services,
+        serviceMetrics: services,
+        rpc: services,
+        nodeFacts: () => ({
+          certificateNotAfterMs: identity.certificate().notAfterMs,
+          memoryRssBytes: hostFacts().processMemoryBytes(),
+          storageBytes: vault.status().bytes,
+        }),
+        ...(config.rateLimits && { limits: createRateLimits(config.rateLimits) }),
+        ...trust.admin,
+      },
+      { assetsDirectory: assetsDirectory() },
+    ),
+  )
+
+  await services.settled()
+  const url = `https://${addresses()[0] ?? formatHostPort('127.0.0.1', transport.address().port)}`
+  const operatorFile = await trust.writeStateFiles?.(url)
+  onEvent({
+    type: 'ready',
+    nodeId,
+    role,
+    cluster,
+    url,
+    caFingerprint: trust.caFingerprint,
+    ...(operatorFile !== undefined && { operatorFile }),
+  })
+  announceFirstMeeting(gossip, onEvent)
+
+  return {
+    failed: vault.failed,
+    async stop() {
+      await gossip.leave()
+      await stack.stop()
+    },
+  }
+}
+
+const hostFacts = lazily(createHostFacts)
+
+function lazily<T>(make: () => T): () => T {
+  let made: T | undefined
+  return () => (made ??= make())
+}
+
+/** The vault, unlocked by the plot, which is made on the first start, or by a secret; and the join key that a shared plot gives. */
+async function openVault(stack: ComponentStack, { config, unlock, log, signal, onEvent }: NodeOptions) {
+  await files.makeDirectory(config.stateDirectory)
+  const resolved = await resolveUnlock(
+    { files, random },
+    {
+      vaultPath: config.storagePath,
+      plotPath: config.plotFile,
+      signal,
+      onProgress: (step) =>
+        step === 'generating' && onEvent({ type: 'progress', text: `making the plot ${config.plotFile}` }),
+      ...(unlock.kind === 'password' && { password: unlock.password }),
+      ...(unlock.kind === 'recovery' && { recoveryKey: unlock.recoveryKey }),
+    },
+  )
+  const vault = await stack.start(
+    createVault(
+      { files, clock, random, log },
+      { path: config.storagePath, unlock: resolved.unlock, createIfMissing: true },
+    ),
+  )
+  const recoveryKey = vault.recoveryKey()
+  if (recoveryKey !== undefined) onEvent({ type: 'vault-created', path: config.storagePath, recoveryKey })
+  return { vault, joinKey: resolved.plot && plotJoinKey(resolved.plot.password) }
+}
+
+/** Who this node is, whom it trusts, and on a coordinator what lets others in. */
+interface Trust {
+  identity: ManagedIdentity
+  revocations: RevocationList
+  caFingerprint: string
+  tokenIssuer?: ReturnType<typeof createTokenIssuer>
+  /** What the HTTP surface of a coordinator offers beside. */
+  admin?: object
+  /** Writes what the coordinator's own user and workers of this host need. @returns the operator file's path */
+  writeStateFiles?(url: string): Promise<string>
+}
+
+function establishIdentity(
+  stack: ComponentStack,
+  options: NodeOptions,
+  vault: Vault,
+  joinKey: Uint8Array | undefined,
+): Promise<Trust> {
+  const establish = options.config.role === 'coordinator' ? establishCoordinator : establishWorker
+  return establish(stack, options, vault, joinKey)
+}
+
+async function establishCoordinator(
+  stack: ComponentStack,
+  { config, log, onEvent }: NodeOptions,
+  vault: Vault,
+  joinKey: Uint8Array | undefined,
+): Promise<Trust> {
+  const needs = { store: vault.store, clock, random, log }
+  const isNew = vault.store.revision === 0
+  const ca = await stack.start(createCertificateAuthority(needs, { leafLifetimeMs: config.certificateLifetimeMs }))
+  const fingerprint = ca.trust.ca_fingerprint
+  if (isNew) onEvent({ type: 'ca-created', fingerprint })
+  const identity = await stack.start(
+    createLocalIdentity({ ...needs, ca }, { nodeId: config.nodeId, ...namesOf(config) }),
+  )
+  const hostJoinKey = random.bytes(32)
+  const enrolment = await stack.start(
+    createEnrolment({ ...needs, ca }, { hostJoinKey, ...(joinKey && { plotJoinKey: joinKey }) }),
+  )
+  const tokenIssuer = await stack.start(createTokenIssuer(needs, { cluster: ca.cluster }))
+  return {
+    identity,
+    revocations: ca.revocations,
+    caFingerprint: fingerprint,
+    tokenIssuer,
+    admin: { tokenIssuer, enrolment, trustAdmin: enrolment },
+    async writeStateFiles(url) {
+      await writeHostJoinSecret(files, config.stateDirectory, { fingerprint, key: hostJoinKey })
+      const present = await readOperatorFile(files, config.stateDirectory)
+      const credential = await tokenIssuer.ensureOperatorCredential(present?.credential)
+      const { cluster, ca_certificate } = ca.trust
+      await writeOperatorFile(files, config.stateDirectory, { url, cluster, ca_certificate, credential })
+      return operatorFilePath(config.stateDirectory)
+    },
+  }
+}
+
+async function establishWorker(
+  stack: ComponentStack,
+  { config, joinToken, log, onEvent }: NodeOptions,
+  vault: Vault,
+  joinKey: Uint8Array | undefined,
+): Promise<Trust> {
+  const identity = await stack.start(
+    createNodeIdentity(
+      { store: vault.store, clock, random, log, dial: dialUnverified },
+      {
+        nodeId: config.nodeId,
+        role: 'worker',
+        ...namesOf(config),
+        coordinatorAddresses: config.coordinatorAddresses,
+        hostJoinSecret: () => findHostJoinSecret(files, config.stateDirectory),
+        challengePort: config.challengePort,
+        challengeAddress: config.bindAddress,
+        ...(joinToken !== undefined && { join: { token: joinToken } }),
+        ...(joinKey && { plotJoinKey: joinKey }),
+        onWaiting: onEvent,
+      },
+    ),
+  )
+  return {
+    identity,
+    // A worker learns of revocations from its coordinator's answers; lists travel with a later version.
+    revocations: { isRevoked: () => false, onChange: () => () => {} },
+    caFingerprint: rootFingerprint(identity.current().trustPem),
+  }
+}
+
+/** What the node's certificate should name, asked for again at every look at the interfaces. */
+function namesOf(config: NodeConfig) {
+  const hosts = (): string[] => announcedHosts(config).flatMap((address) => parseHostPort(address)?.host ?? [])
+  const isAddress = (host: string): boolean => /^[\d.]+$|:/.test(host)
+  return {
+    dnsNames: () => [...new Set([hostname(), ...hosts().filter((host) => !isAddress(host))])],
+    ipAddresses: () => hosts().filter(isAddress),
+  }
+}
+
+function announcedHosts(config: NodeConfig, port = config.port): string[] {
+  return localAddresses(interfaceFacts(), {
+    bindAddress: config.bindAddress,
+    port,
+    ...(config.advertiseAddress !== undefined && { advertiseAddresses: [config.advertiseAddress] }),
+  })
+}
+
+function announcedAddresses(config: NodeConfig, transport: Transport): string[] {
+  return announcedHosts(config, transport.address().port)
+}
+
+/** Keeps the own record true: services, addresses and certificate as they are now. */
+function publishChanges(needs: {
+  gossip: Gossip
+  services: ServiceManager
+  identity: ManagedIdentity
+  addresses: () => string[]
+}): Component {
+  const { gossip, services, identity, addresses } = needs
+  const unlisten: (() => void)[] = []
+  return {
+    name: 'record',
+    async start() {
+      unlisten.push(
+        services.onChange(() => gossip.update({ services: services.records() })),
+        identity.onChange(() => gossip.update({ certificateSerial: identity.certificate().serial })),
+        watchAddresses(clock, addresses, (now) => {
+          gossip.update({ addresses: now })
+          identity.addressesChanged()
+        }),
+      )
+      gossip.update({ services: services.records(), addresses: addresses() })
+    },
+    async stop() {
+      for (const stop of unlisten.splice(0)) stop()
+    },
+  }
+}
+
+function tokenKeysOf(gossip: Gossip): string[] {
+  return gossip
+    .members()
+    .flatMap(({ record }) => (record.role === 'coordinator' && record.tokenKeys ? [record.tokenKeys] : []))
+}
+
+function createRateLimits(limits: NonNullable<NodeConfig['rateLimits']>): RateLimits {
+  const make = ({ requestsPerMinute, burst }: { requestsPerMinute: number; burst: number }) =>
+    createRateLimiter({ clock }, { perMinute: requestsPerMinute, burst })
+  return { rpc: make(limits.rpc), health: make(limits.health), default: make(limits.default) }
+}
+
+function announceFirstMeeting(gossip: Gossip, onEvent: (event: NodeEvent) => void): void {
+  const own = gossip.self().record.nodeId
+  const isOther = (nodeId: string, status: string): boolean => nodeId !== own && status === 'alive'
+  const met = gossip.members().find(({ record, status }) => isOther(record.nodeId, status))
+  if (met) {
+    onEvent({ type: 'joined', nodeId: own, met: met.record.nodeId })
+    return
+  }
+  const unlisten = gossip.onChange(({ member }) => {
+    if (!isOther(member.record.nodeId, member.status)) return
+    unlisten()
+    onEvent({ type: 'joined', nodeId: own, met: member.record.nodeId })
+  })
+}

@@ -1,0 +1,434 @@
+import type { NodeId } from '../../base/identity.ts'
+import type { NodeRecord } from '../../base/member.ts'
+import type { Random } from '../../base/random.ts'
+import { ActiveTime } from './active-time.ts'
+import { AdaptiveInterval } from './adaptive-interval.ts'
+import { Awareness } from './awareness.ts'
+import { BroadcastQueue, retransmitLimit } from './broadcast-queue.ts'
+import { type ClaimOutput, Claims } from './claims.ts'
+import { Exchange, type ExchangeOutput } from './exchange.ts'
+import { LIMITS } from './limits.ts'
+import { isGone, type MemberState, Members } from './members.ts'
+import type { Message, RecordEnvelope, Rumour } from './message.ts'
+import type { SwimOutput } from './output.ts'
+import { Probe, type ProbeOutput } from './probe.ts'
+import { ProbeOrder } from './probe-order.ts'
+import { LAN_PROFILE, type SwimProfile } from './profile.ts'
+
+/** With so many open channels, rumours and exchanges use them and open no others. */
+const CONNECTED_ENOUGH = 8
+/** About so many members look themselves when one reports a closed port: enough to be sure, however large the cluster. */
+const SECOND_LOOKS_WANTED = 8
+/** A leaving node says goodbye to so many members itself. */
+const GOODBYES_MAX = 128
+
+export type SwimInput =
+  /** {@link Swim.nextDueMs} has come. */
+  | { type: 'tick' }
+  /** A decoded frame from a verified peer. */
+  | { type: 'receive'; from: NodeId; messages: readonly Message[] }
+  | { type: 'channel-open'; nodeId: NodeId; isDialled: boolean }
+  /** The last channel to the peer is closed; `isExpected` when this side closed it. */
+  | { type: 'channel-closed'; nodeId: NodeId; isExpected: boolean }
+  /** A dial failed; `isRefused` when the machine answered and nothing listens there. */
+  | { type: 'unreachable'; nodeId: NodeId; isRefused: boolean }
+  /** The own record changed. */
+  | { type: 'publish'; record: NodeRecord; envelope: RecordEnvelope }
+  | { type: 'leave' }
+
+export interface SwimNeeds {
+  random: Random
+  verify: (envelope: RecordEnvelope) => NodeRecord | undefined
+}
+
+export interface SwimOptions {
+  record: NodeRecord
+  envelope: RecordEnvelope
+  /** Above those of all earlier lives: wall milliseconds will do. */
+  incarnation: number
+  intervalMsMin: number
+  intervalMsMax: number
+  profile?: SwimProfile
+}
+
+/**
+ * SWIM with Lifeguard's extensions as a state machine: time and inputs in, outputs out, no clock and no I/O.
+ * @see Das, Gupta, Motivala: SWIM (2002); Dadgar, Phillips, Currey: Lifeguard (2017); hashicorp/memberlist state.go
+ */
+export class Swim {
+  readonly #random: Random
+  readonly #profile: SwimProfile
+  readonly #self: MemberState
+  readonly #members: Members
+  readonly #awareness: Awareness
+  readonly #queue = new BroadcastQueue(LIMITS.rumoursMax)
+  readonly #claims: Claims
+  readonly #exchange: Exchange
+  readonly #probe: Probe
+  readonly #order: ProbeOrder
+  readonly #interval: AdaptiveInterval
+  readonly #time: ActiveTime
+  /** Peers with an open channel, members or not yet. */
+  readonly #connected = new Set<NodeId>()
+  #outputs: SwimOutput[] = []
+  #nowMs: number
+  #dueMs: number
+  #probeMs: number
+  #gossipMs = 0
+  #exchangeMs: number
+  #rejoinMs: number
+  #probesFailed = 0
+  #exchanges = 0
+
+  constructor(nowMs: number, needs: SwimNeeds, options: SwimOptions) {
+    const profile = options.profile ?? LAN_PROFILE
+    this.#random = needs.random
+    this.#profile = profile
+    this.#members = new Members(needs.random)
+    this.#awareness = new Awareness(profile.awarenessMax)
+    this.#self = {
+      nodeId: options.record.nodeId,
+      status: 'alive',
+      incarnation: options.incarnation,
+      record: options.record,
+      envelope: options.envelope,
+      statusSinceMs: nowMs,
+      heardMs: nowMs,
+      isConnected: false,
+    }
+    this.#members.add(this.#self)
+    const shared = { members: this.#members, queue: this.#queue, awareness: this.#awareness, profile }
+    this.#claims = new Claims({ ...shared, emit: (output) => this.#onClaim(output) }, this.#self)
+    this.#exchange = new Exchange(
+      { ...shared, claims: this.#claims, verify: needs.verify, emit: (output) => this.#onExchange(output) },
+      this.#self,
+    )
+    this.#probe = new Probe(profile, this.#awareness, (target, count) => this.#chooseHelpers(target, count))
+    this.#order = new ProbeOrder(needs.random)
+    this.#interval = new AdaptiveInterval(options.intervalMsMin, options.intervalMsMax)
+    this.#time = new ActiveTime(nowMs)
+    this.#nowMs = nowMs
+    // Nodes started together must not probe and exchange in step.
+    this.#probeMs = nowMs + profile.protocolPeriodMs * needs.random.float()
+    this.#exchangeMs = nowMs + this.#jittered(this.#interval.intervalMs)
+    this.#rejoinMs = nowMs + this.#jittered(profile.rejoinIntervalMs)
+    this.#dueMs = this.#probeMs
+  }
+
+  get self(): MemberState {
+    return this.#self
+  }
+
+  /** In no particular order; not to be changed. */
+  get members(): readonly MemberState[] {
+    return this.#members.all
+  }
+
+  get(nodeId: NodeId): MemberState | undefined {
+    return this.#members.get(nodeId)
+  }
+
+  /** Monotonic time at which a `tick` is due. */
+  get nextDueMs(): number {
+    return this.#time.toMonotonic(this.#dueMs)
+  }
+
+  get stats() {
+    return {
+      rumoursQueued: this.#queue.size,
+      rumoursDropped: this.#queue.dropped,
+      healthScore: this.#awareness.score,
+      suspects: this.#claims.suspects,
+      probesFailed: this.#probesFailed,
+      refutations: this.#claims.refutations,
+      recordsRefused: this.#exchange.recordsRefused,
+      stateExchanges: this.#exchanges,
+      intervalMs: this.#interval.intervalMs,
+      intervalReason: this.#interval.reason,
+    }
+  }
+
+  /** Takes one input at a moment of monotonic time; does also whatever else is due by then. */
+  step(nowMs: number, input: SwimInput): SwimOutput[] {
+    const { activeMs, lateMs } = this.#time.advance(nowMs, this.#dueMs)
+    this.#nowMs = activeMs
+    if (lateMs > this.#profile.probeTimeoutMs) this.#awareness.applyDelta(1)
+    this.#handle(input)
+    this.#runDue()
+    this.#dueMs = this.#computeDue()
+    const outputs = this.#outputs
+    this.#outputs = []
+    return outputs
+  }
+
+  #handle(input: SwimInput): void {
+    switch (input.type) {
+      case 'tick':
+        return
+      case 'receive':
+        this.#onFrame(input.from, input.messages)
+        return
+      case 'channel-open':
+        this.#onChannelOpen(input.nodeId, input.isDialled)
+        return
+      case 'channel-closed':
+        this.#onChannelClosed(input.nodeId, input.isExpected)
+        return
+      case 'unreachable':
+        this.#onProbe(this.#probe.onUnreachable(this.#nowMs, input.nodeId, input.isRefused))
+        return
+      case 'publish':
+        this.#claims.setRecord(this.#self, input.record, input.envelope)
+        return
+      case 'leave':
+        this.#leave()
+    }
+  }
+
+  #onFrame(from: NodeId, messages: readonly Message[]): void {
+    if (from === this.#self.nodeId) return
+    const member = this.#members.get(from)
+    if (member) member.heardMs = this.#nowMs
+    for (const message of messages) this.#onMessage(from, message)
+  }
+
+  #onMessage(from: NodeId, message: Message): void {
+    const nowMs = this.#nowMs
+    switch (message.type) {
+      case 'ping':
+        this.#sendWithRumours(from, { type: 'ack', seq: message.seq })
+        return
+      case 'ping-req':
+        this.#onProbe(this.#probe.onPingReq(nowMs, from, message.seq, message.target))
+        return
+      case 'ack':
+        this.#onProbe(this.#probe.onAck(from, message.seq))
+        return
+      case 'nack':
+        this.#probe.onNack(from, message.seq)
+        return
+      case 'alive':
+        this.#exchange.onAlive(nowMs, from, message)
+        return
+      case 'suspect':
+        this.#claims.suspect(nowMs, message)
+        return
+      case 'dead':
+        this.#claims.dead(nowMs, message)
+        return
+      case 'sync':
+        this.#exchange.onSync(from, message)
+        return
+      case 'digest':
+        this.#exchange.onDigest(nowMs, from, message)
+        return
+      case 'pull':
+        this.#exchange.onPull(from, message.nodeIds)
+        return
+      case 'record':
+        this.#exchange.onRecord(nowMs, from, message)
+    }
+  }
+
+  /** The dialler opens the exchange: a join, or a meeting after a long time. */
+  #onChannelOpen(nodeId: NodeId, isDialled: boolean): void {
+    this.#connected.add(nodeId)
+    const member = this.#members.get(nodeId)
+    if (member) {
+      member.isConnected = true
+      member.heardMs = this.#nowMs
+    }
+    if (isDialled) this.#send(nodeId, [this.#exchange.opening()])
+  }
+
+  /** A process that dies loses all its channels at once: a closed one is worth an immediate look. */
+  #onChannelClosed(nodeId: NodeId, isExpected: boolean): void {
+    this.#connected.delete(nodeId)
+    const member = this.#members.get(nodeId)
+    if (!member) return
+    member.isConnected = false
+    if (!isExpected) this.#lookAgain(nodeId)
+  }
+
+  #lookAgain(nodeId: NodeId): void {
+    const member = this.#members.get(nodeId)
+    if (!member || isGone(member.status) || this.#isLeaving) return
+    if (this.#probe.count('second-look') >= LIMITS.hintsMax) return
+    this.#onProbe(this.#probe.begin(this.#nowMs, nodeId, 'second-look'))
+  }
+
+  #leave(): void {
+    if (this.#isLeaving) return
+    this.#claims.leave(this.#nowMs)
+    const goodbye = this.#claims.claimAgainst(this.#self.nodeId) as Rumour
+    for (const { nodeId } of this.#members.pick(GOODBYES_MAX, (member) => this.#isPeer(member) && member.isConnected)) {
+      this.#outputs.push({ type: 'send', to: nodeId, messages: [goodbye] })
+    }
+  }
+
+  get #isLeaving(): boolean {
+    return this.#self.status === 'left'
+  }
+
+  #runDue(): void {
+    const nowMs = this.#nowMs
+    this.#onProbe(this.#probe.due(nowMs))
+    if (!this.#isLeaving) {
+      this.#claims.due(nowMs)
+      if (nowMs >= this.#probeMs) this.#probeNext()
+      if (nowMs >= this.#exchangeMs) this.#exchangeWithOne()
+      if (nowMs >= this.#rejoinMs) this.#rejoinOne()
+    }
+    if (this.#queue.size > 0 && nowMs >= this.#gossipMs) this.#gossip()
+  }
+
+  #computeDue(): number {
+    const gossipMs = this.#queue.size > 0 ? this.#gossipMs : Number.POSITIVE_INFINITY
+    const probingMs = Math.min(this.#probe.nextDueMs, gossipMs)
+    if (this.#isLeaving) return probingMs
+    return Math.min(probingMs, this.#claims.nextDueMs, this.#probeMs, this.#exchangeMs, this.#rejoinMs)
+  }
+
+  #probeNext(): void {
+    this.#probeMs = this.#nowMs + this.#profile.protocolPeriodMs
+    // A node in poor health probes less often: its last probe takes longer than a period.
+    if (this.#probe.count('periodic') > 0) return
+    const target = this.#order.next(
+      () => this.#members.all.filter((member) => this.#isPeer(member)).map((member) => member.nodeId),
+      (nodeId) => {
+        const member = this.#members.get(nodeId)
+        return member !== undefined && this.#isPeer(member) && !this.#probe.isProbing(nodeId)
+      },
+    )
+    if (target !== undefined) this.#onProbe(this.#probe.begin(this.#nowMs, target, 'periodic'))
+  }
+
+  #exchangeWithOne(): void {
+    this.#exchangeMs = this.#nowMs + this.#jittered(this.#interval.onExchange())
+    const [partner] = this.#pickPeers(1)
+    if (!partner) return
+    this.#exchanges++
+    this.#send(partner.nodeId, [this.#exchange.opening()])
+  }
+
+  /** Two nodes that lost each other meet again: the dead and the left are tried for ever, by the cluster as a whole. */
+  #rejoinOne(): void {
+    this.#rejoinMs = this.#nowMs + this.#jittered(this.#profile.rejoinIntervalMs)
+    const leftShare = 1 / this.#profile.leftRejoinDivisor
+    const dead = this.#members.all.filter((member) => member.status === 'dead')
+    const left = this.#members.all.filter((member) => member.status === 'left')
+    const weight = dead.length + left.length * leftShare
+    if (this.#random.float() >= weight / this.#members.living) return
+    const isDead = this.#random.float() * weight < dead.length
+    const [member] = this.#members.pick(1, ({ status }) => status === (isDead ? 'dead' : 'left'))
+    if (member) this.#outputs.push({ type: 'connect', nodeId: member.nodeId })
+  }
+
+  #gossip(): void {
+    this.#gossipMs = this.#nowMs + this.#profile.gossipIntervalMs
+    for (const { nodeId } of this.#pickPeers(this.#profile.gossipNodes)) {
+      const rumours = this.#takeRumours()
+      if (rumours.length > 0) this.#send(nodeId, rumours)
+    }
+  }
+
+  #onProbe(outputs: readonly ProbeOutput[]): void {
+    for (const output of outputs) {
+      if (output.type === 'send') this.#sendWithRumours(output.to, output.message)
+      else if (output.type === 'unanswered') this.#onUnanswered(output)
+      else if (output.isPathSilent) this.#onSilentPath(output)
+    }
+  }
+
+  #onUnanswered({ target, kind, isRefused }: Extract<ProbeOutput, { type: 'unanswered' }>): void {
+    if (kind === 'last') return
+    this.#probesFailed++
+    this.#claims.accuse(this.#nowMs, target, isRefused)
+  }
+
+  /** Alive, but not over our channel: after a second look the channel is given up, and the next dial tries all paths. */
+  #onSilentPath({ target, kind, startedMs }: Extract<ProbeOutput, { type: 'answered' }>): void {
+    const member = this.#members.get(target)
+    if (!member?.isConnected || member.heardMs >= startedMs) return
+    if (kind === 'periodic') this.#lookAgain(target)
+    else this.#outputs.push({ type: 'disconnect', nodeId: target }, { type: 'connect', nodeId: target })
+  }
+
+  #onClaim(output: ClaimOutput): void {
+    switch (output.type) {
+      case 'changed':
+        this.#onChanged(output)
+        return
+      case 'second-look':
+        if (this.#random.float() < SECOND_LOOKS_WANTED / this.#members.living) this.#lookAgain(output.nodeId)
+        return
+      case 'last-probe':
+        if (output.isPathSilent) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
+        this.#onProbe(this.#probe.begin(this.#nowMs, output.nodeId, 'last'))
+        return
+      case 'tell':
+        this.#send(output.nodeId, [])
+        return
+      case 'gone':
+        this.#probe.abandon(output.nodeId)
+        if (output.nodeId !== this.#self.nodeId) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
+    }
+  }
+
+  #onChanged(output: Extract<ClaimOutput, { type: 'changed' }>): void {
+    if (output.previous === undefined) this.#welcome(output.nodeId)
+    if (this.#interval.onChange()) {
+      this.#exchangeMs = Math.min(this.#exchangeMs, this.#nowMs + this.#jittered(this.#interval.intervalMs))
+    }
+    this.#outputs.push(output)
+  }
+
+  #welcome(nodeId: NodeId): void {
+    this.#order.insert(nodeId)
+    const member = this.#members.get(nodeId)
+    if (member) member.isConnected = this.#connected.has(nodeId)
+  }
+
+  #onExchange(output: ExchangeOutput): void {
+    if (output.type === 'reply') this.#send(output.to, output.messages)
+    else this.#outputs.push(output)
+  }
+
+  /** What is claimed of the receiver goes first: its answer then already refutes it (Lifeguard's buddy system). */
+  #send(to: NodeId, messages: Message[]): void {
+    const claim = this.#claims.claimAgainst(to)
+    const all = claim ? [claim, ...messages] : messages
+    if (all.length > 0) this.#outputs.push({ type: 'send', to, messages: all })
+  }
+
+  #sendWithRumours(to: NodeId, message: Message): void {
+    this.#send(to, [...this.#takeRumours(), message])
+  }
+
+  #takeRumours(): Rumour[] {
+    return this.#queue.take(
+      LIMITS.piggybackBytesMax,
+      retransmitLimit(this.#profile.retransmitMult, this.#members.living),
+    )
+  }
+
+  #isPeer(member: MemberState): boolean {
+    return member !== this.#self && !isGone(member.status)
+  }
+
+  #pickPeers(count: number): MemberState[] {
+    const connected = this.#members.all.filter((member) => member.isConnected && this.#isPeer(member))
+    const isEnough = connected.length >= CONNECTED_ENOUGH
+    return this.#members.pick(count, (member) => this.#isPeer(member) && (!isEnough || member.isConnected))
+  }
+
+  #chooseHelpers(target: NodeId, count: number): NodeId[] {
+    return this.#members
+      .pick(count, (member) => this.#isPeer(member) && member.status === 'alive' && member.nodeId !== target)
+      .map((member) => member.nodeId)
+  }
+
+  #jittered(timeMs: number): number {
+    return timeMs * (0.9 + 0.2 * this.#random.float())
+  }
+}

@@ -1,0 +1,34 @@
+import type { KeyObject } from 'node:crypto'
+import type { TlsMaterial } from '../base/credentials.ts'
+
+/** A key that needs a certificate, and what its node has so far. */
+export interface CertificateWish {
+  key: KeyObject
+  csrPem: string
+  ipAddresses: readonly string[]
+  dnsNames: readonly string[]
+  /** The certificate to be renewed, also an expired one; undefined to join. */
+  current: TlsMaterial | undefined
+  /** The root trusted since an earlier contact without a certificate, PEM. */
+  firstUseRootPem: string | undefined
+}
+
+export type CertificateOutcome =
+  | { status: 'issued'; certificateChainPem: string; trustPem: string }
+  /** Waits for a person; ask again at once. `rootPem` was trusted on first use and must be kept. */
+  | { status: 'pending'; rootPem: string }
+
+/** Where a node's certificates come from: the coordinator over the network, or the CA in the same process. */
+export interface CertificateSource {
+  /** The join token it would use, by id; a node that has not used it yet renews at once. */
+  readonly tokenId: string | undefined
+  /** Where it asks, `host:port`; none for the CA in the same process. */
+  readonly addresses: readonly string[]
+  /**
+   * One attempt.
+   * @throws {PkiError} a refusal (not retryable) or an obstacle (retryable); other errors are obstacles
+   */
+  obtain(wish: CertificateWish, signal: AbortSignal): Promise<CertificateOutcome>
+  /** Ends what is kept open between attempts. */
+  release(): Promise<void>
+}

@@ -1,0 +1,255 @@
+// The library's dependency injection needs the metadata API before it loads.
+import 'reflect-metadata'
+import { createHash, webcrypto } from 'node:crypto'
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  CRLDistributionPointsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  type Name,
+  Pkcs10CertificateRequest,
+  PublicKey,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509Certificate,
+  X509CertificateGenerator,
+  X509CrlGenerator,
+} from '@peculiar/x509'
+import { toHex } from '../../base/bytes.ts'
+import { messageOf, PkiError } from '../../base/errors.ts'
+import { formatSpiffeId, type NodeIdentity } from '../../base/identity.ts'
+import { derInteger } from './der.ts'
+import { fromPem, toPem } from './pem.ts'
+
+/*
+ * Everything a CA writes, and the one thing it reads from strangers, on @peculiar/x509. This file is
+ * loaded with `import()` at the first use: the library costs 0.1 s and 20 MB, and a coordinator that
+ * starts from an existing vault signs nothing.
+ */
+
+const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
+const CSR_PEM_CHARACTERS_MAX = 16 * 1024
+/** A P-256 request has some 20 nodes; room for requested extensions, which are ignored. */
+const CSR_LIMITS = { berOptions: { maxDepth: 32, maxNodes: 1_000, maxContentLength: CSR_PEM_CHARACTERS_MAX } }
+const CRL_NUMBER = '2.5.29.20'
+
+/** A certificate with its private key, PEM: how a CA is stored. */
+export interface CaMaterial {
+  certificatePem: string
+  keyPem: string
+}
+
+/** A CA ready to sign. */
+export interface Signer {
+  certificatePem: string
+  subject: Name
+  /** Subject key identifier, hex. */
+  keyId: string
+  key: webcrypto.CryptoKey
+}
+
+/** A certificate request whose signature was verified. */
+export interface CertificateSigningRequest {
+  der: Uint8Array
+  /** The requester's SubjectPublicKeyInfo, DER. */
+  publicKeyDer: Uint8Array
+  /** SHA-256 of `publicKeyDer`, lower-case hex. */
+  keyFingerprint: string
+}
+
+export interface Validity {
+  notBeforeMs: number
+  notAfterMs: number
+}
+
+/**
+ * Checks a request: at most 16 KiB, well-formed, an EC key on P-256 or P-384, and signed with that
+ * key. Names and extensions in it are not read.
+ * @throws {PkiError} P2P_PKI_CSR_REJECTED
+ */
+export async function readCsr(pem: string): Promise<CertificateSigningRequest> {
+  if (pem.length > CSR_PEM_CHARACTERS_MAX) throw rejected(`it is longer than ${CSR_PEM_CHARACTERS_MAX} characters`)
+  const der = fromPem('CERTIFICATE REQUEST', pem)
+  if (!der) throw rejected('it is not one PEM block labelled CERTIFICATE REQUEST')
+  try {
+    const request = new Pkcs10CertificateRequest(der as Uint8Array<ArrayBuffer>, CSR_LIMITS)
+    const { name, namedCurve } = request.publicKey.algorithm as { name: string; namedCurve?: string }
+    const isAccepted = name === 'ECDSA' && (namedCurve === 'P-256' || namedCurve === 'P-384')
+    if (!isAccepted) throw rejected(`its key is ${namedCurve ?? name}; use an EC key on P-256 or P-384`)
+    if (!(await request.verify())) throw rejected('its signature was not made with its key')
+    const publicKeyDer = new Uint8Array(request.publicKey.rawData)
+    return { der, publicKeyDer, keyFingerprint: keyIdOf(publicKeyDer) }
+  } catch (error) {
+    // The library throws many kinds of errors at malformed bytes; all mean the same.
+    throw error instanceof PkiError ? error : rejected(messageOf(error))
+  }
+}
+
+/** A new self-signed root: signs only issuing CAs (pathLen 1). */
+export async function createRoot(commonName: string, serial: string, validity: Validity): Promise<CaMaterial> {
+  const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [commonName] }],
+    ...certificateTimes(validity),
+    serialNumber: serial,
+    signingAlgorithm: P256,
+    keys,
+    extensions: [...caExtensions(1), new SubjectKeyIdentifierExtension(keyIdOf(await spkiOf(keys.publicKey)))],
+  })
+  return { certificatePem: pemOf(certificate.rawData), keyPem: await exportKey(keys.privateKey) }
+}
+
+/** A new issuing CA under the root: signs only leaves and the CRL (pathLen 0). */
+export async function createIssuing(
+  root: Signer,
+  commonName: string,
+  serial: string,
+  validity: Validity,
+): Promise<CaMaterial> {
+  const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
+  const certificate = await X509CertificateGenerator.create({
+    subject: [{ CN: [commonName] }],
+    issuer: root.subject,
+    ...certificateTimes(validity),
+    serialNumber: serial,
+    signingAlgorithm: P256,
+    publicKey: keys.publicKey,
+    signingKey: root.key,
+    extensions: [...caExtensions(0), ...keyIdentifiers(await spkiOf(keys.publicKey), root)],
+  })
+  return { certificatePem: pemOf(certificate.rawData), keyPem: await exportKey(keys.privateKey) }
+}
+
+/** Makes stored CA material ready to sign. */
+export async function loadSigner(material: CaMaterial): Promise<Signer> {
+  const der = fromPem('PRIVATE KEY', material.keyPem)
+  if (!der) throw new PkiError('P2P_STORAGE_DAMAGED', 'The stored key of the certificate authority is not a PEM key')
+  const certificate = new X509Certificate(material.certificatePem)
+  return {
+    certificatePem: material.certificatePem,
+    subject: certificate.subjectName,
+    keyId: keyIdOf(new Uint8Array(certificate.publicKey.rawData)),
+    key: await webcrypto.subtle.importKey('pkcs8', der as Uint8Array<ArrayBuffer>, P256, false, ['sign']),
+  }
+}
+
+/**
+ * A node's certificate: one SPIFFE URI SAN, the names and addresses given, serverAuth and clientAuth.
+ * @returns PEM of the leaf alone
+ */
+export async function signLeaf(
+  issuing: Signer,
+  leaf: {
+    publicKeyDer: Uint8Array
+    identity: NodeIdentity
+    dnsNames: readonly string[]
+    ipAddresses: readonly string[]
+    serial: string
+    validity: Validity
+    crlUrl: string | undefined
+  },
+): Promise<string> {
+  const certificate = await X509CertificateGenerator.create({
+    subject: [{ CN: [leaf.identity.nodeId] }],
+    issuer: issuing.subject,
+    ...certificateTimes(leaf.validity),
+    serialNumber: leaf.serial,
+    signingAlgorithm: P256,
+    publicKey: new PublicKey(leaf.publicKeyDer as Uint8Array<ArrayBuffer>),
+    signingKey: issuing.key,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
+      new SubjectAlternativeNameExtension([
+        { type: 'url', value: formatSpiffeId(leaf.identity) },
+        ...leaf.dnsNames.map((value) => ({ type: 'dns' as const, value })),
+        ...leaf.ipAddresses.map((value) => ({ type: 'ip' as const, value })),
+      ]),
+      ...keyIdentifiers(leaf.publicKeyDer, issuing),
+      ...(leaf.crlUrl ? [new CRLDistributionPointsExtension([leaf.crlUrl])] : []),
+    ],
+  })
+  return pemOf(certificate.rawData)
+}
+
+/** The issuing CA's revocation list, DER (RFC 5280 section 5). `number` must grow from list to list. */
+export async function signCrl(
+  issuing: Signer,
+  list: {
+    number: number
+    thisUpdateMs: number
+    nextUpdateMs: number
+    revoked: readonly { serial: string; revokedAtMs: number }[]
+  },
+): Promise<Uint8Array> {
+  const crl = await X509CrlGenerator.create({
+    issuer: issuing.subject,
+    thisUpdate: new Date(list.thisUpdateMs),
+    nextUpdate: new Date(list.nextUpdateMs),
+    signingAlgorithm: P256,
+    signingKey: issuing.key,
+    entries: list.revoked.map(({ serial, revokedAtMs }) => ({
+      serialNumber: serial,
+      revocationDate: new Date(revokedAtMs),
+    })),
+    extensions: [
+      new AuthorityKeyIdentifierExtension(issuing.keyId),
+      new Extension(CRL_NUMBER, false, derInteger(list.number) as Uint8Array<ArrayBuffer>),
+    ],
+  })
+  return new Uint8Array(crl.rawData)
+}
+
+/**
+ * A positive serial of exactly 159 bits, 158 of them random: always 20 octets, the most RFC 5280
+ * section 4.1.2.2 allows, and never with leading zeros, so that its hex form is unambiguous.
+ */
+export function serialFrom(bytes: Uint8Array): string {
+  const serial = bytes.slice(0, 20)
+  serial[0] = ((serial[0] as number) & 0x3f) | 0x40
+  return toHex(serial)
+}
+
+function caExtensions(pathLength: number): Extension[] {
+  return [
+    new BasicConstraintsExtension(true, pathLength, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+  ]
+}
+
+function keyIdentifiers(publicKeyDer: Uint8Array, issuer: Signer): Extension[] {
+  return [
+    new SubjectKeyIdentifierExtension(keyIdOf(publicKeyDer)),
+    new AuthorityKeyIdentifierExtension(issuer.keyId),
+  ]
+}
+
+/** SHA-256 of the SubjectPublicKeyInfo (RFC 7093 section 2, method 4): the fingerprint people see. */
+function keyIdOf(publicKeyDer: Uint8Array): string {
+  return createHash('sha256').update(publicKeyDer).digest('hex')
+}
+
+async function spkiOf(publicKey: webcrypto.CryptoKey): Promise<Uint8Array> {
+  return new Uint8Array(await webcrypto.subtle.exportKey('spki', publicKey))
+}
+
+function certificateTimes(validity: Validity): { notBefore: Date; notAfter: Date } {
+  return { notBefore: new Date(validity.notBeforeMs), notAfter: new Date(validity.notAfterMs) }
+}
+
+async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
+  return toPem('PRIVATE KEY', new Uint8Array(await webcrypto.subtle.exportKey('pkcs8', key)))
+}
+
+function pemOf(der: ArrayBuffer): string {
+  return toPem('CERTIFICATE', new Uint8Array(der))
+}
+
+function rejected(reason: string): PkiError {
+  return new PkiError('P2P_PKI_CSR_REJECTED', `The certificate request was refused: ${reason}`)
+}

@@ -1,0 +1,58 @@
+import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { platform } from 'node:process'
+
+/** One address of one network interface of this machine, as it is now. */
+export interface InterfaceFact {
+  /** `eth0`, `utun3`, `Ethernet 2`. */
+  name: string
+  /** IPv4 or IPv6 address without zone. */
+  address: string
+  family: 'IPv4' | 'IPv6'
+  prefixLength: number
+  /** Loopback, or otherwise not reachable from outside. */
+  internal: boolean
+  /** A VPN or another tunnel: usable, but worse than a real network between the same two machines. */
+  isTunnel: boolean
+}
+
+/** `type` of the interfaces that are tunnels: PPP, IPIP, IP6IP6, SIT, GRE, GRE6, and tun or WireGuard (linux/if_arp.h). */
+const TUNNEL_TYPES = new Set([512, 768, 769, 776, 778, 823, 65_534])
+/** Bit of `tun_flags` that tells a tun device (layer 3) from a tap, which virtual machines use (linux/if_tun.h). */
+const IFF_TUN = 0x0001
+const TUNNEL_NAME = /^(?:utun|tun|wg|tailscale|zt|ppp|ipsec|gif)\d*$|wireguard|tailscale|openvpn|zerotier|\bvpn\b/i
+
+/**
+ * Addresses of every interface that is up. Linux tells tunnels by their kind, macOS and Windows by name only.
+ */
+export function interfaceFacts(): InterfaceFact[] {
+  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) => {
+    const isTunnel = isTunnelInterface(name)
+    return addresses.map(({ address, family, cidr, internal }) => ({
+      name,
+      address,
+      family,
+      prefixLength: Number(cidr?.split('/')[1] ?? (family === 'IPv4' ? 32 : 128)),
+      internal,
+      isTunnel,
+    }))
+  })
+}
+
+/** @param readKernelFact reads a file of /sys/class/net/<name>, undefined where it is not there; for tests */
+export function isTunnelInterface(name: string, readKernelFact = readLinuxFact): boolean {
+  if (TUNNEL_TYPES.has(Number(readKernelFact(name, 'type')))) return true
+  const tunFlags = Number(readKernelFact(name, 'tun_flags') ?? 0)
+  if ((tunFlags & IFF_TUN) !== 0) return true
+  if (/^DEVTYPE=wireguard$/m.test(readKernelFact(name, 'uevent') ?? '')) return true
+  return TUNNEL_NAME.test(name)
+}
+
+function readLinuxFact(name: string, fact: string): string | undefined {
+  if (platform !== 'linux') return undefined
+  try {
+    return readFileSync(`/sys/class/net/${name}/${fact}`, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,134 @@
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify'
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import { assert } from '../../base/assert.ts'
+import { RpcError } from '../../base/errors.ts'
+import type { Principal } from '../../base/identity.ts'
+import { ACCESS, type RouteKey } from '../auth/access.ts'
+import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
+import { pathOf, toProblem } from './fastify-problem.ts'
+import type { RouteNeeds } from './http-needs.ts'
+import { type Problem, problemHeaders } from './problem.ts'
+import { nearestPaths, routesAt } from './route-table.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
+import { traceIdOf } from './trace.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; set before any route's own code runs. */
+    caller: Principal
+  }
+}
+
+/** Fastify with schemas in Zod. */
+export type App = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression,
+  RawReplyDefaultExpression,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>
+
+/** The table's key of a route as Fastify writes it: `/services/:name` is `/services/{name}`; HEAD counts as GET. */
+export function routeKeyOf(method: string, url: string): RouteKey {
+  const key = `${method === 'HEAD' ? 'GET' : method} ${url.replace(/:(\w+)/g, '{$1}')}`
+  assert(key in ACCESS, `route ${key} is missing in the access table (src/service/auth/access.ts)`)
+  return key as RouteKey
+}
+
+/**
+ * The framework set up as every route needs it: trace id, admission by the access table, bodies, problems. Without routes.
+ * A route that is missing in the table cannot be registered.
+ */
+export function createApp(needs: RouteNeeds): App {
+  const { gate, transport, counts, random, log } = needs
+  const app: App = fastify({
+    bodyLimit: RPC_LIMITS.bodyBytesMax,
+    genReqId: (request) => traceIdOf(request.headers, random),
+    routerOptions: { maxParamLength: 256 },
+    // A URL that cannot be decoded reaches no route and no hook.
+    frameworkErrors: (error, request, reply: FastifyReply) => {
+      const problem = toProblem(error, request, log)
+      void reply.code(problem.status).headers({ ...SECURITY_HEADERS, ...problemHeaders(problem) })
+      void reply.send(problemBytes(problem))
+    },
+  }).withTypeProvider<ZodTypeProvider>()
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  app.decorateRequest('caller')
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) =>
+    parseJson(body),
+  )
+
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const name of [method].flat()) routeKeyOf(name, url)
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers(SECURITY_HEADERS)
+    const connection = transport.facts(request.raw)
+    request.caller = await gate.admit(keyOf(request), { headers: request.headers, connection })
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    counts.add(request.is404 ? undefined : keyOf(request), reply.statusCode)
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const problem = toProblem(error, request, log)
+    return reply.code(problem.status).headers(problemHeaders(problem)).send(problemBytes(problem))
+  })
+  app.setNotFoundHandler((request) => {
+    throw notFound(request.method, pathOf(request))
+  })
+  return app
+}
+
+/** The route asked for; where only the method is wrong, the path's own route decides who learns that. */
+function keyOf(request: FastifyRequest): RouteKey | undefined {
+  const { url } = request.routeOptions
+  if (!request.is404 && url !== undefined) return routeKeyOf(request.method, url)
+  return routesAt(pathOf(request))[0]?.key
+}
+
+function notFound(method: string, path: string): RpcError {
+  const allow = routesAt(path).map((route) => route.method)
+  if (allow.length > 0) {
+    return new RpcError('P2P_HTTP_METHOD_NOT_ALLOWED', `${path} takes ${allow.join(', ')}, not ${method}`, { allow })
+  }
+  const near = nearestPaths(path)
+  const hint = near.length > 0 ? `; did you mean ${near.join(' or ')}?` : '; GET /openapi.json lists every path'
+  return new RpcError('P2P_HTTP_NOT_FOUND', `There is no ${path} on this node${hint}`, near.length > 0 ? { near } : {})
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true })
+
+/** Size was checked while reading; then depth, grammar and keys, as for JSON-RPC bodies. */
+function parseJson(body: Buffer): unknown {
+  if (body.length === 0) return undefined
+  if (isTooDeep(body, RPC_LIMITS.depthMax)) {
+    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body nests deeper than ${RPC_LIMITS.depthMax} levels`)
+  }
+  let text: string
+  let value: unknown
+  try {
+    text = decoder.decode(body)
+    value = JSON.parse(text)
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? error.message : 'it is not UTF-8'
+    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body is not JSON: ${reason}`)
+  }
+  const key = forbiddenKeyIn(text, value)
+  if (key !== undefined) throw new RpcError('P2P_HTTP_BODY_INVALID', `The key "${key}" is not allowed in a body`)
+  return value
+}
+
+/** As bytes, because Fastify would add a charset to the type of a text, which JSON types do not have (RFC 8259 section 11). */
+function problemBytes(problem: Problem): Buffer {
+  return Buffer.from(JSON.stringify(problem))
+}

@@ -1,0 +1,115 @@
+import { RpcError } from '../../base/errors.ts'
+import { ANONYMOUS, type Principal, principalLabel } from '../../base/identity.ts'
+import type { Clock } from '../../base/time.ts'
+import { addressPrefix, type ConnectionFacts, createRateLimiter, type RateLimiter } from '../../transport/index.ts'
+import { ACCESS, accessRoleOf, isAllowed, type RouteKey } from '../auth/access.ts'
+import type { Authenticator, Credentialed } from '../auth/authenticator.ts'
+
+/** Requests are limited in classes, each with buckets of its own; these three are configured. */
+export type LimitClass = 'rpc' | 'health' | 'default'
+export type RateLimits = Readonly<Record<LimitClass, RateLimiter>>
+
+/**
+ * Joining has a lane of its own, so that a thousand machines switched on together behind one address all get in: a
+ * join takes three requests. The authority bounds what they cost; this bounds how often it is asked.
+ */
+const JOINING_LIMIT = { perMinute: 6_000, burst: 3_000 } as const
+
+export interface GateNeeds {
+  clock: Clock
+  authenticator: Authenticator
+  /** Absent: nobody is limited. */
+  limits?: RateLimits
+}
+
+/** A request as the gate sees it. */
+export interface GateRequest extends Credentialed {
+  connection: Pick<ConnectionFacts, 'identity' | 'remoteAddress' | 'peerCertificateDer'>
+}
+
+/** Every request passes here once, whichever way it came: who is it, how often, and may it. */
+export interface Gate {
+  /**
+   * @param key the table's route; undefined for a path that does not exist, whose absence only known callers learn
+   * @throws {RpcError} P2P_AUTH_TOKEN_…, P2P_RPC_AUTHENTICATION_REQUIRED, P2P_RPC_ACCESS_DENIED, P2P_RPC_RATE_LIMITED
+   */
+  admit(key: RouteKey | undefined, request: GateRequest): Promise<Principal>
+}
+
+export function createGate(needs: GateNeeds): Gate {
+  return new TableGate(needs)
+}
+
+class TableGate implements Gate {
+  readonly #authenticator: Authenticator
+  readonly #limits: Readonly<Record<LimitClass | 'joining', RateLimiter>> | undefined
+
+  constructor({ authenticator, limits, clock }: GateNeeds) {
+    this.#authenticator = authenticator
+    this.#limits = limits && { ...limits, joining: createRateLimiter({ clock }, JOINING_LIMIT) }
+  }
+
+  async admit(key: RouteKey | undefined, request: GateRequest): Promise<Principal> {
+    const limiter = this.#limits?.[limitClassOf(key)]
+    const isOpen = key !== undefined && ACCESS[key] === 'open'
+    const principal = await this.#identify(limiter, request, isOpen)
+    limit(limiter, principal, request)
+    if (isOpen) return principal
+    if (principal.kind === 'anonymous') throw authenticationRequired(request)
+    if (key !== undefined && !isAllowed(key, principal)) throw accessDenied(key, principal)
+    return principal
+  }
+
+  /** Open routes look at certificates only: an expired token must not turn a health check red. */
+  async #identify(limiter: RateLimiter | undefined, request: GateRequest, isOpen: boolean): Promise<Principal> {
+    if (isOpen && !request.connection.identity) return ANONYMOUS
+    try {
+      return await this.#authenticator.authenticate(request)
+    } catch (error) {
+      limit(limiter, ANONYMOUS, request)
+      throw error
+    }
+  }
+}
+
+/** Machines have their own lane: what a person or stranger sends never delays a heartbeat or a renewal. */
+function limit(limiter: RateLimiter | undefined, principal: Principal, request: GateRequest): void {
+  if (!limiter || principal.kind === 'node') return
+  const isStranger = principal.kind === 'anonymous'
+  const key = isStranger ? addressPrefix(request.connection.remoteAddress) : principalLabel(principal)
+  const verdict = limiter.take(key)
+  if (verdict.ok) return
+  const retryAfterS = Math.ceil(verdict.retryAfterMs / 1000)
+  throw new RpcError('P2P_RPC_RATE_LIMITED', `Too many requests from ${key}; try again in ${retryAfterS} s`, {
+    retry_after_s: retryAfterS,
+  })
+}
+
+function limitClassOf(key: RouteKey | undefined): LimitClass | 'joining' {
+  if (key === 'POST /rpc') return 'rpc'
+  if (key?.includes(' /internal/')) return 'joining'
+  return key === 'GET /health' || key === 'GET /metrics' ? 'health' : 'default'
+}
+
+function authenticationRequired({ connection }: GateRequest): RpcError {
+  const shown = connection.peerCertificateDer
+    ? 'The client certificate shown is not accepted here: it has expired, was revoked, or belongs to another cluster. '
+    : ''
+  return new RpcError(
+    'P2P_RPC_AUTHENTICATION_REQUIRED',
+    `${shown}This path needs a node certificate or an access token. Run "p2p login" and send the token as "Authorization: Bearer TOKEN", or use the curl configuration it writes: curl -K FILE URL`,
+  )
+}
+
+function accessDenied(key: RouteKey, principal: Principal): RpcError {
+  const roles = ACCESS[key] as readonly string[]
+  const role = accessRoleOf(principal)
+  return new RpcError(
+    'P2P_RPC_ACCESS_DENIED',
+    `${key} is for ${roles.join(', ')}; ${principalLabel(principal)} is ${role}`,
+    {
+      roles,
+      role,
+    },
+  )
+}

@@ -1,0 +1,55 @@
+import type { Registry } from 'prom-client'
+import type { Enrolment, TrustAdmin } from '../../base/enrolment.ts'
+import type { Files } from '../../base/files.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Membership } from '../../base/member.ts'
+import type { Random } from '../../base/random.ts'
+import type { Clock } from '../../base/time.ts'
+import type { Transport } from '../../transport/index.ts'
+import type { Authenticator } from '../auth/authenticator.ts'
+import type { TokenIssuer } from '../auth/token-issuer.ts'
+import type { RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
+import type { Gate, RateLimits } from './gate.ts'
+import type { RequestCounts } from './request-counts.ts'
+
+/** Facts of the process for `GET /api/status`; what is absent is left out of the answer. */
+export interface NodeFacts {
+  certificateNotAfterMs?: number
+  memoryRssBytes?: number
+  storageBytes?: number
+}
+
+/** Adds metrics of its own to the registry, once, when metrics are first asked for; they are read at every scrape. */
+export type MetricsCollector = (registry: Registry) => void
+
+export interface HttpApiNeeds {
+  clock: Clock
+  random: Random
+  log: Logger
+  files: Pick<Files, 'readFile'>
+  transport: Pick<Transport, 'route' | 'fallback' | 'facts'>
+  authenticator: Authenticator
+  membership: Membership
+  services: ServiceDirectory
+  serviceMetrics: ServiceMetricsSource
+  rpc: RpcEndpoint
+  nodeFacts: () => NodeFacts
+  /** Absent: nobody is limited (`rate_limit_enabled: false`). */
+  limits?: RateLimits
+  collectors?: readonly MetricsCollector[]
+  /** The three of a coordinator; elsewhere their routes answer 403 and name the coordinators. */
+  tokenIssuer?: TokenIssuer
+  enrolment?: Enrolment
+  trustAdmin?: TrustAdmin
+}
+
+export interface HttpApiOptions {
+  /** Folder of the documentation pages' scripts and styles: `dist/assets`, filled by the build. */
+  assetsDirectory: string
+}
+
+/** What the routes stand on. */
+export interface RouteNeeds extends HttpApiNeeds, HttpApiOptions {
+  gate: Gate
+  counts: RequestCounts
+}

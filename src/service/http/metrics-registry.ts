@@ -1,0 +1,125 @@
+import { Counter, Gauge, type Metric, Registry } from 'prom-client'
+import type { MethodMetrics } from '../descriptor.ts'
+import { healthOf } from './health.ts'
+import type { RouteNeeds } from './http-needs.ts'
+import { memberCounts } from './node-view.ts'
+
+type Labels = Record<string, string | number>
+type Sample = [labels: Labels, value: number]
+
+/**
+ * The node's metrics as a Prometheus registry. Nothing is counted twice: every metric reads, when scraped, the plain
+ * numbers that the parts of the node keep anyway; so the library is loaded only where somebody scrapes.
+ */
+export function createMetricsRegistry(needs: RouteNeeds): Registry {
+  const registry = new Registry()
+  addNodeMetrics(registry, needs)
+  addServiceMetrics(registry, needs)
+  addMethodMetrics(registry, needs)
+  for (const collect of needs.collectors ?? []) collect(registry)
+  return registry
+}
+
+function addNodeMetrics(registry: Registry, needs: RouteNeeds): void {
+  const { membership, counts, clock, services } = needs
+  gauge(registry, 'p2p_node_info', 'This node; always 1', ['node_id', 'role', 'cluster', 'version'], () => {
+    const { nodeId, role, cluster, softwareVersion } = membership.self().record
+    return [[{ node_id: nodeId, role, cluster, version: softwareVersion }, 1]]
+  })
+  gauge(registry, 'p2p_node_start_time_seconds', 'Start of the node, Unix time', [], () => [
+    [{}, membership.self().record.startedAtMs / 1000],
+  ])
+  gauge(registry, 'p2p_node_healthy', '1 while no service of the node has failed', [], () => [
+    [{}, healthOf({ clock, services, nodeId: () => '' }).status === 'healthy' ? 1 : 0],
+  ])
+  gauge(registry, 'p2p_cluster_members', 'Members by status, as this node sees them', ['status'], () =>
+    Object.entries(memberCounts(membership)).map(([status, count]): Sample => [{ status }, count]),
+  )
+  counter(registry, 'p2p_http_requests_total', 'HTTP requests answered', ['route', 'status'], () =>
+    counts.list().map(({ route, status, count }): Sample => [{ route, status }, count]),
+  )
+}
+
+function addServiceMetrics(registry: Registry, { services, serviceMetrics }: RouteNeeds): void {
+  gauge(registry, 'p2p_service_up', '1 while the service runs and says it is healthy', ['service', 'version'], () =>
+    services.list().map(({ name, version, status, health }): Sample => {
+      return [{ service: name, version }, status === 'running' && health !== 'failing' ? 1 : 0]
+    }),
+  )
+  const own = (pick: 'counters' | 'gauges'): Sample[] =>
+    [...serviceMetrics.serviceMetrics()].flatMap(([service, snapshot]) =>
+      Object.entries(snapshot[pick]).map(([name, value]): Sample => [{ service, name }, value]),
+    )
+  counter(registry, 'p2p_service_count_total', 'Counters that services keep', ['service', 'name'], () =>
+    own('counters'),
+  )
+  gauge(registry, 'p2p_service_value', 'Gauges that services set', ['service', 'name'], () => own('gauges'))
+}
+
+function addMethodMetrics(registry: Registry, { serviceMetrics }: RouteNeeds): void {
+  const labels = ['service', 'method']
+  const each = (pick: 'errors' | 'inFlight'): Sample[] =>
+    serviceMetrics.methodMetrics().map((method): Sample => [labelsOf(method), method[pick]])
+  counter(registry, 'p2p_rpc_errors_total', 'Calls of methods here that failed or were refused', labels, () =>
+    each('errors'),
+  )
+  gauge(registry, 'p2p_rpc_in_flight', 'Calls of methods here that are running', labels, () => each('inFlight'))
+  // A Histogram of the library only counts what it observes itself; this one shows the buckets the runtime keeps.
+  const histogram = {
+    name: 'p2p_rpc_duration_seconds',
+    help: 'Duration of finished calls of methods here',
+    type: 'histogram',
+    aggregator: 'sum',
+    get: async () => ({ ...histogram, values: serviceMetrics.methodMetrics().flatMap(histogramSamples) }),
+  }
+  registry.registerMetric(histogram as unknown as Metric)
+}
+
+/** Cumulated buckets, sum and count, in seconds (Prometheus text format, "Histograms and summaries"). */
+function histogramSamples(method: MethodMetrics): { metricName: string; labels: Labels; value: number }[] {
+  const name = 'p2p_rpc_duration_seconds'
+  const labels = labelsOf(method)
+  let cumulated = 0
+  const buckets = method.durations.map(({ upToMs, count }) => {
+    cumulated += count
+    const le = Number.isFinite(upToMs) ? upToMs / 1000 : '+Inf'
+    return { metricName: `${name}_bucket`, labels: { ...labels, le }, value: cumulated }
+  })
+  return [
+    ...buckets,
+    { metricName: `${name}_sum`, labels, value: method.durationMsTotal / 1000 },
+    { metricName: `${name}_count`, labels, value: method.calls },
+  ]
+}
+
+function labelsOf({ service, method }: MethodMetrics): Labels {
+  return { service, method }
+}
+
+function gauge(registry: Registry, name: string, help: string, labelNames: string[], read: () => Sample[]): void {
+  const metric = new Gauge({
+    name,
+    help,
+    labelNames,
+    registers: [],
+    collect() {
+      this.reset()
+      for (const [labels, value] of read()) this.set(labels, value)
+    },
+  })
+  registry.registerMetric(metric)
+}
+
+function counter(registry: Registry, name: string, help: string, labelNames: string[], read: () => Sample[]): void {
+  const metric = new Counter({
+    name,
+    help,
+    labelNames,
+    registers: [],
+    collect() {
+      this.reset()
+      for (const [labels, value] of read()) this.inc(labels, value)
+    },
+  })
+  registry.registerMetric(metric)
+}

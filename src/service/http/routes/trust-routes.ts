@@ -1,0 +1,190 @@
+import { z } from 'zod'
+import type { TrustAdmin } from '../../../base/enrolment.ts'
+import { ROLES } from '../../../base/identity.ts'
+import type { App } from '../fastify-app.ts'
+import { coordinatorOnly } from '../coordinator-only.ts'
+import type { RouteNeeds } from '../http-needs.ts'
+import { answers, WIRE } from '../wire.ts'
+
+const TTL_S_MAX = 30 * 24 * 3600
+
+const PENDING_NODE = z.object({
+  request_id: z.string(),
+  node_id: z.string(),
+  role: z.enum(ROLES),
+  fingerprint: z
+    .string()
+    .register(WIRE, { description: "SHA-256 of the CSR's public key, hex: what the person compares" }),
+  remote_address: z.string(),
+  ip_addresses: z.array(z.string()),
+  dns_names: z.array(z.string()),
+  requested_at_ms: z.number(),
+})
+
+const TOKEN_FACTS = z.object({
+  token_id: z.string(),
+  role: z.enum(ROLES),
+  uses_left: z.int(),
+  expires_at_ms: z.number(),
+  created_at_ms: z.number(),
+})
+
+const ISSUED_CERTIFICATE = z.object({
+  serial: z.string(),
+  node_id: z.string(),
+  role: z.enum(ROLES),
+  not_before_ms: z.number(),
+  not_after_ms: z.number(),
+  revoked_at_ms: z.number().optional(),
+})
+
+const ID = z.object({ id: z.string().min(1).max(128) })
+
+/** Nodes, join tokens and the CA, coordinator only. */
+export function registerTrustRoutes(app: App, { trustAdmin, membership }: RouteNeeds): void {
+  const admin = (): TrustAdmin => {
+    if (trustAdmin) return trustAdmin
+    throw coordinatorOnly(membership, 'keep the certificate authority')
+  }
+
+  registerNodeRoutes(app, admin)
+  registerTokenRoutes(app, admin)
+
+  app.route({
+    method: 'GET',
+    url: '/api/ca',
+    schema: {
+      operationId: 'getCa',
+      summary: 'The certificate authority and what it issued',
+      tags: ['trust'],
+      response: answers({
+        200: z.object({
+          cluster: z.string(),
+          ca_certificate: z.string(),
+          issuing_certificate: z.string(),
+          ca_fingerprint: z.string(),
+          not_after_ms: z.number(),
+          leaf_lifetime_ms: z.number(),
+          issued: z.array(ISSUED_CERTIFICATE),
+        }),
+      }),
+    },
+    handler: async () => admin().describeCa(),
+  })
+}
+
+function registerNodeRoutes(app: App, admin: () => TrustAdmin): void {
+  const tags = ['trust']
+
+  app.route({
+    method: 'GET',
+    url: '/api/nodes/pending',
+    schema: {
+      operationId: 'listPendingNodes',
+      summary: 'Strangers that wait for approval',
+      tags,
+      response: answers({ 200: z.object({ pending: z.array(PENDING_NODE) }) }),
+    },
+    handler: async () => ({ pending: admin().pending() }),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/nodes/:id/approve',
+    schema: {
+      operationId: 'approveNode',
+      summary: 'Lets a waiting node in, by node id or request id',
+      tags,
+      params: ID,
+      body: z
+        .strictObject({
+          fingerprint: z
+            .string()
+            .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
+            .optional()
+            .register(WIRE, { description: 'Must match: approval is of a key, not of a name' }),
+        })
+        .nullish(),
+      response: answers({ 200: PENDING_NODE }),
+    },
+    handler: async (request) => admin().approve(request.params.id, request.body?.fingerprint),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/nodes/:id/reject',
+    schema: {
+      operationId: 'rejectNode',
+      summary: 'Turns a waiting node away',
+      tags,
+      params: ID,
+      response: answers({ 200: PENDING_NODE }),
+    },
+    handler: async (request) => admin().reject(request.params.id),
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/api/nodes/:id/certificates',
+    schema: {
+      operationId: 'revokeNode',
+      summary: 'Revokes every certificate of a node',
+      tags,
+      params: ID,
+      response: answers({ 200: z.object({ revoked: z.array(ISSUED_CERTIFICATE) }) }),
+    },
+    handler: async (request) => ({ revoked: await admin().revokeNode(request.params.id) }),
+  })
+}
+
+function registerTokenRoutes(app: App, admin: () => TrustAdmin): void {
+  const tags = ['trust']
+
+  app.route({
+    method: 'GET',
+    url: '/api/tokens',
+    schema: {
+      operationId: 'listJoinTokens',
+      summary: 'Join tokens that can still be used',
+      tags,
+      response: answers({ 200: z.object({ tokens: z.array(TOKEN_FACTS) }) }),
+    },
+    handler: async () => ({ tokens: await admin().listTokens() }),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/tokens',
+    schema: {
+      operationId: 'createJoinToken',
+      summary: 'A new join token; the answer is the only time it is shown',
+      tags,
+      body: z.strictObject({
+        role: z.enum(ROLES).default('worker'),
+        uses: z.int().min(1).max(1_000).default(1),
+        ttl_s: z.int().min(60).max(TTL_S_MAX).default(600),
+      }),
+      response: answers({ 201: z.object({ token: z.string(), facts: TOKEN_FACTS }) }),
+    },
+    handler: async (request, reply) => {
+      const { role, uses, ttl_s: ttlS } = request.body
+      return reply.code(201).send(await admin().createToken({ role, uses, ttlMs: ttlS * 1000 }))
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/api/tokens/:id',
+    schema: {
+      operationId: 'revokeJoinToken',
+      summary: 'Makes a join token useless',
+      tags,
+      params: ID,
+      response: answers({ 204: z.undefined().register(WIRE, { description: 'Revoked' }) }),
+    },
+    handler: async (request, reply) => {
+      await admin().revokeToken(request.params.id)
+      return reply.code(204).send(undefined)
+    },
+  })
+}

@@ -1,0 +1,85 @@
+import { P2PError, RpcError } from '../../base/errors.ts'
+import { isNodeId } from '../../base/identity.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Random } from '../../base/random.ts'
+import type { Clock } from '../../base/time.ts'
+import type { RouteHandler, RouteRequest, RouteResponse } from '../../transport/index.ts'
+import type { CallTarget, RpcEndpoint } from '../descriptor.ts'
+import type { Gate } from './gate.ts'
+import { problemResponse } from './problem.ts'
+import type { RequestCounts } from './request-counts.ts'
+import { SECURITY_HEADERS } from './security-headers.ts'
+import { traceIdOf } from './trace.ts'
+
+export interface RpcRouteNeeds {
+  clock: Clock
+  random: Random
+  log: Logger
+  gate: Gate
+  rpc: RpcEndpoint
+  counts: RequestCounts
+}
+
+/** Header with the caller's patience in milliseconds; without it the method's own limit decides. */
+export const TIMEOUT_HEADER = 'x-p2p-timeout-ms'
+
+/** Longest time a call over HTTP may take. */
+export const CALL_TIMEOUT_MS_MAX = 600_000
+
+/**
+ * `POST /rpc`, past the framework: credential, limit and role are checked as everywhere; the body goes to the runtime
+ * as it came. Refusals before JSON-RPC begins are problem details, everything after is JSON-RPC.
+ */
+export function createRpcRoute(needs: RpcRouteNeeds): RouteHandler {
+  const { random, log, counts } = needs
+  return async (request) => {
+    const traceId = traceIdOf(request.headers, random)
+    let response: RouteResponse
+    try {
+      response = await answer(needs, request, traceId)
+    } catch (error) {
+      if (!(error instanceof P2PError)) log.error('POST /rpc failed', { trace_id: traceId, error })
+      response = problemResponse(error, { path: request.path, traceId })
+    }
+    counts.add('POST /rpc', response.status)
+    return response
+  }
+}
+
+const JSON_HEADERS = { ...SECURITY_HEADERS, 'content-type': 'application/json' }
+
+async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: string): Promise<RouteResponse> {
+  const { clock, gate, rpc } = needs
+  const caller = await gate.admit('POST /rpc', request)
+  requireJson(request.headers['content-type'])
+  const { status, body } = await rpc.handleRpc(request.body, {
+    caller,
+    traceId,
+    deadlineMs: clock.nowMs() + timeoutMsOf(request.headers[TIMEOUT_HEADER]),
+    target: targetOf(request.query.get('node')),
+    signal: request.signal,
+  })
+  return body === undefined ? { status, headers: SECURITY_HEADERS } : { status, headers: JSON_HEADERS, body }
+}
+
+/** A web page may send any other type to a foreign origin unasked (CORS-safelisted types), so it must be this one. */
+function requireJson(contentType: string | undefined): void {
+  if (contentType !== undefined && /^application\/json\s*(;|$)/i.test(contentType)) return
+  throw new RpcError(
+    'P2P_HTTP_MEDIA_TYPE_UNSUPPORTED',
+    `POST /rpc takes application/json, not ${contentType ?? 'a body without content-type'}`,
+  )
+}
+
+function timeoutMsOf(header: string | string[] | undefined): number {
+  if (header === undefined) return CALL_TIMEOUT_MS_MAX
+  const timeoutMs = Number(header)
+  if (Number.isInteger(timeoutMs) && timeoutMs >= 1) return Math.min(timeoutMs, CALL_TIMEOUT_MS_MAX)
+  throw new RpcError('P2P_RPC_INVALID_REQUEST', `${TIMEOUT_HEADER} must be a whole number of milliseconds from 1`)
+}
+
+function targetOf(node: string | null): CallTarget {
+  if (node === null) return undefined
+  if (isNodeId(node)) return node
+  throw new RpcError('P2P_RPC_INVALID_REQUEST', '?node= must be a node id or one of coordinator, worker, local, remote')
+}

@@ -1,0 +1,145 @@
+import { z } from 'zod'
+
+/** What the OpenAPI document says of schemas besides their shape: `id` names a component, answers only. */
+export const WIRE = z.registry<{ id?: string; description?: string }>()
+
+const PROBLEM = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string().register(WIRE, { description: 'Stable; what a program tests.' }),
+    trace_id: z
+      .string()
+      .register(WIRE, { description: 'Finds the request in the logs of every node it went through.' }),
+    retryable: z.boolean(),
+    issues: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  })
+  .register(WIRE, { id: 'Problem', description: 'Problem details (RFC 9457)' })
+
+/** The response schemas of a route, with what every route may answer besides. */
+export function answers<T extends Record<number, unknown>>(
+  expected: T,
+): T & { default: { description: string; content: { 'application/problem+json': { schema: typeof PROBLEM } } } } {
+  const problem = {
+    description: 'Refused or failed',
+    content: { 'application/problem+json': { schema: PROBLEM } },
+  }
+  return { ...expected, default: problem }
+}
+
+/** A response body that is not JSON. */
+export function bodyOf<T extends string>(contentType: T, description: string) {
+  return { description, content: { [contentType]: { schema: z.string() } } as Record<T, { schema: z.ZodString }> }
+}
+
+const SERVICE_COUNTS = z.object({ total: z.int(), healthy: z.int(), degraded: z.int() })
+
+export const HEALTH = z
+  .object({
+    status: z.enum(['healthy', 'degraded']),
+    node_id: z.string(),
+    services: SERVICE_COUNTS,
+    timestamp: z.iso.datetime(),
+  })
+  .register(WIRE, { id: 'Health' })
+
+export const CLUSTER_NODE = z
+  .object({
+    node_id: z.string(),
+    address: z.string().register(WIRE, { description: 'The first of `addresses`' }),
+    port: z.int(),
+    role: z.enum(['coordinator', 'worker']),
+    status: z.enum(['alive', 'suspected', 'dead', 'left']),
+    services: z.record(
+      z.string(),
+      z.object({
+        version: z.string(),
+        status: z.enum(['starting', 'healthy', 'failing', 'stopping']),
+        description: z.string(),
+        methods: z.array(z.string()),
+      }),
+    ),
+    addresses: z.array(z.string()),
+    last_seen: z.iso
+      .datetime()
+      .register(WIRE, { description: 'Now for a node that is alive, else when it was last known to be' }),
+    metadata: z.object({
+      started_at: z.iso.datetime(),
+      version: z.string(),
+      cpus: z.int(),
+      memory_bytes: z.number(),
+      labels: z.record(z.string(), z.string()),
+    }),
+    capabilities: z.array(z.string()).register(WIRE, { description: 'Names of the services that answer there' }),
+  })
+  .register(WIRE, { id: 'ClusterNode' })
+
+export const CLUSTER_NODES = z
+  .object({
+    nodes: z.array(CLUSTER_NODE),
+    cluster_size: z.int().register(WIRE, { description: 'Nodes that are alive or suspected' }),
+    coordinators: z.int(),
+    workers: z.int(),
+  })
+  .register(WIRE, { id: 'ClusterNodes' })
+
+const SERVICE_INFO = z.object({
+  name: z.string(),
+  version: z.string(),
+  description: z.string(),
+  exposed_methods: z.array(z.string()),
+  metadata: z.object({
+    builtin: z.boolean(),
+    started_at: z.iso.datetime().nullable(),
+    failure: z
+      .string()
+      .nullable()
+      .register(WIRE, { description: 'Why the service does not run, or says it is failing' }),
+  }),
+})
+
+export const SERVICE = z
+  .object({
+    status: z.enum(['initializing', 'running', 'stopping', 'stopped', 'error']),
+    health: z.enum(['healthy', 'failing']).nullable(),
+    info: SERVICE_INFO,
+    methods: z.array(z.string()).register(WIRE, { description: '`service/method`, as they are called' }),
+  })
+  .register(WIRE, { id: 'Service' })
+
+export const SERVICE_DETAILS = SERVICE.extend({
+  method_details: z.array(
+    z.object({
+      name: z.string(),
+      description: z.string(),
+      params: z.record(z.string(), z.unknown()).nullable().register(WIRE, { description: 'JSON Schema' }),
+      result: z.record(z.string(), z.unknown()).nullable().register(WIRE, { description: 'JSON Schema' }),
+      required_role: z.enum(['viewer', 'operator', 'admin']),
+      timeout_ms: z.number(),
+      cache_ttl_ms: z.number(),
+    }),
+  ),
+}).register(WIRE, { id: 'ServiceDetails' })
+
+export const STATUS = z
+  .object({
+    node_id: z.string(),
+    role: z.enum(['coordinator', 'worker']),
+    cluster: z.string(),
+    version: z.string(),
+    status: z.enum(['healthy', 'degraded']),
+    started_at: z.iso.datetime(),
+    uptime_s: z.number(),
+    addresses: z.array(z.string()),
+    services: SERVICE_COUNTS,
+    members: z.object({ alive: z.int(), suspected: z.int(), dead: z.int(), left: z.int() }),
+    certificate: z.object({ serial: z.string(), not_after: z.iso.datetime().optional() }),
+    memory_rss_bytes: z.number().optional(),
+    storage_bytes: z.number().optional(),
+    timestamp: z.iso.datetime(),
+  })
+  .register(WIRE, { id: 'NodeStatus' })

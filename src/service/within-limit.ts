@@ -1,0 +1,27 @@
+import { RpcError } from '../base/errors.ts'
+import type { Clock } from '../base/time.ts'
+
+/**
+ * Waits for `work`, at most `limitMs`. What is given up goes on by itself; its failure is then nobody's.
+ * @param what named in the error, for example `initialize`
+ * @throws {RpcError} P2P_SERVICE_LOAD_FAILED when the time is over; the signal's reason; what `work` throws
+ */
+export async function withinLimit<T>(
+  clock: Clock,
+  work: T | Promise<T>,
+  { limitMs, what, signal }: { limitMs: number; what: string; signal?: AbortSignal },
+): Promise<T> {
+  const giveUp = Promise.withResolvers<never>()
+  const timer = clock.after(limitMs, () => {
+    giveUp.reject(new RpcError('P2P_SERVICE_LOAD_FAILED', `${what} did not finish within ${limitMs} ms`))
+  })
+  const onAbort = (): void => giveUp.reject(signal?.reason)
+  if (signal?.aborted) onAbort()
+  signal?.addEventListener('abort', onAbort, { once: true })
+  try {
+    return await Promise.race([work, giveUp.promise])
+  } finally {
+    timer.cancel()
+    signal?.removeEventListener('abort', onAbort)
+  }
+}

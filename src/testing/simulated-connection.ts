@@ -1,0 +1,164 @@
+import { TransportError } from '../base/errors.ts'
+import type { NodeId, NodeIdentity } from '../base/identity.ts'
+import type { FrameKind, PeerChannel } from '../base/peer.ts'
+import { type NetworkNode, RETRANSMIT_MS, SILENCE_MS_MAX, type SimulatedNetwork } from './simulated-network.ts'
+
+interface Segment {
+  kind: FrameKind
+  payload: Uint8Array
+  sentMs: number
+  hasArrived: boolean
+}
+
+/** A TCP connection between two processes, with a channel at each end. */
+export class SimulatedConnection {
+  readonly nodes: readonly [NetworkNode, NetworkNode]
+  readonly #network: SimulatedNetwork
+  readonly #ends: readonly [SimulatedChannel, SimulatedChannel]
+
+  constructor(network: SimulatedNetwork, dialler: NetworkNode, acceptor: NetworkNode) {
+    this.#network = network
+    this.nodes = [dialler, acceptor]
+    this.#ends = [
+      new SimulatedChannel(network, this, dialler, acceptor, true),
+      new SimulatedChannel(network, this, acceptor, dialler, false),
+    ]
+  }
+
+  hasEnd(nodeId: NodeId): boolean {
+    return this.nodes.some((node) => node.identity.nodeId === nodeId)
+  }
+
+  endOf(nodeId: NodeId): SimulatedChannel {
+    return this.#ends[this.nodes[0].identity.nodeId === nodeId ? 0 : 1]
+  }
+
+  otherEnd(end: SimulatedChannel): SimulatedChannel {
+    return this.#ends[end === this.#ends[0] ? 1 : 0]
+  }
+
+  /** The process at this end is gone: its end is closed without anybody noticing there. */
+  forget(nodeId: NodeId): void {
+    this.endOf(nodeId).abandon()
+    this.release()
+  }
+
+  /** One machine says that the connection is over; the other hears it if the link works. */
+  resetFrom(nodeId: NodeId): void {
+    const end = this.endOf(nodeId)
+    const other = this.otherEnd(end)
+    const { clock } = this.#network
+    const carries = this.#network.carries(nodeId, end.peer.nodeId)
+    clock.after(this.#network.delayMs() + (carries ? 0 : SILENCE_MS_MAX), () => other.end('the peer closed it'))
+  }
+
+  /** Both ends are over now. */
+  cut(reason: string): void {
+    for (const end of this.#ends) end.end(reason)
+  }
+
+  release(): void {
+    if (this.#ends.every((end) => end.closed.aborted)) this.#network.forget(this)
+  }
+}
+
+/** One end of a simulated connection. */
+export class SimulatedChannel implements PeerChannel {
+  readonly peer: NodeIdentity
+  readonly peerSerial = '01'
+  readonly remoteAddress: string
+  readonly dialled: boolean
+  readonly #network: SimulatedNetwork
+  readonly #connection: SimulatedConnection
+  readonly #owner: NetworkNode
+  readonly #life: number
+  readonly #closed = new AbortController()
+  /** Sent and not handed to the peer's process yet, in order. */
+  readonly #segments: Segment[] = []
+
+  constructor(
+    network: SimulatedNetwork,
+    connection: SimulatedConnection,
+    owner: NetworkNode,
+    peer: NetworkNode,
+    dialled: boolean,
+  ) {
+    this.#network = network
+    this.#connection = connection
+    this.#owner = owner
+    this.#life = owner.host.life
+    this.peer = peer.identity
+    this.remoteAddress = peer.addresses[0] ?? ''
+    this.dialled = dialled
+  }
+
+  get closed(): AbortSignal {
+    return this.#closed.signal
+  }
+
+  send(kind: FrameKind, payload: Uint8Array): void {
+    if (this.closed.aborted) throw this.closed.reason
+    const segment: Segment = { kind, payload, sentMs: this.#network.clock.nowMs(), hasArrived: false }
+    this.#segments.push(segment)
+    this.#transmit(segment, RETRANSMIT_MS)
+  }
+
+  close(reason = 'this node closed it'): void {
+    if (this.closed.aborted) return
+    this.#abort(reason)
+    this.#connection.resetFrom(this.#owner.identity.nodeId)
+  }
+
+  /** The connection is over; the process hears of it. */
+  end(reason: string): void {
+    if (!this.closed.aborted) this.#owner.host.run(this.#life, () => this.#abort(reason))
+  }
+
+  /** The process that owned this end is gone. */
+  abandon(): void {
+    this.#closed.abort()
+  }
+
+  #abort(reason: string): void {
+    if (this.closed.aborted) return
+    const message = `The channel to ${this.peer.nodeId} is closed: ${reason}.`
+    this.#closed.abort(new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', message))
+    this.#segments.length = 0
+    this.#connection.release()
+    this.#owner.peers.onClosed(this)
+  }
+
+  /** TCP: what is not acknowledged is sent again, ever later, until the transport gives the connection up. */
+  #transmit(segment: Segment, retransmitMs: number): void {
+    const { clock } = this.#network
+    const [from, to] = [this.#owner.identity.nodeId, this.peer.nodeId]
+    const isThere = segment.hasArrived || (this.#network.carries(from, to) && !this.#network.isLost())
+    if (isThere && !segment.hasArrived) {
+      clock.after(this.#network.delayMs(), () => {
+        segment.hasArrived = true
+        this.#deliver()
+      })
+    }
+    if (isThere && this.#network.carries(to, from)) return
+    clock.after(retransmitMs, () => {
+      if (this.closed.aborted) return
+      if (clock.nowMs() - segment.sentMs > SILENCE_MS_MAX) this.end('the peer did not answer any more')
+      else this.#transmit(segment, retransmitMs * 2)
+    })
+  }
+
+  /** In order: a segment waits for those sent before it. */
+  #deliver(): void {
+    const other = this.#connection.otherEnd(this)
+    while (this.#segments[0]?.hasArrived) {
+      const { kind, payload } = this.#segments.shift() as Segment
+      other.receive(kind, payload)
+    }
+  }
+
+  receive(kind: FrameKind, payload: Uint8Array): void {
+    this.#owner.host.run(this.#life, () => {
+      if (!this.closed.aborted) this.#owner.peers.onFrame(this, kind, payload)
+    })
+  }
+}

@@ -1,0 +1,469 @@
+import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
+import { assert } from '../base/assert.ts'
+import { toHex } from '../base/bytes.ts'
+import type { Component } from '../base/component.ts'
+import type { Credentials, RevocationList } from '../base/credentials.ts'
+import { codeOf, type ErrorCode, messageOf, TransportError } from '../base/errors.ts'
+import type { NodeId, NodeIdentity } from '../base/identity.ts'
+import type { Logger } from '../base/log.ts'
+import {
+  FRAME_KINDS,
+  type FrameHandler,
+  type FrameKind,
+  type PeerChannel,
+  type Peers,
+  type PeerTarget,
+} from '../base/peer.ts'
+import type { Random } from '../base/random.ts'
+import type { Clock, Timer } from '../base/time.ts'
+import { readBody } from './body.ts'
+import { type ChannelLimits, Http2Channel, WINDOW_BYTES } from './channel.ts'
+import { unreachable } from './connect-tls.ts'
+import { connectToPeer, type PeerConnection } from './connect-to-peer.ts'
+import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.ts'
+import { formatHostPort } from './host-port.ts'
+import { raceAddresses } from './race-addresses.ts'
+import { answerHttp2, problem } from './route.ts'
+import { SharedTask } from './shared-task.ts'
+import type { StreamRequest, Transport } from './transport.ts'
+import { within } from './within.ts'
+
+export interface PeersNeeds {
+  transport: Pick<Transport, 'stream'>
+  clock: Clock
+  random: Random
+  log: Logger
+  credentials: Credentials
+  revocations: RevocationList
+}
+
+export interface PeersOptions {
+  nodeId: NodeId
+  cluster: string | (() => string)
+  limits?: Partial<PeersLimits>
+}
+
+export interface PeersLimits extends ChannelLimits {
+  /** Payload of one frame. */
+  frameBytesMax: number
+  /** Frames of one channel not yet taken by the peer; beyond it `send` throws P2P_TRANSPORT_OVERLOADED. */
+  sendQueueBytesMax: number
+  /** From the first packet to the end of the handshake, for each address; then once more for the peer's consent. */
+  dialTimeoutMs: number
+  /** Head start of one address over the next (RFC 8305 section 5). */
+  dialHeadStartMs: number
+  /** A channel on which nothing came for this long gets a PING; silent for as long again, it is cut. */
+  keepAliveMs: number
+  /** How long a closing channel may take to hand over what was sent. */
+  closeGraceMs: number
+}
+
+const DEFAULT_LIMITS: PeersLimits = {
+  frameBytesMax: 8 * 1024 * 1024,
+  sendQueueBytesMax: 16 * 1024 * 1024,
+  dialTimeoutMs: 5_000,
+  dialHeadStartMs: 250,
+  keepAliveMs: 3_000,
+  closeGraceMs: 1_000,
+}
+
+/** Addresses of one target that are tried; a node has a handful. */
+const ADDRESSES_MAX = 16
+const CHANNEL_PATH = '/p2p/v1/channel'
+const PROTOCOL_VERSION = '1'
+const REFUSAL_BYTES_MAX = 4 * 1024
+
+/** The channels to all peers: dials, accepts, verifies both ways, keeps at most one per peer (docs/protocol/transport.md). */
+export function createPeers(needs: PeersNeeds, options: PeersOptions): Peers & Component {
+  return new ChannelRegistry(needs, options)
+}
+
+/** An open channel, and the last dial of its peer that is known to be older than it. */
+interface Registered {
+  channel: Http2Channel
+  peerDial: DialId
+}
+
+class ChannelRegistry implements Peers, Component {
+  readonly name = 'peers'
+  readonly #needs: PeersNeeds
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #nodeId: NodeId
+  readonly #cluster: () => string
+  readonly #limits: PeersLimits
+
+  readonly #handlers: (FrameHandler | undefined)[] = []
+  readonly #openListeners = new Set<(channel: PeerChannel) => void>()
+  readonly #closeListeners = new Set<(channel: PeerChannel) => void>()
+
+  #isRunning = false
+  #instance = ''
+  #dialCount = 0
+  #timer: Timer | undefined
+  #unsubscribe: (() => void) | undefined
+  readonly #channels = new Map<NodeId, Registered>()
+  /** Dials by node id, or by address list where the node is not known. */
+  readonly #dials = new Map<string, SharedTask<PeerChannel>>()
+  /** Requests for a channel that the peer has not answered yet. */
+  readonly #requests = new Map<NodeId, SharedTask<PeerChannel>>()
+  /** Of a peer that asked for a channel while this node's own request, which goes first, is unanswered. */
+  readonly #parked = new Map<NodeId, () => void>()
+  /** Every channel whose socket is not closed yet. */
+  readonly #unfinished = new Set<Http2Channel>()
+
+  constructor(needs: PeersNeeds, options: PeersOptions) {
+    this.#needs = needs
+    this.#clock = needs.clock
+    this.#log = needs.log
+    this.#nodeId = options.nodeId
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    const { cluster } = options
+    this.#cluster = typeof cluster === 'string' ? () => cluster : cluster
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    this.#instance = toHex(this.#needs.random.bytes(8))
+    this.#isRunning = true
+    this.#needs.transport.stream('POST', CHANNEL_PATH, (request) => this.#onRequest(request))
+    this.#unsubscribe = this.#needs.revocations.onChange(() => this.#cutRevoked())
+    this.#timer = this.#clock.every(this.#limits.keepAliveMs, () => {
+      for (const { channel } of this.#channels.values()) channel.checkAlive()
+    })
+  }
+
+  async stop(): Promise<void> {
+    this.#isRunning = false
+    this.#timer?.cancel()
+    this.#unsubscribe?.()
+    for (const dial of [...this.#dials.values(), ...this.#requests.values()]) dial.cancel(this.#stopped())
+    for (const { channel } of this.#channels.values()) channel.close('this node is stopping')
+    await Promise.all([...this.#unfinished].map((channel) => channel.finished))
+  }
+
+  get(nodeId: NodeId): PeerChannel | undefined {
+    return this.#channels.get(nodeId)?.channel
+  }
+
+  list(): PeerChannel[] {
+    return [...this.#channels.values()].map(({ channel }) => channel)
+  }
+
+  open(target: PeerTarget, signal?: AbortSignal): Promise<PeerChannel> {
+    if (!this.#isRunning) return Promise.reject(this.#stopped())
+    const open = target.nodeId === undefined ? undefined : this.get(target.nodeId)
+    if (open) return Promise.resolve(open)
+    const key = target.nodeId ?? target.addresses.join(' ')
+    let dial = this.#dials.get(key)
+    if (!dial || dial.isOver) {
+      const started = new SharedTask((ended) => this.#dial(target, ended))
+      dial = started
+      this.#dials.set(key, started)
+      this.#forgetWhenSettled(this.#dials, key, started)
+    }
+    return dial.join(signal)
+  }
+
+  handle(kind: FrameKind, handler: FrameHandler): void {
+    assert(!this.#handlers[FRAME_KINDS[kind]], `one handler takes ${kind} frames`)
+    this.#handlers[FRAME_KINDS[kind]] = handler
+  }
+
+  onOpen(listener: (channel: PeerChannel) => void): () => void {
+    this.#openListeners.add(listener)
+    return () => this.#openListeners.delete(listener)
+  }
+
+  onClose(listener: (channel: PeerChannel) => void): () => void {
+    this.#closeListeners.add(listener)
+    return () => this.#closeListeners.delete(listener)
+  }
+
+  // ---- Dialling ----
+
+  async #dial(target: PeerTarget, signal: AbortSignal): Promise<PeerChannel> {
+    const connection = await this.#connect(target, signal)
+    const peerId = connection.peer.nodeId
+    const open = this.get(peerId)
+    const pending = this.#requests.get(peerId)
+    if (open || (pending && !pending.isOver)) {
+      connection.socket.destroy()
+      return open ?? (pending as SharedTask<PeerChannel>).join(signal)
+    }
+    const request = new SharedTask((ended) => this.#request(connection, ended))
+    this.#requests.set(peerId, request)
+    this.#forgetWhenSettled(this.#requests, peerId, request)
+    return request.join(signal)
+  }
+
+  async #connect(target: PeerTarget, signal: AbortSignal): Promise<PeerConnection> {
+    const addresses = target.addresses.slice(0, ADDRESSES_MAX)
+    const whom = target.nodeId ?? 'the peer'
+    if (addresses.length === 0) throw unreachable(whom, 'no address of it is known')
+    const expected = { cluster: this.#cluster(), nodeId: target.nodeId, self: this.#nodeId }
+    try {
+      return await raceAddresses(
+        this.#clock,
+        addresses,
+        this.#limits.dialHeadStartMs,
+        (address, ended) =>
+          within(
+            this.#clock,
+            this.#limits.dialTimeoutMs,
+            ended,
+            unreachable(address, 'it did not answer in time'),
+            (inTime) => connectToPeer(address, expected, this.#needs, inTime),
+          ),
+        (late) => late.socket.destroy(),
+        signal,
+      )
+    } catch (error) {
+      throw error instanceof AggregateError ? noAddress(whom, error.errors) : error
+    }
+  }
+
+  /** Asks a verified peer for a channel, on a connection of its own. */
+  async #request(connection: PeerConnection, signal: AbortSignal): Promise<PeerChannel> {
+    const { socket, peer, serial, address } = connection
+    const session = connect(`https://${address}`, {
+      createConnection: () => socket,
+      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
+    })
+    // The stream tells of its end.
+    session.on('error', () => {})
+    try {
+      const tooLate = unreachable(address, 'it did not answer in time')
+      return await within(this.#clock, this.#limits.dialTimeoutMs, signal, tooLate, async (inTime) => {
+        inTime.addEventListener('abort', () => session.destroy(), { once: true })
+        const { stream, headers } = await this.#ask(session, address, inTime)
+        const peerDial = parseDialId(headers['p2p-dial'])
+        if (headers[':status'] !== 200 || !peerDial) return this.#onRefusal(peer, address, stream, headers)
+        return this.#register(
+          new Http2Channel({
+            stream,
+            session,
+            peer,
+            peerSerial: serial,
+            remoteAddress: formatHostPort(connection.remoteAddress, connection.remotePort),
+            dialled: true,
+            clock: this.#clock,
+            limits: this.#limits,
+            onFrame: this.#onFrame,
+          }),
+          peerDial,
+        )
+      })
+    } catch (error) {
+      session.destroy()
+      throw error
+    }
+  }
+
+  #ask(
+    session: ClientHttp2Session,
+    address: string,
+    signal: AbortSignal,
+  ): Promise<{ stream: ClientHttp2Stream; headers: IncomingHttpHeaders & { ':status'?: number } }> {
+    this.#dialCount++
+    return new Promise((resolve, reject) => {
+      const stream = session.request(
+        {
+          ':method': 'POST',
+          ':path': CHANNEL_PATH,
+          'content-type': 'application/octet-stream',
+          'p2p-protocol': PROTOCOL_VERSION,
+          'p2p-dial': this.#dialId(),
+        },
+        { endStream: false },
+      )
+      const lost = (): void => reject(unreachable(address, 'the connection ended before the peer answered'))
+      stream.once('close', lost)
+      stream.on('error', lost)
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+      stream.once('response', (headers) => {
+        stream.off('close', lost)
+        resolve({ stream, headers })
+      })
+    })
+  }
+
+  async #onRefusal(
+    peer: NodeIdentity,
+    address: string,
+    stream: ClientHttp2Stream,
+    headers: IncomingHttpHeaders & { ':status'?: number },
+  ): Promise<PeerChannel> {
+    const status = headers[':status']
+    const body = await readBody(stream, REFUSAL_BYTES_MAX, headers['content-length'])
+    stream.session?.destroy()
+    const open = this.get(peer.nodeId)
+    // The peer's own request came first, and the channel it made is there.
+    if (status === 409 && open) return open
+    if (status === 409 || status === 503)
+      throw unreachable(address, `${peer.nodeId} is busy with another connection; try again`)
+    const message = `${peer.nodeId} at ${address} refused the channel: ${refusalDetail(body) ?? `it answered ${status}`}`
+    throw new TransportError('P2P_TRANSPORT_REFUSED', message, { peer: peer.nodeId, address, status })
+  }
+
+  // ---- Accepting ----
+
+  #onRequest(request: StreamRequest): void {
+    const { connection, headers } = request
+    const peer = connection.identity
+    const dial = parseDialId(headers['p2p-dial'])
+    if (!this.#isRunning) refuse(request, 503, 'this node is stopping')
+    else if (!peer) refuse(request, 403, this.#whyUnverified(request))
+    else if (connection.tlsVersion !== 'TLSv1.3') refuse(request, 403, 'a channel needs TLS 1.3')
+    else if (headers['p2p-protocol'] !== PROTOCOL_VERSION || !dial)
+      refuse(request, 400, `this node speaks version ${PROTOCOL_VERSION} of the channel protocol`)
+    else if (peer.nodeId === this.#nodeId) refuse(request, 403, `this node is ${peer.nodeId} itself`)
+    else this.#acceptInTurn(request, peer, dial)
+  }
+
+  /** Two nodes that dial each other at once: the request of the smaller node id goes first. */
+  #acceptInTurn(request: StreamRequest, peer: NodeIdentity, dial: DialId): void {
+    const own = this.#requests.get(peer.nodeId)
+    if (!own || peer.nodeId < this.#nodeId) {
+      this.#accept(request, peer, dial)
+      return
+    }
+    // Only the last of a peer's requests can still be wanted.
+    this.#parked.get(peer.nodeId)?.()
+    const refuseParked = (): void => refuse(request, 409, 'another request came first')
+    this.#parked.set(peer.nodeId, refuseParked)
+    const settle = (): void => {
+      if (this.#parked.get(peer.nodeId) !== refuseParked) return
+      this.#parked.delete(peer.nodeId)
+      if (this.#isRunning) this.#accept(request, peer, dial)
+      else refuse(request, 503, 'this node is stopping')
+    }
+    own.settled.then(settle, settle)
+  }
+
+  #accept(request: StreamRequest, peer: NodeIdentity, dial: DialId): void {
+    const { stream, connection } = request
+    const session = stream.session
+    if (stream.destroyed || stream.closed || !session) return
+    const current = this.#channels.get(peer.nodeId)
+    // It was sent before the channel that is open now, and comes late. A request that the peer sent after it means that
+    // the peer has lost that channel, whatever this node thinks of it.
+    if (current && !isLaterDial(dial, current.peerDial)) {
+      refuse(request, 409, 'another request came first')
+      return
+    }
+    session.settings({ initialWindowSize: WINDOW_BYTES })
+    stream.respond({ ':status': 200, 'p2p-protocol': PROTOCOL_VERSION, 'p2p-dial': this.#dialId() })
+    const channel = new Http2Channel({
+      stream,
+      session,
+      peer,
+      peerSerial: connection.serial as string,
+      remoteAddress: formatHostPort(connection.remoteAddress, connection.remotePort),
+      dialled: false,
+      clock: this.#clock,
+      limits: this.#limits,
+      onFrame: this.#onFrame,
+    })
+    this.#register(channel, dial)
+    // Whoever is waiting for this peer has its channel.
+    this.#dials.get(peer.nodeId)?.fulfil(channel)
+    this.#requests.get(peer.nodeId)?.fulfil(channel)
+  }
+
+  #whyUnverified({ connection }: StreamRequest): string {
+    if (!connection.serial) return 'a channel needs a node certificate'
+    if (this.#needs.revocations.isRevoked(connection.serial)) return `certificate ${connection.serial} has been revoked`
+    return `certificate ${connection.serial} has expired or is not a node certificate of cluster ${this.#cluster()}`
+  }
+
+  // ---- Open channels ----
+
+  #register(channel: Http2Channel, peerDial: DialId): PeerChannel {
+    const peerId = channel.peer.nodeId
+    const replaced = this.#channels.get(peerId)?.channel
+    this.#channels.set(peerId, { channel, peerDial })
+    replaced?.cut('the peer opened a newer one')
+    this.#unfinished.add(channel)
+    void channel.finished.then(() => this.#unfinished.delete(channel))
+    channel.closed.addEventListener('abort', () => this.#onClosed(channel), { once: true })
+    this.#log.debug('A channel is open.', { peer: peerId, address: channel.remoteAddress, dialled: channel.dialled })
+    this.#notify(this.#openListeners, channel)
+    return channel
+  }
+
+  #onClosed(channel: Http2Channel): void {
+    const peerId = channel.peer.nodeId
+    if (this.#channels.get(peerId)?.channel === channel) this.#channels.delete(peerId)
+    this.#log.debug('A channel is closed.', { peer: peerId, why: messageOf(channel.closed.reason) })
+    this.#notify(this.#closeListeners, channel)
+  }
+
+  readonly #onFrame = (channel: PeerChannel, kind: number, payload: Uint8Array): void => {
+    const handler = this.#handlers[kind]
+    if (!handler) {
+      this.#log.debug('Dropped a frame of a kind that nobody handles.', { kind, peer: channel.peer.nodeId })
+      return
+    }
+    try {
+      handler(channel, payload)
+    } catch (error) {
+      this.#log.error('The handler of a frame failed.', { kind, peer: channel.peer.nodeId, error })
+    }
+  }
+
+  #notify(listeners: Set<(channel: PeerChannel) => void>, channel: PeerChannel): void {
+    for (const listener of listeners) {
+      try {
+        listener(channel)
+      } catch (error) {
+        this.#log.error('A listener to channels failed.', { peer: channel.peer.nodeId, error })
+      }
+    }
+  }
+
+  #cutRevoked(): void {
+    for (const { channel } of this.#channels.values()) {
+      if (this.#needs.revocations.isRevoked(channel.peerSerial)) channel.cut('its certificate has been revoked')
+    }
+  }
+
+  #dialId(): string {
+    return formatDialId({ instance: this.#instance, count: this.#dialCount })
+  }
+
+  #stopped(): TransportError {
+    return new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', `Node ${this.#nodeId} opens no channels: it is stopping.`)
+  }
+
+  #forgetWhenSettled<Key>(table: Map<Key, SharedTask<PeerChannel>>, key: Key, task: SharedTask<PeerChannel>): void {
+    const forget = (): void => {
+      if (table.get(key) === task) table.delete(key)
+    }
+    task.settled.then(forget, forget)
+  }
+}
+
+function refuse({ stream }: StreamRequest, status: number, detail: string): void {
+  if (stream.destroyed || stream.closed) return
+  answerHttp2(stream, problem(status, 'Channel refused', detail))
+  stream.close()
+}
+
+function refusalDetail(body: Buffer | undefined): string | undefined {
+  try {
+    const { detail } = JSON.parse(body?.toString('utf8') ?? '') as { detail?: unknown }
+    return typeof detail === 'string' ? detail : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** One error for all addresses: with their common code if they have one. */
+function noAddress(whom: string, failures: readonly unknown[]): TransportError {
+  const codes = new Set(failures.map(codeOf))
+  const code: ErrorCode = (codes.size === 1 ? [...codes][0] : undefined) ?? 'P2P_TRANSPORT_UNREACHABLE'
+  const reasons = failures.map(messageOf)
+  const message = reasons.length === 1 ? (reasons[0] as string) : `No address of ${whom} works: ${reasons.join('; ')}`
+  return new TransportError(code, message, { reasons }, { cause: failures[0] })
+}

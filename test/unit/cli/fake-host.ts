@@ -1,0 +1,83 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
+import type { TestContext } from 'node:test'
+import { type CliHost, type ContextEntry, runCli } from '../../../src/cli/index.ts'
+
+/** 2026-01-02 03:04:05 UTC. */
+export const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
+
+export interface Outcome {
+  code: number
+  output: string
+  talk: string
+}
+
+/** A user with a folder and a home of their own, who types command lines. */
+export interface FakeUser {
+  folder: string
+  home: string
+  environment: Record<string, string | undefined>
+  /** What the terminal types at each prompt; without any there is no terminal. */
+  typed: string[]
+  nowMs: number
+  context: Partial<ContextEntry>
+  toParent: object[] | undefined
+  stop: AbortController
+  run(...argv: string[]): Promise<Outcome>
+}
+
+export function fakeUser(t: TestContext): FakeUser {
+  const root = mkdtempSync(join(tmpdir(), 'p2p-cli-'))
+  t.after(() => rmSync(root, { recursive: true }))
+  const user: FakeUser = {
+    folder: root,
+    home: join(root, 'home'),
+    environment: {},
+    typed: [],
+    nowMs: NOW_MS,
+    context: {},
+    toParent: undefined,
+    stop: new AbortController(),
+    async run(...argv) {
+      const said = { output: '', talk: '' }
+      const code = await runCli(hostOf(user, argv, said))
+      return { code, ...said }
+    },
+  }
+  return user
+}
+
+function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: string }): CliHost {
+  const input = new PassThrough()
+  const typed = [...user.typed]
+  const isTTY = typed.length > 0
+  const { toParent } = user
+  return {
+    argv,
+    environment: user.environment,
+    workingDirectory: user.folder,
+    homeDirectory: user.home,
+    platform: process.platform,
+    input: Object.assign(input, { isTTY, setRawMode: () => input }),
+    output: { write: (text) => void (said.output += text) },
+    talk: {
+      write(text) {
+        said.talk += text
+        // A prompt ends without a line break; the person answers it.
+        if (isTTY && /(: |\] )$/.test(text)) input.write(typed.shift() ?? '\u0004')
+      },
+    },
+    wallMs: () => user.nowMs,
+    interruption: () => ({ signal: user.stop.signal, dispose: () => {} }),
+    sendToParent: toParent && ((message) => void toParent.push(message)),
+    loadContext: async () => ({
+      runNode: () => Promise.reject(new Error('no node expected')),
+      createStorageTools: () => {
+        throw new Error('no storage tools expected')
+      },
+      ...user.context,
+    }),
+  }
+}

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { tmpdir } from 'node:os'
+import { test } from 'node:test'
+import type { HostFacts } from '../../../src/builtin/host-facts.ts'
+import { createCpuMeter } from '../../../src/platform/host-facts.ts'
+import { createHostFacts, interfaceFacts } from '../../../src/platform/index.ts'
+import { isTunnelInterface } from '../../../src/platform/interface-facts.ts'
+
+test('the facts of this machine are plausible and have the shape that services ask for', async () => {
+  const facts: HostFacts = createHostFacts()
+  assert.ok(facts.hostname.length > 0)
+  assert.equal(facts.platform, process.platform)
+  assert.equal(facts.arch, process.arch)
+  assert.ok(facts.cpuCount >= 1)
+  const { totalBytes, availableBytes } = facts.memory()
+  assert.ok(availableBytes > 0 && availableBytes <= totalBytes && Number.isSafeInteger(totalBytes))
+  const disk = await facts.disk(tmpdir())
+  assert.ok(disk.freeBytes >= 0 && disk.freeBytes <= disk.totalBytes && disk.totalBytes > 0)
+  await assert.rejects(facts.disk('/no/such/place'), { code: 'ENOENT' })
+  assert.equal(facts.loadAverage().length, 3)
+  assert.ok(facts.uptimeSeconds() > 0)
+  assert.ok(facts.processMemoryBytes() > 1_000_000)
+  assert.ok(facts.networkInterfaces().some(({ internal, prefixLength }) => internal && prefixLength >= 8))
+  const percent = facts.cpuPercent()
+  assert.ok(percent >= 0 && percent <= 100)
+})
+
+test('the CPU meter tells the busy share since the previous call', () => {
+  let times = { busyMs: 1_000, totalMs: 10_000 }
+  const meter = createCpuMeter(() => times)
+  assert.equal(meter(), 0, 'no time has passed yet')
+  times = { busyMs: 1_250, totalMs: 11_000 }
+  assert.equal(meter(), 25)
+  assert.equal(meter(), 25, 'the counters have not moved: the last share stands')
+  times = { busyMs: 2_250, totalMs: 12_000 }
+  assert.equal(meter(), 100)
+  times = { busyMs: 2_250, totalMs: 13_000 }
+  assert.equal(meter(), 0)
+  times = { busyMs: 2_000, totalMs: 14_000 }
+  assert.equal(meter(), 0, 'a processor went offline: never below 0')
+  times = { busyMs: 9_000, totalMs: 15_000 }
+  assert.equal(meter(), 100)
+})
+
+test('every address of this machine is listed with its network', () => {
+  const facts = interfaceFacts()
+  const loopback = facts.find(({ address }) => address === '127.0.0.1')
+  assert.deepEqual(loopback, {
+    name: loopback?.name,
+    address: '127.0.0.1',
+    family: 'IPv4',
+    prefixLength: 8,
+    internal: true,
+    isTunnel: false,
+  })
+  for (const { prefixLength, family } of facts)
+    assert.ok(prefixLength >= 0 && prefixLength <= (family === 'IPv4' ? 32 : 128))
+})
+
+test('tunnels are told by what the kernel says of them', () => {
+  const kernel = (facts: Record<string, string>) => (_name: string, fact: string) => facts[fact]
+  assert.equal(isTunnelInterface('corp0', kernel({ type: '65534', tun_flags: '0x1001' })), true, 'tun')
+  assert.equal(
+    isTunnelInterface('corp0', kernel({ type: '65534', uevent: 'DEVTYPE=wireguard\nINTERFACE=corp0' })),
+    true,
+  )
+  assert.equal(isTunnelInterface('isp', kernel({ type: '512' })), true, 'PPP')
+  assert.equal(isTunnelInterface('he-ipv6', kernel({ type: '776' })), true, 'SIT')
+  assert.equal(isTunnelInterface('vm-tap', kernel({ type: '1', tun_flags: '0x1002' })), false, 'a tap is an Ethernet')
+  assert.equal(isTunnelInterface('eth0', kernel({ type: '1', uevent: 'INTERFACE=eth0' })), false)
+  assert.equal(isTunnelInterface('lo', kernel({ type: '772' })), false)
+})
+
+test('where the kernel says nothing, names tell tunnels', () => {
+  const silent = (): undefined => undefined
+  for (const name of [
+    'utun3',
+    'tun0',
+    'wg0',
+    'tailscale0',
+    'Tailscale',
+    'ppp0',
+    'WireGuard Tunnel',
+    'OpenVPN TAP',
+    'My VPN',
+    'gif0',
+  ]) {
+    assert.equal(isTunnelInterface(name, silent), true, name)
+  }
+  for (const name of ['eth0', 'en0', 'Ethernet 2', 'Wi-Fi', 'lo', 'tunis', 'bridge0', 'docker0', 'wgap']) {
+    assert.equal(isTunnelInterface(name, silent), false, name)
+  }
+})

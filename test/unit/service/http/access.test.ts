@@ -1,0 +1,150 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { ACCESS_ROLES, type AccessRole } from '../../../../src/base/identity.ts'
+import { ACCESS, type AccessRule, type RouteKey } from '../../../../src/service/auth/access.ts'
+import { jsonBody, nodeConnection, type StubNode, startStubNode, strangerConnection } from './stub-node.ts'
+import { CERTIFICATE_REQUEST, stubEnrolment, stubTrustAdmin } from './stub-trust.ts'
+
+const issuedAtOnce = stubEnrolment({
+  request: async () => ({ status: 'issued', cluster: 'blue', certificate_chain: 'PEM', ca_certificate: 'ROOT' }),
+})
+
+function startCoordinator(): Promise<StubNode> {
+  return startStubNode({ enrolment: issuedAtOnce, trustAdmin: stubTrustAdmin() })
+}
+
+/** How each route is asked for so that it succeeds, and what it answers then. The type makes the list complete. */
+const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: RequestInit; status?: number }> = {
+  'GET /health': () => ({ path: '/health' }),
+  'GET /cluster/nodes': () => ({ path: '/cluster/nodes' }),
+  'GET /services': () => ({ path: '/services' }),
+  'GET /services/{name}': () => ({ path: '/services/inventory' }),
+  'GET /metrics': () => ({ path: '/metrics' }),
+  'GET /openapi.json': () => ({ path: '/openapi.json' }),
+  'POST /rpc': () => ({ path: '/rpc', init: jsonBody({ jsonrpc: '2.0', method: 'inventory/list', id: 1 }) }),
+  'GET /docs': () => ({ path: '/docs' }),
+  'GET /redoc': () => ({ path: '/redoc' }),
+  'GET /docs/assets/{file}': () => ({ path: '/docs/assets/docs.js' }),
+  'POST /auth/token': ({ credential }) => ({ path: '/auth/token', init: jsonBody({ credential }) }),
+  'POST /auth/revoke': () => ({ path: '/auth/revoke', init: { method: 'POST' } }),
+  'GET /internal/ca-cert': () => ({ path: '/internal/ca-cert' }),
+  'GET /internal/crl': () => ({ path: '/internal/crl' }),
+  'POST /internal/cert-nonce': () => ({
+    path: '/internal/cert-nonce',
+    init: jsonBody({ client_nonce: 'abcdefghijklmnop' }),
+  }),
+  'POST /internal/cert-request': () => ({ path: '/internal/cert-request', init: jsonBody(CERTIFICATE_REQUEST) }),
+  'GET /api/status': () => ({ path: '/api/status' }),
+  'GET /api/ca': () => ({ path: '/api/ca' }),
+  'GET /api/nodes/pending': () => ({ path: '/api/nodes/pending' }),
+  'POST /api/nodes/{id}/approve': () => ({ path: '/api/nodes/worker-7/approve', init: { method: 'POST' } }),
+  'POST /api/nodes/{id}/reject': () => ({ path: '/api/nodes/worker-7/reject', init: { method: 'POST' } }),
+  'DELETE /api/nodes/{id}/certificates': () => ({
+    path: '/api/nodes/worker-7/certificates',
+    init: { method: 'DELETE' },
+  }),
+  'GET /api/tokens': () => ({ path: '/api/tokens' }),
+  'POST /api/tokens': () => ({ path: '/api/tokens', init: jsonBody({ role: 'worker' }), status: 201 }),
+  'DELETE /api/tokens/{id}': () => ({ path: '/api/tokens/t1', init: { method: 'DELETE' }, status: 204 }),
+}
+
+const KEYS = Object.keys(ACCESS) as RouteKey[]
+
+/** Streams that the transport takes over before any request handler; its own tests ask them without a certificate. */
+const STREAMS = ['POST /p2p/v1/channel'] as const
+const ASKED_KEYS = KEYS.filter((key): key is AskedKey => !STREAMS.includes(key as never))
+type AskedKey = Exclude<RouteKey, (typeof STREAMS)[number]>
+
+async function askAs(node: StubNode, role: AccessRole | undefined, key: AskedKey) {
+  const { path, init = {}, status = 200 } = SAMPLES[key](node)
+  const isMachine = role === 'node' || role === 'coordinator'
+  node.transport.connection = isMachine
+    ? nodeConnection(role === 'node' ? 'worker' : 'coordinator')
+    : strangerConnection()
+  const token = role === undefined || isMachine ? {} : { token: await node.tokenFor(role) }
+  return { answer: await node.ask(path, { ...init, ...token }), expected: status }
+}
+
+test('without credentials exactly the open routes answer; everything else is 401 and says how to get in', async () => {
+  await using node = await startCoordinator()
+  for (const key of ASKED_KEYS) {
+    const { answer, expected } = await askAs(node, undefined, key)
+    if ((ACCESS[key] as AccessRule) === 'open') assert.equal(answer.status, expected, `${key}: ${answer.text}`)
+    else {
+      assert.equal(answer.status, 401, key)
+      assert.match(answer.json().detail, /p2p login/, key)
+      assert.equal(answer.headers.get('www-authenticate'), 'Bearer realm="p2p-core"', key)
+    }
+  }
+})
+
+for (const role of ACCESS_ROLES) {
+  test(`a caller with role ${role} gets exactly what the table says`, async () => {
+    await using node = await startCoordinator()
+    for (const key of ASKED_KEYS) {
+      const rule: AccessRule = ACCESS[key]
+      const { answer, expected } = await askAs(node, role, key)
+      const isAllowed = rule === 'open' || rule.includes(role)
+      assert.equal(answer.status, isAllowed ? expected : 403, `${key}: ${answer.text}`)
+      if (!isAllowed) assert.equal(answer.json().code, 'P2P_RPC_ACCESS_DENIED', key)
+    }
+  })
+}
+
+test('paths that are not in the table are 401 for strangers and 404 for known callers', async () => {
+  await using node = await startCoordinator()
+  for (const path of ['/', '/nope', '/api', '/api/nodes', '/internal/gossip/join', '/docs/', '/HEALTH', '//health']) {
+    assert.equal((await node.ask(path)).status, 401, path)
+    assert.equal((await node.ask(path, { token: await node.tokenFor('admin') })).status, 404, path)
+  }
+})
+
+test('HEAD asks for what GET asks for', async () => {
+  await using node = await startCoordinator()
+  assert.equal((await node.ask('/cluster/nodes', { method: 'HEAD' })).status, 401)
+  assert.equal((await node.ask('/health', { method: 'HEAD' })).status, 200)
+  const token = await node.tokenFor('viewer')
+  assert.equal((await node.ask('/cluster/nodes', { method: 'HEAD', token })).status, 200)
+  assert.equal((await node.ask('/api/tokens', { method: 'HEAD', token })).status, 403)
+})
+
+test('the OpenAPI document, the fast routes and the table name the same routes', async () => {
+  await using node = await startCoordinator()
+  const { paths } = (await node.ask('/openapi.json', { token: await node.tokenFor('viewer') })).json()
+  const documented = Object.entries(paths as Record<string, object>).flatMap(([path, operations]) =>
+    Object.keys(operations).map((method) => `${method.toUpperCase()} ${path}`),
+  )
+  assert.deepEqual(documented.sort(), [...KEYS].sort())
+  const fast = node.transport.fastRoutes.map((key) => key.replace(/^HEAD /, 'GET '))
+  assert.deepEqual(
+    fast.filter((key) => !(key in ACCESS)),
+    [],
+  )
+})
+
+test('the OpenAPI document says of every route what the table says', async () => {
+  await using node = await startCoordinator()
+  const { paths } = (await node.ask('/openapi.json', { token: await node.tokenFor('viewer') })).json()
+  for (const key of KEYS) {
+    const [method, path] = key.split(' ') as [string, string]
+    const operation = paths[path][method.toLowerCase()]
+    const rule: AccessRule = ACCESS[key]
+    if (rule === 'open') assert.deepEqual(operation.security, [], key)
+    else {
+      assert.deepEqual(operation['x-roles'], rule, key)
+      const schemes = operation.security.flatMap((entry: object) => Object.keys(entry))
+      assert.equal(schemes.includes('mutualTLS'), rule.includes('node'), key)
+      assert.equal(schemes.includes('bearer'), rule.includes('admin'), key)
+    }
+  }
+})
+
+test('the OpenAPI document is valid OpenAPI 3.1', async () => {
+  await using node = await startCoordinator()
+  const document = (await node.ask('/openapi.json', { token: await node.tokenFor('viewer') })).json()
+  const { valid, errors } = await new Validator().validate(structuredClone(document))
+  assert.ok(valid, JSON.stringify(errors, null, 2))
+  assert.match(document['openapi'], /^3\.1\./)
+  assert.deepEqual(Object.keys(document['components'].securitySchemes), ['mutualTLS', 'bearer'])
+})

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Gauge, type Registry } from 'prom-client'
+import type { ServiceMetricsSource } from '../../../../src/service/descriptor.ts'
+import { startStubNode } from './stub-node.ts'
+
+const serviceMetrics: ServiceMetricsSource = {
+  methodMetrics: () => [
+    {
+      service: 'inventory',
+      method: 'list',
+      calls: 4,
+      errors: 1,
+      inFlight: 2,
+      durationMsTotal: 26,
+      durations: [
+        { upToMs: 1, count: 1 },
+        { upToMs: 10, count: 2 },
+        { upToMs: Infinity, count: 1 },
+      ],
+    },
+  ],
+  serviceMetrics: () =>
+    new Map([
+      [
+        'inventory',
+        {
+          counters: { scans: 7 },
+          gauges: { hosts: 3 },
+          timers: { scan: { count: 2, avg_ms: 1.5, min_ms: 1, max_ms: 2 } },
+        },
+      ],
+    ]),
+}
+
+test('metrics in the Prometheus format: node, members, services, methods, requests', async () => {
+  await using node = await startStubNode({ serviceMetrics })
+  const token = await node.tokenFor('viewer')
+  await node.ask('/nope')
+  const answer = await node.ask('/metrics', { token })
+  assert.equal(answer.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8')
+  const lines = answer.text.split('\n')
+  for (const expected of [
+    'p2p_node_info{node_id="coordinator-1",role="coordinator",cluster="blue",version="3.0.0"} 1',
+    'p2p_node_healthy 1',
+    'p2p_cluster_members{status="alive"} 1',
+    'p2p_cluster_members{status="suspected"} 1',
+    'p2p_service_up{service="inventory",version="1.2.0"} 1',
+    'p2p_service_count_total{service="inventory",name="scans"} 7',
+    'p2p_service_value{service="inventory",name="hosts"} 3',
+    'p2p_rpc_errors_total{service="inventory",method="list"} 1',
+    'p2p_rpc_in_flight{service="inventory",method="list"} 2',
+    '# TYPE p2p_rpc_duration_seconds histogram',
+    'p2p_rpc_duration_seconds_bucket{service="inventory",method="list",le="0.001"} 1',
+    'p2p_rpc_duration_seconds_bucket{service="inventory",method="list",le="0.01"} 3',
+    'p2p_rpc_duration_seconds_bucket{service="inventory",method="list",le="+Inf"} 4',
+    'p2p_rpc_duration_seconds_sum{service="inventory",method="list"} 0.026',
+    'p2p_rpc_duration_seconds_count{service="inventory",method="list"} 4',
+    'p2p_http_requests_total{route="unknown",status="401"} 1',
+  ]) {
+    assert.ok(lines.includes(expected), `${expected}\n${answer.text}`)
+  }
+})
+
+test('a second scrape counts the first, and nothing twice', async () => {
+  await using node = await startStubNode({ serviceMetrics })
+  const token = await node.tokenFor('viewer')
+  await node.ask('/metrics', { token })
+  await node.ask('/health')
+  const { text } = await node.ask('/metrics', { token })
+  assert.match(text, /^p2p_http_requests_total\{route="GET \/metrics",status="200"\} 1$/m)
+  assert.match(text, /^p2p_http_requests_total\{route="GET \/health",status="200"\} 1$/m)
+  assert.match(text, /^p2p_service_count_total\{service="inventory",name="scans"\} 7$/m)
+})
+
+test('other parts of the node add metrics of their own, asked at every scrape', async () => {
+  let value = 1
+  const collector = (registry: Registry): void => {
+    registry.registerMetric(
+      new Gauge({
+        name: 'p2p_test_queue',
+        help: 'x',
+        registers: [],
+        collect() {
+          this.set(value)
+        },
+      }),
+    )
+  }
+  await using node = await startStubNode({ collectors: [collector] })
+  const token = await node.tokenFor('viewer')
+  assert.match((await node.ask('/metrics', { token })).text, /^p2p_test_queue 1$/m)
+  value = 2
+  assert.match((await node.ask('/metrics', { token })).text, /^p2p_test_queue 2$/m)
+})
+
+test('the JSON form has the shape of the Python program', async () => {
+  await using node = await startStubNode({ serviceMetrics })
+  const answer = await node.ask('/metrics?format=json', { token: await node.tokenFor('viewer') })
+  const timestamp = '2026-01-01T00:00:00.000Z'
+  assert.deepEqual(answer.json(), {
+    system: { total_services: 1, alive_services: 1, dead_services: 0, timestamp },
+    services: {
+      inventory: {
+        scans: { value: 7, timestamp, type: 'counter' },
+        hosts: { value: 3, timestamp, type: 'gauge' },
+        scan: { value: 1.5, timestamp, type: 'timer' },
+        method_list_calls: { value: 4, timestamp, type: 'counter' },
+        method_list_errors: { value: 1, timestamp, type: 'counter' },
+        method_list_duration_ms: { value: 6.5, timestamp, type: 'timer' },
+      },
+    },
+    health_summary: { inventory: { status: 'alive', last_seen: timestamp, uptime: 30, total_metrics: 6 } },
+  })
+})

@@ -24,6 +24,8 @@ export interface CertificatesBenchRound {
   certificatesPerSecond: number
   loopDelayMsMax: number
   loopDelayMsP99: number
+  /** Most processor time the main thread took between two turns of the loop: the same question without what other processes add. */
+  turnCpuMsMax: number
   /** Of an idle loop over the same time: what the machine itself adds. */
   idleLoopDelayMsMax: number
 }
@@ -46,11 +48,13 @@ export async function benchCertificates(options: CertificatesBenchOptions): Prom
     const startedMs = performance.now()
     const busy = await loopDelayDuring(() => Promise.all(csrs.map(issue)))
     const tookMs = performance.now() - startedMs
+    const turnCpuMsMax = await turnCpuDuring(() => Promise.all(csrs.map(issue)))
     const idle = await loopDelayDuring(() => setTimeout(tookMs))
     rounds.push({
       certificatesPerSecond: (options.certificates / tookMs) * 1_000,
       loopDelayMsMax: busy.maxMs,
       loopDelayMsP99: busy.p99Ms,
+      turnCpuMsMax,
       idleLoopDelayMsMax: idle.maxMs,
     })
   }
@@ -66,6 +70,22 @@ async function loopDelayDuring(task: () => Promise<unknown>): Promise<{ maxMs: n
   return { maxMs: histogram.max / 1e6 - 1, p99Ms: histogram.percentile(99) / 1e6 - 1 }
 }
 
+async function turnCpuDuring(task: () => Promise<unknown>): Promise<number> {
+  let maxMs = 0
+  let isDone = false
+  let before = process.threadCpuUsage()
+  const turn = (): void => {
+    const { user, system } = process.threadCpuUsage(before)
+    maxMs = Math.max(maxMs, (user + system) / 1_000)
+    before = process.threadCpuUsage()
+    if (!isDone) setImmediate(turn)
+  }
+  turn()
+  await task()
+  isDone = true
+  return maxMs
+}
+
 function spread(values: number[], digits: number): string {
   const sorted = values.toSorted((a, b) => a - b)
   const middle = sorted[Math.floor(sorted.length / 2)] as number
@@ -78,9 +98,10 @@ if (import.meta.main) {
   })
   const rounds = await benchCertificates({ rounds: Number(values.rounds), certificates: Number(values.certificates) })
   const row = (name: string, value: (round: CertificatesBenchRound) => number, digits: number): void =>
-    console.log(`${name.padEnd(34)} ${spread(rounds.map(value), digits)}`)
+    console.log(`${name.padEnd(36)} ${spread(rounds.map(value), digits)}`)
   row('certificates/s', (round) => round.certificatesPerSecond, 0)
   row('event loop delay p99, ms', (round) => round.loopDelayMsP99, 1)
   row('event loop delay max, ms', (round) => round.loopDelayMsMax, 1)
+  row('processor time in one turn max, ms', (round) => round.turnCpuMsMax, 1)
   row('event loop delay max when idle, ms', (round) => round.idleLoopDelayMsMax, 1)
 }

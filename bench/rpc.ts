@@ -154,6 +154,9 @@ function callByPost(session: ClientHttp2Session): Call {
     new Promise((resolve, reject) => {
       const stream = session.request({ ':method': 'POST', ':path': '/rpc', ...JSON_HEADERS })
       stream.on('error', reject)
+      stream.on('response', ({ ':status': status }) => {
+        if (status !== 200) reject(new Error(`POST /rpc answered with status ${status}`))
+      })
       stream.on('close', () => resolve(undefined))
       stream.resume()
       stream.end(POST_BODY)

@@ -45,7 +45,7 @@ export interface Peers {
   list(): PeerChannel[]
   /**
    * The open channel to the target, or a new one. Concurrent calls for one target share one dial.
-   * @throws {TransportError} P2P_TRANSPORT_UNREACHABLE, P2P_TRANSPORT_IDENTITY_MISMATCH
+   * @throws {TransportError} P2P_TRANSPORT_UNREACHABLE, P2P_TRANSPORT_IDENTITY_MISMATCH, P2P_TRANSPORT_REFUSED
    */
   open(target: PeerTarget, signal?: AbortSignal): Promise<PeerChannel>
   /** Registers the only handler for a kind; frames of a kind without a handler are counted and dropped. */

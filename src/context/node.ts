@@ -61,7 +61,7 @@ export interface NodeOptions {
   log: Logger
   /** Aborted: the start is given up. */
   signal: AbortSignal
-  onEvent(event: NodeEvent): void
+  onEvent: (event: NodeEvent) => void
 }
 
 /** A node that runs. */

@@ -14,7 +14,7 @@ export interface RunNodeOptions {
   joinToken: string | undefined
   /** When aborted the node stops in order. */
   signal: AbortSignal
-  onEvent(event: NodeEvent): void
+  onEvent: (event: NodeEvent) => void
 }
 
 /** Longer than any component's own grace; what is not closed by then is cut by the end of the process. */

@@ -33,6 +33,8 @@ const RECORDING_MAX = 8
 const WAITING_MAX = 4_096
 /** Each failure to record means that another one succeeded; with {@link RECORDING_MAX} at a time that ends soon. */
 const RECORDING_ATTEMPTS_MAX = 32
+/** Each must be remembered until it ends, so a node that renews in a loop is stopped somewhere; a laptop that changes its address three times a day is not. */
+const VALID_PER_NODE_MAX = 1_000
 
 export interface CertificateAuthorityNeeds {
   store: ControlStore
@@ -208,6 +210,10 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
   }
 
   async issue(request: IssueRequest): Promise<IssuedChain> {
+    const { nodeId } = request.identity
+    if (this.#register.validCount(nodeId, this.#needs.clock.wallMs()) >= VALID_PER_NODE_MAX) {
+      throw new PkiError('P2P_PKI_BUSY', `${nodeId} has ${VALID_PER_NODE_MAX} valid certificates already`, { nodeId })
+    }
     const { leafPem, record } = await this.#signing.run(() => this.#sign(request))
     await this.#recording.run(() => this.#record(request, record))
     const { trust } = this.#ready()

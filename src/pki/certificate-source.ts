@@ -20,8 +20,8 @@ export type CertificateOutcome =
 
 /** Where a node's certificates come from: the coordinator over the network, or the CA in the same process. */
 export interface CertificateSource {
-  /** The join token it would use, by id; a node that has not used it yet renews at once. */
-  readonly tokenId: string | undefined
+  /** The join token it would use. A node given one it has not used yet turns to the coordinator at once. */
+  readonly token: { id: string; caFingerprint: string } | undefined
   /** Where it asks, `host:port`; none for the CA in the same process. */
   readonly addresses: readonly string[]
   /**

@@ -62,7 +62,7 @@ interface Recognised {
  * the root, verify the chain, and only then send the proof.
  */
 export class EnrolmentClient implements CertificateSource {
-  readonly tokenId: string | undefined
+  readonly token: { id: string; caFingerprint: string } | undefined
   readonly addresses: readonly string[]
   readonly #needs: EnrolmentClientNeeds
   readonly #options: EnrolmentClientOptions
@@ -75,7 +75,8 @@ export class EnrolmentClient implements CertificateSource {
     this.#needs = needs
     this.#options = options
     this.addresses = options.coordinatorAddresses
-    this.tokenId = options.token && tokenId(options.token.secret)
+    const { token } = options
+    this.token = token && { id: tokenId(token.secret), caFingerprint: token.caFingerprint }
   }
 
   /** Tries each address once; a refusal by one is not taken to the next. */

@@ -77,6 +77,12 @@ export class IssuedRegister implements RevocationList {
     return [...this.#certificates.values()].sort((a, b) => a.not_before_ms - b.not_before_ms)
   }
 
+  /** How many certificates of the node are valid now. */
+  validCount(nodeId: NodeId, nowMs: number): number {
+    const records = this.#ofNode.get(nodeId) ?? []
+    return records.filter((record) => record.not_after_ms > nowMs && record.revoked_at_ms === undefined).length
+  }
+
   holder(nodeId: NodeId): NodeHolder | undefined {
     return this.#holders.get(nodeId)
   }

@@ -51,7 +51,7 @@ class LocalIdentity extends RenewedIdentity {
 
 function localSource(ca: CertificateAuthority, { nodeId, role }: ManagedIdentityOptions): CertificateSource {
   return {
-    tokenId: undefined,
+    token: undefined,
     addresses: [],
     obtain: async (wish) => {
       const addresses = [...wish.ipAddresses, ...LOCAL_NAMES.ipAddresses].flatMap(

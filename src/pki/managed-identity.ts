@@ -11,7 +11,7 @@ import { type Clock, delay } from '../base/time.ts'
 import type { CertificateOutcome, CertificateSource } from './certificate-source.ts'
 import { renewalTimeMs } from './renewal-schedule.ts'
 import type { Waiting } from './waiting.ts'
-import { type CertificateFacts, readCertificate } from './x509/certificate-facts.ts'
+import { type CertificateFacts, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
 import { createCsr, generateNodeKey } from './x509/csr.ts'
 
 const IDENTITY_KEY = 'certs/node'
@@ -154,11 +154,19 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     if (!stored) return
     const { identity } = readCertificate(stored.certificateChainPem)
     const { nodeId, role } = this.#options
-    if (identity?.nodeId === nodeId && identity.role === role) return this.#adopt(stored)
-    this.#needs.log.warning('The stored certificate is for another node id or role; joining anew', {
-      stored: identity,
-      configured: { nodeId, role },
-    })
+    const isSameNode = identity?.nodeId === nodeId && identity.role === role
+    const isSameCluster =
+      !this.#hasNewToken(stored) || this.#source.token?.caFingerprint === rootFingerprint(stored.trustPem)
+    if (isSameNode && isSameCluster) return this.#adopt(stored)
+    const what = isSameNode
+      ? 'The join token is for another cluster'
+      : 'The stored certificate is for another node id or role'
+    this.#needs.log.warning(`${what}; joining anew`, { stored: identity, configured: { nodeId, role } })
+  }
+
+  /** Whether the operator has given the node a join token since it got its certificate. */
+  #hasNewToken(stored: StoredIdentity): boolean {
+    return this.#source.token !== undefined && this.#source.token.id !== stored.tokenId
   }
 
   #adopt(stored: StoredIdentity): void {
@@ -189,8 +197,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     const { stored, renewAtMs } = this.#now()
     if (this.#isRefused) return false
     if (this.#needs.clock.wallMs() >= renewAtMs) return true
-    const { tokenId } = this.#source
-    return !isSameNames(stored.requested, this.#wantedNames()) || (tokenId !== undefined && tokenId !== stored.tokenId)
+    return !isSameNames(stored.requested, this.#wantedNames()) || this.#hasNewToken(stored)
   }
 
   async #pause(signal: AbortSignal): Promise<void> {
@@ -209,11 +216,9 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     } catch (error) {
       if (signal.aborted) return
       this.#isRefused = true
-      log.critical('The certificate will not be renewed', {
-        code: codeOf(error),
-        error,
-        endsMs: this.certificate().notAfterMs,
-      })
+      const { notAfterMs } = this.certificate()
+      const reason = messageOf(error)
+      log.critical('The certificate will not be renewed', { code: codeOf(error), reason, notAfterMs })
     } finally {
       await this.#source.release()
     }
@@ -246,8 +251,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
       return await this.#obtain({ key, current, rootPem: undefined }, signal)
     } catch (error) {
       // Revoked, but somebody has given this node a new token since: it may join again, with a new key.
-      const hasNewToken = this.#source.tokenId !== undefined && this.#source.tokenId !== current.tokenId
-      if (codeOf(error) === 'P2P_PKI_REVOKED' && hasNewToken) return this.#join(signal)
+      if (codeOf(error) === 'P2P_PKI_REVOKED' && this.#hasNewToken(current)) return this.#join(signal)
       throw error
     }
   }
@@ -308,7 +312,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     requested: RequestedNames,
   ): Promise<void> {
     const { store, log } = this.#needs
-    const { tokenId } = this.#source
+    const tokenId = this.#source.token?.id
     const stored: StoredIdentity = {
       certificateChainPem: issued.certificateChainPem,
       keyPem: toKeyPem(key),

@@ -113,10 +113,16 @@ export class LocalDispatch {
     let isError = false
     let outcome: unknown
     try {
-      outcome = await this.#answer(invocation, params)
+      const named = namedParams(method.name, params, method.parameterNames)
+      let input = named
+      if (method.params) {
+        const checked = method.params['~standard'].validate(named)
+        input = parsedParams(method.name, checked instanceof Promise ? await checked : checked)
+      }
+      outcome = await (this.#fromCache(invocation, named, input) ?? this.#invoke(invocation, input))
     } catch (error) {
       isError = true
-      outcome = error
+      outcome = error instanceof P2PError ? error : this.#callersError(error, invocation)
     }
     this.#unfinished--
     method.stats.end(this.#needs.clock.nowMs() - invocation.startedMs, isError || invocation.hasEnded)
@@ -125,18 +131,14 @@ export class LocalDispatch {
     else invocation.resolve(outcome)
   }
 
-  async #answer(invocation: Invocation, params: unknown): Promise<unknown> {
+  /** @param named the parameters before they were parsed: what the caller's result is kept under */
+  #fromCache(invocation: Invocation, named: unknown, input: unknown): Promise<unknown> | undefined {
     const { method } = invocation
-    const named = namedParams(method.name, params, method.parameterNames)
-    let input = named
-    if (method.params) {
-      const checked = method.params['~standard'].validate(named)
-      input = parsedParams(method.name, checked instanceof Promise ? await checked : checked)
-    }
     const { cache } = this.#needs
     const { cacheTtlMs } = method.descriptor
-    const key = cache && cacheTtlMs > 0 ? resultKey(this.#nodeId, method.name, method.serviceVersion, named) : undefined
-    if (!cache || key === undefined) return this.#invoke(invocation, input)
+    if (!cache || cacheTtlMs === 0) return undefined
+    const key = resultKey(this.#nodeId, method.name, method.serviceVersion, named)
+    if (key === undefined) return undefined
     return cache.getOrCompute(RESULT_SCOPE, key, cacheTtlMs, () => this.#compute(invocation, input))
   }
 

@@ -137,7 +137,9 @@ function checkServiceName(name: string): void {
 function checkMethod(service: string, name: string, options: MethodOptions): void {
   const method = `method ${name} of service ${service}`
   if (!isMethodName(name)) {
-    throw failed(`"${name}" of service ${service} is no method name: 1 to 63 letters, digits, "_" or "-", beginning with a letter`)
+    throw failed(
+      `"${name}" of service ${service} is no method name: 1 to 63 letters, digits, "_" or "-", beginning with a letter`,
+    )
   }
   if (RESERVED.has(name)) throw failed(`${method}: every service has one already; choose another name`)
   // The types say so; an author who writes JavaScript has none.

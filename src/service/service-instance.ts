@@ -18,7 +18,9 @@ import type { BodyMethod, ServiceBody, ServiceSource } from './service-body.ts'
 import { formatMethodName } from './jsonrpc/index.ts'
 
 const TIMEOUT_MS = 30_000
-// Both travel in the node's record to every other node.
+// What follows travels in the node's record to every other node.
+const METHODS_MAX = 128
+const RECORD_DESCRIPTION_LENGTH_MAX = 200
 const VERSION_LENGTH_MAX = 64
 const DESCRIPTION_LENGTH_MAX = 1_000
 
@@ -127,7 +129,13 @@ export class ServiceInstance {
   record(): ServiceRecord {
     const { name, version, description, methods } = this.describe()
     const names = methods.filter(({ isPublic }) => isPublic).map((method) => method.name)
-    return { name, version, description, health: this.#recordHealth(), methods: names }
+    return {
+      name,
+      version,
+      description: description.slice(0, RECORD_DESCRIPTION_LENGTH_MAX),
+      health: this.#recordHealth(),
+      methods: names,
+    }
   }
 
   methodMetrics(): MethodMetrics[] {
@@ -157,6 +165,7 @@ export class ServiceInstance {
     try {
       signal.throwIfAborted()
       this.#body = source.create(this.#runtime, this.#runtime.proxy)
+      checkMethodCount(this.#body.methods.length)
       const limit = { limitMs: this.#options.startTimeoutMs, what: 'initialize', signal }
       await withinLimit(this.#needs.clock, this.#body.initialize(), limit)
       signal.throwIfAborted()
@@ -287,6 +296,14 @@ export class ServiceInstance {
       ...snapshot,
     }
   }
+}
+
+function checkMethodCount(count: number): void {
+  if (count <= METHODS_MAX) return
+  throw new RpcError(
+    'P2P_SERVICE_LOAD_FAILED',
+    `it has ${count} methods, ${METHODS_MAX} are allowed: make it several services`,
+  )
 }
 
 function stoppingReason(service: string): RpcError {

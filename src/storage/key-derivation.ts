@@ -145,9 +145,12 @@ function unlockFailed(message: string, path: string): StorageError {
  */
 async function slotKey(unlock: UnlockKey, slot: Omit<KeySlot, 'wrappedKey'>): Promise<Uint8Array> {
   switch (unlock.kind) {
-    case 'password':
-      checkPassword(unlock.secret)
-      return pbkdf2Async(utf8(unlock.secret.normalize('NFC')), slot.salt, slot.iterations, 32, 'sha256')
+    case 'password': {
+      // The same password typed on another system may be composed of other code points.
+      const password = unlock.secret.normalize('NFC')
+      checkPassword(password)
+      return pbkdf2Async(utf8(password), slot.salt, slot.iterations, 32, 'sha256')
+    }
     case 'plot':
       return hkdf('sha256', utf8(unlock.secret), 'p2p-core/vault/v1/slot/plot', 32, slot.salt)
     case 'recovery':

@@ -4,7 +4,7 @@ import { StorageError } from '../base/errors.ts'
 import type { Files, OpenFile } from '../base/files.ts'
 import type { Random } from '../base/random.ts'
 import { openSlot, type UnlockKey } from './key-derivation.ts'
-import { isDiskFull } from './system-failure.ts'
+import { isDiskFull, systemCode } from './system-failure.ts'
 import { ByteWriter } from './vault/byte-writer.ts'
 import { damaged, nextPath, previousPath } from './vault/damage.ts'
 import {
@@ -22,8 +22,8 @@ import { encodeSnapshotHead, writeEntry } from './vault/records.ts'
 import { type ChainPosition, SEGMENT_ID_BYTES, SegmentSealer } from './vault/segment.ts'
 import type { VaultState } from './vault/state.ts'
 
-/** Read ahead, so that a journal of many small records costs few system calls. */
-const READ_BYTES = 1024 * 1024
+/** Read ahead: a journal of many small records costs few system calls, and the event loop is never held for long. */
+const READ_BYTES = 256 * 1024
 
 export interface VaultFileNeeds {
   files: Files
@@ -191,9 +191,8 @@ export async function promoteNext(files: Files, path: string): Promise<void> {
  * Puts right what a crash in the middle of a snapshot left; the vault's lock must be held. A process that was killed
  * may have renamed without syncing the directory: that is done first.
  *
- * A next generation beside
- * the vault is incomplete and goes; one beside only the previous generation is complete and durable
- * ({@link promoteNext}) and takes its place.
+ * A next generation beside the vault is incomplete and goes; one beside only the previous generation is complete and
+ * durable ({@link promoteNext}) and takes its place.
  */
 export async function settleGenerations(files: Files, path: string): Promise<void> {
   await files.syncDirectory(dirname(path))
@@ -257,7 +256,7 @@ async function createFile(files: Files, path: string): Promise<OpenFile> {
     return await files.open(path, 'wx')
   } catch (error) {
     if (isDiskFull(error)) throw diskFull(path, error)
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') {
+    if (systemCode(error) === 'EEXIST') {
       throw new StorageError('P2P_STORAGE_EXISTS', `${path} exists already; choose another name or remove it`, { path })
     }
     throw error

@@ -97,7 +97,8 @@ interface OpenVault {
   queue: CommitQueue
   release: () => Promise<void>
   snapshotRevision: number
-  snapshotBytes: number
+  /** Length of the file at which it is compacted before its time; Infinity while, and after, that is tried. */
+  compactAtBytes: number
 }
 
 /**
@@ -253,15 +254,17 @@ class FileVault implements Vault, Component {
       onCommit: () => this.#onCommit(),
       onFailure: (error) => this.#fail(error),
     })
-    return { header, masterKey, queue, release, snapshotRevision, snapshotBytes: snapshotEnd }
+    return { header, masterKey, queue, release, snapshotRevision, compactAtBytes: compactAtBytes(snapshotEnd) }
   }
 
   #onCommit(): void {
     this.#store.wake()
     const open = this.#open
     if (!open) return
-    const journalBytes = open.queue.journal.end - open.snapshotBytes
-    if (journalBytes > Math.max(JOURNAL_BYTES_MAX, open.snapshotBytes)) this.#compactInBackground()
+    if (open.queue.journal.end <= open.compactAtBytes) return
+    // If it fails (disk full), the next attempt is the timer's, not the next commit's.
+    open.compactAtBytes = Infinity
+    this.#compactInBackground()
   }
 
   #fail(error: StorageError): void {
@@ -316,7 +319,7 @@ class FileVault implements Vault, Component {
     )
     open.header = header
     open.snapshotRevision = queue.state.revision
-    open.snapshotBytes = bytes
+    open.compactAtBytes = compactAtBytes(bytes)
     this.#lastSnapshotMs = clock.wallMs()
     log.debug('The vault was compacted', { generation: header.generation, bytes, tookMs: clock.nowMs() - startedMs })
   }
@@ -325,6 +328,11 @@ class FileVault implements Vault, Component {
     if (this.#open) return this.#open
     throw new StorageError('P2P_STORAGE_CLOSED', `The vault ${this.#options.path} is not open`)
   }
+}
+
+/** The journal may become as long as the snapshot before it, and {@link JOURNAL_BYTES_MAX} in any case. */
+function compactAtBytes(snapshotBytes: number): number {
+  return snapshotBytes + Math.max(JOURNAL_BYTES_MAX, snapshotBytes)
 }
 
 async function cutTornTail(log: Logger, file: OpenFile, path: string, { end, fileBytes }: LoadedVault): Promise<void> {

@@ -8,8 +8,11 @@ import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from './fra
 import { SessionProbe } from './session-probe.ts'
 
 export interface ChannelLimits {
+  /** Payload of one frame. */
   frameBytesMax: number
+  /** Frames not yet taken by the peer; beyond it `send` throws P2P_TRANSPORT_OVERLOADED. */
   sendQueueBytesMax: number
+  /** How long a closing channel may take to hand over what was sent. */
   closeGraceMs: number
 }
 

@@ -1,7 +1,14 @@
-import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2'
-import type { PeerCertificate, TLSSocket } from 'node:tls'
 import { X509Certificate } from 'node:crypto'
-import { TransportError } from '../base/errors.ts'
+import {
+  type ClientHttp2Session,
+  connect,
+  type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import type { Readable } from 'node:stream'
+import type { PeerCertificate, TLSSocket } from 'node:tls'
+import type { TransportError } from '../base/errors.ts'
 import { readBody } from './body.ts'
 import { connectTls, unreachable } from './connect-tls.ts'
 import { exportKeyingMaterial, plainAddress } from './connection-facts.ts'
@@ -65,6 +72,8 @@ export async function dialUnverified(
   return new Http2Connection(address, socket)
 }
 
+type AnswerHeaders = IncomingHttpHeaders & IncomingHttpStatusHeader
+
 class Http2Connection implements UnverifiedConnection {
   readonly peerChainPem: string[]
   readonly remoteAddress: string
@@ -112,15 +121,10 @@ class Http2Connection implements UnverifiedConnection {
       })
       stream.on('error', () => {})
       stream.once('response', (answer) => {
-        readBody(stream, RESPONSE_BYTES_MAX, answer['content-length'])
-          .then((body) => {
-            if (!body) throw this.#lost()
-            resolve({ status: answer[':status'] as number, body: decode(body, answer['content-type']) })
-          })
-          .catch((error: unknown) => {
-            stream.close()
-            reject(error)
-          })
+        this.#read(stream, answer).then(resolve, (error: unknown) => {
+          stream.close()
+          reject(error)
+        })
       })
       stream.end(payload)
     })
@@ -129,6 +133,12 @@ class Http2Connection implements UnverifiedConnection {
   async close(): Promise<void> {
     this.#session.destroy()
     await this.#ended
+  }
+
+  async #read(stream: Readable, answer: AnswerHeaders): Promise<{ status: number; body: unknown }> {
+    const body = await readBody(stream, RESPONSE_BYTES_MAX, answer['content-length'])
+    if (!body) throw this.#lost()
+    return { status: answer[':status'] ?? 0, body: decode(body, answer['content-type']) }
   }
 
   #lost(): TransportError {

@@ -1,7 +1,8 @@
 export type { ConnectionFacts } from './connection-facts.ts'
 export { dialUnverified, type UnverifiedConnection, type UnverifiedDialOptions } from './dial-unverified.ts'
 export { formatHostPort, type HostPort, parseHostPort } from './host-port.ts'
-export { createPeers, type PeersLimits, type PeersNeeds, type PeersOptions } from './peers.ts'
+export { createPeers, type PeersNeeds, type PeersOptions } from './peers.ts'
+export type { PeersLimits } from './peers-limits.ts'
 export {
   addressPrefix,
   createRateLimiter,
@@ -17,8 +18,8 @@ export {
   type StreamHandler,
   type StreamRequest,
   type Transport,
-  type TransportLimits,
   type TransportNeeds,
   type TransportOptions,
   type UpgradeHandler,
 } from './transport.ts'
+export type { TransportLimits } from './transport-limits.ts'

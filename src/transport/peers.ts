@@ -1,4 +1,4 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, type IncomingHttpHeaders } from 'node:http2'
+import type { Http2Session, Http2Stream } from 'node:http2'
 import { assert } from '../base/assert.ts'
 import { toHex } from '../base/bytes.ts'
 import type { Component } from '../base/component.ts'
@@ -16,13 +16,14 @@ import {
 } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock, Timer } from '../base/time.ts'
-import { readBody } from './body.ts'
-import { type ChannelLimits, Http2Channel, WINDOW_BYTES } from './channel.ts'
+import { Http2Channel, WINDOW_BYTES } from './channel.ts'
 import { unreachable } from './connect-tls.ts'
 import { connectToPeer, type PeerConnection } from './connect-to-peer.ts'
 import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.ts'
 import { formatHostPort } from './host-port.ts'
+import { DEFAULT_PEERS_LIMITS, type PeersLimits } from './peers-limits.ts'
 import { raceAddresses } from './race-addresses.ts'
+import { CHANNEL_PATH, PROTOCOL_VERSION, requestChannel } from './request-channel.ts'
 import { answerHttp2, problem } from './route.ts'
 import { SharedTask } from './shared-task.ts'
 import type { StreamRequest, Transport } from './transport.ts'
@@ -43,35 +44,8 @@ export interface PeersOptions {
   limits?: Partial<PeersLimits>
 }
 
-export interface PeersLimits extends ChannelLimits {
-  /** Payload of one frame. */
-  frameBytesMax: number
-  /** Frames of one channel not yet taken by the peer; beyond it `send` throws P2P_TRANSPORT_OVERLOADED. */
-  sendQueueBytesMax: number
-  /** From the first packet to the end of the handshake, for each address; then once more for the peer's consent. */
-  dialTimeoutMs: number
-  /** Head start of one address over the next (RFC 8305 section 5). */
-  dialHeadStartMs: number
-  /** A channel on which nothing came for this long gets a PING; silent for as long again, it is cut. */
-  keepAliveMs: number
-  /** How long a closing channel may take to hand over what was sent. */
-  closeGraceMs: number
-}
-
-const DEFAULT_LIMITS: PeersLimits = {
-  frameBytesMax: 8 * 1024 * 1024,
-  sendQueueBytesMax: 16 * 1024 * 1024,
-  dialTimeoutMs: 5_000,
-  dialHeadStartMs: 250,
-  keepAliveMs: 3_000,
-  closeGraceMs: 1_000,
-}
-
 /** Addresses of one target that are tried; a node has a handful. */
 const ADDRESSES_MAX = 16
-const CHANNEL_PATH = '/p2p/v1/channel'
-const PROTOCOL_VERSION = '1'
-const REFUSAL_BYTES_MAX = 4 * 1024
 
 /** The channels to all peers: dials, accepts, verifies both ways, keeps at most one per peer (docs/protocol/transport.md). */
 export function createPeers(needs: PeersNeeds, options: PeersOptions): Peers & Component {
@@ -117,7 +91,7 @@ class ChannelRegistry implements Peers, Component {
     this.#clock = needs.clock
     this.#log = needs.log
     this.#nodeId = options.nodeId
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#limits = { ...DEFAULT_PEERS_LIMITS, ...options.limits }
     const { cluster } = options
     this.#cluster = typeof cluster === 'string' ? () => cluster : cluster
   }
@@ -223,87 +197,33 @@ class ChannelRegistry implements Peers, Component {
     }
   }
 
-  /** Asks a verified peer for a channel, on a connection of its own. */
   async #request(connection: PeerConnection, signal: AbortSignal): Promise<PeerChannel> {
-    const { socket, peer, serial, address } = connection
-    const session = connect(`https://${address}`, {
-      createConnection: () => socket,
-      settings: { enablePush: false, initialWindowSize: WINDOW_BYTES },
-    })
-    // The stream tells of its end.
-    session.on('error', () => {})
-    try {
-      const tooLate = unreachable(address, 'it did not answer in time')
-      return await within(this.#clock, this.#limits.dialTimeoutMs, signal, tooLate, async (inTime) => {
-        inTime.addEventListener('abort', () => session.destroy(), { once: true })
-        const { stream, headers } = await this.#ask(session, address, inTime)
-        const peerDial = parseDialId(headers['p2p-dial'])
-        if (headers[':status'] !== 200 || !peerDial) return this.#onRefusal(peer, address, stream, headers)
-        return this.#register(
-          new Http2Channel({
-            stream,
-            session,
-            peer,
-            peerSerial: serial,
-            remoteAddress: formatHostPort(connection.remoteAddress, connection.remotePort),
-            dialled: true,
-            clock: this.#clock,
-            limits: this.#limits,
-            onFrame: this.#onFrame,
-          }),
-          peerDial,
-        )
-      })
-    } catch (error) {
+    const { peer, address } = connection
+    const dial = { instance: this.#instance, count: ++this.#dialCount }
+    const tooLate = unreachable(address, 'it did not answer in time')
+    const answer = await within(this.#clock, this.#limits.dialTimeoutMs, signal, tooLate, (inTime) =>
+      requestChannel(connection, dial, inTime),
+    )
+    if (!answer.isOpen) return this.#onRefusal(peer, address, answer)
+    const { stream, session, peerDial } = answer
+    if (signal.aborted || stream.destroyed || this.#needs.revocations.isRevoked(connection.serial)) {
       session.destroy()
-      throw error
+      throw signal.aborted ? signal.reason : unreachable(address, 'the connection ended at once')
     }
+    const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
+    const facts = { peer, peerSerial: connection.serial, remoteAddress, dialled: true }
+    return this.#register(this.#channelOn(stream, session, facts), peerDial)
   }
 
-  #ask(
-    session: ClientHttp2Session,
-    address: string,
-    signal: AbortSignal,
-  ): Promise<{ stream: ClientHttp2Stream; headers: IncomingHttpHeaders & { ':status'?: number } }> {
-    this.#dialCount++
-    return new Promise((resolve, reject) => {
-      const stream = session.request(
-        {
-          ':method': 'POST',
-          ':path': CHANNEL_PATH,
-          'content-type': 'application/octet-stream',
-          'p2p-protocol': PROTOCOL_VERSION,
-          'p2p-dial': this.#dialId(),
-        },
-        { endStream: false },
-      )
-      const lost = (): void => reject(unreachable(address, 'the connection ended before the peer answered'))
-      stream.once('close', lost)
-      stream.on('error', lost)
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-      stream.once('response', (headers) => {
-        stream.off('close', lost)
-        resolve({ stream, headers })
-      })
-    })
-  }
-
-  async #onRefusal(
-    peer: NodeIdentity,
-    address: string,
-    stream: ClientHttp2Stream,
-    headers: IncomingHttpHeaders & { ':status'?: number },
-  ): Promise<PeerChannel> {
-    const status = headers[':status']
-    const body = await readBody(stream, REFUSAL_BYTES_MAX, headers['content-length'])
-    stream.session?.destroy()
+  #onRefusal(peer: NodeIdentity, address: string, refusal: { status: number; detail: string }): PeerChannel {
     const open = this.get(peer.nodeId)
     // The peer's own request came first, and the channel it made is there.
-    if (status === 409 && open) return open
-    if (status === 409 || status === 503)
-      throw unreachable(address, `${peer.nodeId} is busy with another connection; try again`)
-    const message = `${peer.nodeId} at ${address} refused the channel: ${refusalDetail(body) ?? `it answered ${status}`}`
-    throw new TransportError('P2P_TRANSPORT_REFUSED', message, { peer: peer.nodeId, address, status })
+    if (refusal.status === 409 && open) return open
+    if (refusal.status === 409 || refusal.status === 503)
+      throw unreachable(address, `${peer.nodeId} takes no channel now (${refusal.detail})`)
+    const message = `${peer.nodeId} at ${address} refused the channel: ${refusal.detail}`
+    const details = { peer: peer.nodeId, address, status: refusal.status }
+    throw new TransportError('P2P_TRANSPORT_REFUSED', message, details)
   }
 
   // ---- Accepting ----
@@ -335,8 +255,8 @@ class ChannelRegistry implements Peers, Component {
     const settle = (): void => {
       if (this.#parked.get(peer.nodeId) !== refuseParked) return
       this.#parked.delete(peer.nodeId)
-      if (this.#isRunning) this.#accept(request, peer, dial)
-      else refuse(request, 503, 'this node is stopping')
+      // Judged anew: much may have changed while it waited.
+      this.#onRequest(request)
     }
     own.settled.then(settle, settle)
   }
@@ -354,17 +274,9 @@ class ChannelRegistry implements Peers, Component {
     }
     session.settings({ initialWindowSize: WINDOW_BYTES })
     stream.respond({ ':status': 200, 'p2p-protocol': PROTOCOL_VERSION, 'p2p-dial': this.#dialId() })
-    const channel = new Http2Channel({
-      stream,
-      session,
-      peer,
-      peerSerial: connection.serial as string,
-      remoteAddress: formatHostPort(connection.remoteAddress, connection.remotePort),
-      dialled: false,
-      clock: this.#clock,
-      limits: this.#limits,
-      onFrame: this.#onFrame,
-    })
+    const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
+    const facts = { peer, peerSerial: connection.serial as string, remoteAddress, dialled: false }
+    const channel = this.#channelOn(stream, session, facts)
     this.#register(channel, dial)
     // Whoever is waiting for this peer has its channel.
     this.#dials.get(peer.nodeId)?.fulfil(channel)
@@ -378,6 +290,15 @@ class ChannelRegistry implements Peers, Component {
   }
 
   // ---- Open channels ----
+
+  #channelOn(
+    stream: Http2Stream,
+    session: Http2Session,
+    facts: Pick<PeerChannel, 'peer' | 'peerSerial' | 'remoteAddress' | 'dialled'>,
+  ): Http2Channel {
+    const shared = { clock: this.#clock, limits: this.#limits, onFrame: this.#onFrame }
+    return new Http2Channel({ stream, session, ...facts, ...shared })
+  }
 
   #register(channel: Http2Channel, peerDial: DialId): PeerChannel {
     const peerId = channel.peer.nodeId
@@ -448,15 +369,6 @@ function refuse({ stream }: StreamRequest, status: number, detail: string): void
   if (stream.destroyed || stream.closed) return
   answerHttp2(stream, problem(status, 'Channel refused', detail))
   stream.close()
-}
-
-function refusalDetail(body: Buffer | undefined): string | undefined {
-  try {
-    const { detail } = JSON.parse(body?.toString('utf8') ?? '') as { detail?: unknown }
-    return typeof detail === 'string' ? detail : undefined
-  } catch {
-    return undefined
-  }
 }
 
 /** One error for all addresses: with their common code if they have one. */

@@ -41,12 +41,9 @@ export function raceAddresses<T>(
       headStart = clock.after(headStartMs, tryNext)
       connect(addresses[index] as string, losers.signal).then(
         (connected) => {
-          if (isDone) {
-            discard(connected)
-            return
-          }
+          if (isDone) return discard(connected)
           finish()
-          resolve(connected)
+          return resolve(connected)
         },
         (error: unknown) => {
           if (isDone) return

@@ -10,7 +10,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
 import { assert } from '../base/assert.ts'
@@ -20,8 +20,9 @@ import { messageOf, TransportError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Clock, Timer } from '../base/time.ts'
 import { type ConnectionFacts, connectionFacts, plainAddress } from './connection-facts.ts'
-import { formatHostPort, type HostPort } from './host-port.ts'
-import { addressPrefix } from './rate-limiter.ts'
+import type { HostPort } from './host-port.ts'
+import { Http2Connection } from './http2-connection.ts'
+import { listen } from './listen.ts'
 import {
   answerHttp1,
   answerHttp2,
@@ -31,8 +32,9 @@ import {
   serveHttp1Route,
   serveHttp2Route,
 } from './route.ts'
-import { SessionProbe } from './session-probe.ts'
+import { SocketTable } from './socket-table.ts'
 import { CIPHERS, SERVER_SECURE_OPTIONS } from './tls-profile.ts'
+import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './transport-limits.ts'
 
 export interface TransportNeeds {
   clock: Clock
@@ -49,50 +51,6 @@ export interface TransportOptions {
   /** The cluster whose certificates identify a node; a function when it is known only after joining. */
   cluster: string | (() => string)
   limits?: Partial<TransportLimits>
-}
-
-/** Bounds on what anyone may cost this node. */
-export interface TransportLimits {
-  /** Body of a routed request; beyond it 413. */
-  bodyBytesMax: number
-  /** Header list of a request, names and values. */
-  headerBytesMax: number
-  /** Open streams of one HTTP/2 connection. */
-  streamsMax: number
-  /** Streams a client may reset at once, and then per second, before its connection is ended (CVE-2023-44487). */
-  resetsMax: number
-  /** Open connections in all. */
-  connectionsMax: number
-  /** Open connections of one IPv4 address or IPv6 /64, so that one stranger cannot take all of them. */
-  connectionsPerAddressMax: number
-  handshakeTimeoutMs: number
-  /** Until the headers of a request, from the handshake (the first one) or from their first byte. */
-  headersTimeoutMs: number
-  /** Until the whole request has been received. */
-  requestTimeoutMs: number
-  /** A connection without a request is closed after this long. */
-  idleTimeoutMs: number
-  /** An HTTP/2 connection from which nothing came for this long gets a PING; silent for as long again, it is cut. */
-  keepAliveMs: number
-  /** How long `stop` lets requests finish before it cuts every connection. */
-  stopGraceMs: number
-}
-
-const DEFAULT_LIMITS: TransportLimits = {
-  bodyBytesMax: 1024 * 1024,
-  headerBytesMax: 16 * 1024,
-  streamsMax: 100,
-  // A browser that leaves a page cancels all it waits for: as many as it may have open, and once more.
-  resetsMax: 200,
-  // 200 nodes that each hold a channel, and twice as many people with several tabs.
-  connectionsMax: 1024,
-  connectionsPerAddressMax: 512,
-  handshakeTimeoutMs: 5_000,
-  headersTimeoutMs: 10_000,
-  requestTimeoutMs: 60_000,
-  idleTimeoutMs: 60_000,
-  keepAliveMs: 10_000,
-  stopGraceMs: 3_000,
 }
 
 /** How often Node looks for HTTP/1.1 requests past their time (its default, 30 s, would make 10 s into 40). */
@@ -149,14 +107,6 @@ interface Connection {
   cut(): void
 }
 
-interface Http2Connection extends Connection {
-  readonly session: ServerHttp2Session
-  readonly probe: SessionProbe
-  openStreams: number
-  hasHadStreams: boolean
-  idleSinceMs: number
-}
-
 class TlsServer implements Transport, Component {
   readonly name = 'transport'
   readonly #clock: Clock
@@ -176,9 +126,7 @@ class TlsServer implements Transport, Component {
   #stopping: Promise<void> | undefined
   #timer: Timer | undefined
   #unsubscribe: (() => void)[] = []
-  /** Every TCP connection, in its handshake or after it. */
-  readonly #sockets = new Set<Socket>()
-  readonly #socketsOfAddress = new Map<string, number>()
+  readonly #sockets: SocketTable
   readonly #sessions = new Map<ServerHttp2Session, Http2Connection>()
   readonly #http1Connections = new Map<Duplex, Connection>()
   readonly #factsOfStream = new WeakMap<ServerHttp2Stream, ConnectionFacts>()
@@ -189,7 +137,8 @@ class TlsServer implements Transport, Component {
     this.#credentials = needs.credentials
     this.#revocations = needs.revocations
     this.#options = options
-    this.#limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.#limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits }
+    this.#sockets = new SocketTable(this.#limits.connectionsPerAddressMax)
     const { cluster } = options
     this.#cluster = typeof cluster === 'string' ? () => cluster : cluster
   }
@@ -197,13 +146,16 @@ class TlsServer implements Transport, Component {
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     const server = this.#createServer()
-    await this.#listen(server)
+    await listen(server, this.#options.bindAddress, this.#options.port)
     this.#server = server
     this.#unsubscribe = [
       this.#credentials.onChange(() => this.#swapCredentials(server)),
       this.#revocations.onChange(() => this.#cutRevoked()),
     ]
-    this.#timer = this.#clock.every(this.#sweepPeriodMs(), () => this.#sweep())
+    // What Node does for HTTP/1.1 only: ends sessions that are dead or of no use.
+    this.#timer = this.#clock.every(this.#checkPeriodMs(), () => {
+      for (const connection of this.#sessions.values()) connection.check(this.#limits)
+    })
   }
 
   stop(): Promise<void> {
@@ -272,7 +224,11 @@ class TlsServer implements Transport, Component {
       streamResetRate: limits.resetsMax,
     })
     server.maxConnections = limits.connectionsMax
-    server.on('connection', (socket) => this.#onConnection(socket))
+    server.on('connection', (socket) => {
+      if (this.#sockets.admit(socket)) return
+      this.#log.warning('Refused a connection: its address has too many open.', { from: socket.remoteAddress })
+      socket.destroy()
+    })
     // Before Node's own listener, which already reads the first request from the socket.
     server.prependListener('secureConnection', (socket) => this.#onSecureConnection(socket))
     server.on('session', (session) => this.#onSession(session))
@@ -320,17 +276,6 @@ class TlsServer implements Transport, Component {
     }
   }
 
-  async #listen(server: Http2SecureServer): Promise<void> {
-    const { bindAddress: host, port } = this.#options
-    try {
-      const listening = once(server, 'listening')
-      server.listen({ host, port })
-      await listening
-    } catch (cause) {
-      throw listenFailure(host, port, cause)
-    }
-  }
-
   /** Open connections live on with the old certificate; every handshake from now on shows the new one. */
   #swapCredentials(server: Http2SecureServer): void {
     try {
@@ -338,24 +283,6 @@ class TlsServer implements Transport, Component {
     } catch (error) {
       this.#log.error('The new certificate cannot be used; the old one stays in service.', { error })
     }
-  }
-
-  #onConnection(socket: Socket): void {
-    const prefix = addressPrefix(plainAddress(socket.remoteAddress))
-    const count = (this.#socketsOfAddress.get(prefix) ?? 0) + 1
-    if (count > this.#limits.connectionsPerAddressMax) {
-      this.#log.warning('Refused a connection: its address has too many open.', { from: prefix })
-      socket.destroy()
-      return
-    }
-    this.#sockets.add(socket)
-    this.#socketsOfAddress.set(prefix, count)
-    socket.once('close', () => {
-      this.#sockets.delete(socket)
-      const left = (this.#socketsOfAddress.get(prefix) as number) - 1
-      if (left === 0) this.#socketsOfAddress.delete(prefix)
-      else this.#socketsOfAddress.set(prefix, left)
-    })
   }
 
   #onSecureConnection(socket: TLSSocket): void {
@@ -367,15 +294,7 @@ class TlsServer implements Transport, Component {
 
   #onSession(session: ServerHttp2Session): void {
     const facts = connectionFacts(session.socket as TLSSocket, this.#cluster, this.#revocations)
-    this.#sessions.set(session, {
-      facts,
-      session,
-      probe: new SessionProbe(session),
-      openStreams: 0,
-      hasHadStreams: false,
-      idleSinceMs: this.#clock.nowMs(),
-      cut: () => session.destroy(),
-    })
+    this.#sessions.set(session, new Http2Connection(session, facts, this.#clock))
     session.once('close', () => this.#sessions.delete(session))
   }
 
@@ -388,7 +307,7 @@ class TlsServer implements Transport, Component {
       stream.destroy()
       return true
     }
-    this.#countStream(connection, stream)
+    connection.countStream(stream)
     const method = headers[':method'] as string
     const url = headers[':path'] ?? ''
     const key = routeKey(method, url)
@@ -405,15 +324,6 @@ class TlsServer implements Transport, Component {
     }
     void serveHttp2Route(this.#routeContext(handler, method, url, connection.facts), stream, headers)
     return true
-  }
-
-  #countStream(connection: Http2Connection, stream: ServerHttp2Stream): void {
-    connection.openStreams++
-    connection.hasHadStreams = true
-    stream.once('close', () => {
-      connection.openStreams--
-      connection.idleSinceMs = this.#clock.nowMs()
-    })
   }
 
   /** Resets a stream whose body is still not there after the request time; Node does this for HTTP/1.1 only. */
@@ -441,22 +351,9 @@ class TlsServer implements Transport, Component {
     return { handler, method, url, connection, bodyBytesMax: this.#limits.bodyBytesMax, log: this.#log }
   }
 
-  #sweepPeriodMs(): number {
+  #checkPeriodMs(): number {
     const { keepAliveMs, headersTimeoutMs, idleTimeoutMs } = this.#limits
     return Math.min(keepAliveMs, headersTimeoutMs, idleTimeoutMs)
-  }
-
-  /** Ends HTTP/2 sessions that are dead or have no use; Node does this for HTTP/1.1 only. */
-  #sweep(): void {
-    const nowMs = this.#clock.nowMs()
-    for (const connection of this.#sessions.values()) {
-      if (!connection.probe.check()) {
-        connection.cut()
-        continue
-      }
-      const allowedMs = connection.hasHadStreams ? this.#limits.idleTimeoutMs : this.#limits.headersTimeoutMs
-      if (connection.openStreams === 0 && nowMs - connection.idleSinceMs >= allowedMs) connection.session.close()
-    }
   }
 
   #cutRevoked(): void {
@@ -476,14 +373,12 @@ class TlsServer implements Transport, Component {
     const closed = once(server, 'close')
     // Closes the port, sends GOAWAY on HTTP/2 and ends idle HTTP/1.1 connections.
     server.close()
-    const cutting = this.#clock.after(this.#limits.stopGraceMs, () => this.#cutAll())
+    const cutting = this.#clock.after(this.#limits.stopGraceMs, () => {
+      this.#log.info('Cut the connections that were still open.', { count: this.#sockets.size })
+      this.#sockets.cutAll()
+    })
     await closed
     cutting.cancel()
-  }
-
-  #cutAll(): void {
-    if (this.#sockets.size > 0) this.#log.info('Cut the connections still open.', { count: this.#sockets.size })
-    for (const socket of this.#sockets) socket.destroy()
   }
 }
 
@@ -501,30 +396,4 @@ function answerNotFound(
 function routeKey(method: string, url: string): string {
   const queryAt = url.indexOf('?')
   return `${method} ${queryAt === -1 ? url : url.slice(0, queryAt)}`
-}
-
-function listenFailure(host: string, port: number, cause: unknown): TransportError {
-  const place = formatHostPort(host, port)
-  const details = { host, port }
-  switch ((cause as NodeJS.ErrnoException).code) {
-    case 'EADDRINUSE': {
-      const message = `Port ${port} on ${host} is taken by another program. End that program, or choose another port (--port).`
-      return new TransportError('P2P_TRANSPORT_PORT_TAKEN', message, details, { cause })
-    }
-    case 'EACCES': {
-      const message = `This user may not listen at ${place}. Choose a port from 1024 up, or allow the program to bind low ports.`
-      return new TransportError('P2P_TRANSPORT_LISTEN_FAILED', message, details, { cause })
-    }
-    case 'EADDRNOTAVAIL': {
-      const message = `${host} is not an address of this machine. Set bind_address to one of its addresses, or to 0.0.0.0 for all.`
-      return new TransportError('P2P_TRANSPORT_LISTEN_FAILED', message, details, { cause })
-    }
-    default:
-      return new TransportError(
-        'P2P_TRANSPORT_LISTEN_FAILED',
-        `Cannot listen at ${place}: ${messageOf(cause)}`,
-        details,
-        { cause },
-      )
-  }
 }

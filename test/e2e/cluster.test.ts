@@ -21,8 +21,8 @@ interface Cluster {
   files: Record<string, string>
   nodes: Record<string, NodeProcess>
   /** `p2p nodes` as the operator sees it. */
-  list(): Promise<Row[]>
-  statusOf(nodeId: string): Promise<string | undefined>
+  list: () => Promise<Row[]>
+  statusOf: (nodeId: string) => Promise<string | undefined>
 }
 
 /** A coordinator and two workers on this host, joined without any question, and an operator who is logged in. */
@@ -86,10 +86,8 @@ test('a cluster of three answers across nodes, notices who left, died and came b
     const { stdout } = await run('curl', ['-sS', '-K', curlrc, `${url}/cluster/nodes`])
     assert.match(stdout, /worker-2/)
     const body = '{"jsonrpc":"2.0","id":7,"method":"inventory/summary","params":{}}'
-    const rpc = await run('curl', [
-      ...['-sS', '-K', curlrc, `${url}/rpc?node=worker-2`],
-      ...['-H', 'content-type: application/json', '-d', body],
-    ])
+    const target = `${url}/rpc?node=worker-2`
+    const rpc = await run('curl', ['-sS', '-K', curlrc, target, '-H', 'content-type: application/json', '-d', body])
     const answer = JSON.parse(rpc.stdout)
     assert.equal(answer.id, 7)
     assert.equal(typeof answer.result, 'object', rpc.stdout)
@@ -162,7 +160,7 @@ test('a cluster of three answers across nodes, notices who left, died and came b
       await nodes['coordinator-1'].ready()
       const tokens = await p2p(['token', 'list', '--output', 'json'], { cwd })
       assert.equal(tokens.code, 0, tokens.stderr)
-      const id = (JSON.parse(created.stdout) as { token_id: string }).token_id
+      const { token_id: id } = (JSON.parse(created.stdout) as { facts: { token_id: string } }).facts
       assert.ok(
         (JSON.parse(tokens.stdout) as { token_id: string }[]).some((token) => token.token_id === id),
         'the token that was answered is still there',

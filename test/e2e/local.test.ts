@@ -60,7 +60,11 @@ test('p2p local: three nodes, stopped by Ctrl-C, back with the same identities',
     const { ca_fingerprint, issued } = JSON.parse(text)
     return { ca_fingerprint, serials: issued.map((certificate: { serial: string }) => certificate.serial).sort() }
   }
-  assert.deepEqual(identities(after.stdout), identities(before.stdout), 'the same CA, and no certificate was issued anew')
+  assert.deepEqual(
+    identities(after.stdout),
+    identities(before.stdout),
+    'the same CA, and no certificate was issued anew',
+  )
 })
 
 test('p2p local leaves nothing running when it is killed with -9', async (t) => {
@@ -71,7 +75,10 @@ test('p2p local leaves nothing running when it is killed with -9', async (t) => 
     const log = readFileSync(join(cwd, 'data/local', nodeId, 'node.log'), 'utf8')
     return Number(/"?pid"?[ =:]+(\d+)/.exec(log)?.[1])
   })
-  assert.ok(pids.every((pid) => pid > 0), `each log names its process: ${pids}`)
+  assert.ok(
+    pids.every((pid) => pid > 0),
+    `each log names its process: ${pids.join()}`,
+  )
   running.child.kill('SIGKILL')
   for (const pid of pids) {
     while (isAlive(pid)) await new Promise((again) => setTimeout(again, 50))

@@ -14,11 +14,14 @@ test('the packed tarball, installed globally, brings the p2p command and runs a 
   const prefix = mkdtempSync(join(tmpdir(), 'p2p-package-'))
   t.after(() => rmSync(prefix, { recursive: true, force: true }))
   const env = { ...process.env, npm_config_prefix: prefix, NODE_OPTIONS: '', npm_config_loglevel: 'error' }
-  const packed = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', prefix], { cwd: root, env })
+  const packed = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', prefix], {
+    cwd: root,
+    env,
+  })
   const [{ filename, files }] = JSON.parse(packed.stdout) as [{ filename: string; files: { path: string }[] }]
   assert.ok(
-    files.every((file) => !file.path.includes('plot') && !file.path.startsWith('data/')),
-    'no plot and no state is packed',
+    files.every((file) => !/^data\/|^dist\/services\/plot|\.ts$(?<!\.d\.ts)/.test(file.path)),
+    'no plot, no state and no sources are packed',
   )
   await run('npm', ['install', '--global', join(prefix, filename)], { cwd: prefix, env })
 
@@ -26,6 +29,8 @@ test('the packed tarball, installed globally, brings the p2p command and runs a 
   const version = await run(process.execPath, [command, '--version'])
   assert.match(version.stdout, /^3\.\d+\.\d+\n$/)
 
+  // The example services come with the package; `p2p local` shows them where the folder has none of its own.
+  assert.ok(files.some((file) => file.path === 'dist/services/inventory/main.js'))
   const home = makeHome(t)
   const file = home.config('coordinator-1', {
     port: await freePort(),

@@ -79,7 +79,8 @@ test('a route gets path, query, headers and the whole body alike on both protoco
     assert.equal(answer.text, 'b c:300000')
     assert.equal(answer.headers['content-length'], '10')
   }
-  assert.deepEqual(seen, Array(2).fill({ method: 'POST', path: '/look' }))
+  const look = { method: 'POST', path: '/look' }
+  assert.deepEqual(seen, [look, look])
 })
 
 test('everything else goes to the fallback, which can ask for the facts of its connection; without one it is 404', async () => {
@@ -374,10 +375,10 @@ test('certificates are swapped under load without a failed request', async () =>
   const renewed = await authority.issue({ nodeId: 'server' })
   const session = await openHttp2(port, { material: clientLeaf })
   const agent = new Agent({ keepAlive: true, maxSockets: 4 })
-  let isLoading = true
+  const loading = { isOn: true }
   const load = async (ask: () => Promise<{ text: string }>): Promise<number> => {
     let count = 0
-    for (; isLoading || count < 20; count++) assert.equal((await ask()).text, 'load')
+    for (; loading.isOn || count < 20; count++) assert.equal((await ask()).text, 'load')
     return count
   }
   const loads = [
@@ -391,7 +392,7 @@ test('certificates are swapped under load without a failed request', async () =>
   const socket = await openTls(port)
   assert.equal(socket.getPeerX509Certificate()?.serialNumber.toLowerCase(), renewed.serial)
   socket.destroy()
-  isLoading = false
+  loading.isOn = false
   for (const count of await Promise.all(loads)) assert.ok(count >= 20)
   assert.equal(session.closed, false)
   session.destroy()

@@ -1,5 +1,6 @@
+import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { CliError, messageOf } from '../../base/errors.ts'
 import { nextFreePort } from './free-port.ts'
 import { type LocalNode, type NodeSpec, startLocalNode } from './local-node.ts'
@@ -85,7 +86,7 @@ async function planNodes(directory: string, workers: number): Promise<NodeSpec[]
         `coordinator_mode: ${isCoordinator}`,
         ...(isCoordinator ? [] : [`coordinator_addresses: ["${HOST}:${coordinatorPort}"]`]),
         `state_directory: ${JSON.stringify(stateDirectory)}`,
-        `services_directory: ${JSON.stringify(resolve('dist/services'))}`,
+        `services_directory: ${JSON.stringify(servicesDirectory())}`,
         `plot_file: ${JSON.stringify(resolve('dist/services/plot'))}`,
         '',
       ].join('\n'),
@@ -94,6 +95,13 @@ async function planNodes(directory: string, workers: number): Promise<NodeSpec[]
     specs.push({ nodeId, configFile, logFile: join(stateDirectory, 'node.log') })
   }
   return specs
+}
+
+/** The folder's own services, else the examples that come with the program: bin/ and dist/ lie side by side. */
+function servicesDirectory(): string {
+  const own = resolve('dist/services')
+  const hasServices = existsSync(own) && readdirSync(own, { withFileTypes: true }).some((entry) => entry.isDirectory())
+  return hasServices ? own : join(dirname(realpathSync(process.argv[1] as string)), '../dist/services')
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {

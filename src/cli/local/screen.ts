@@ -52,6 +52,9 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
           readyEvents.push(event)
           line(nodeId, `${style('green', 'ready')}  ${event.url}`)
           return
+        case 'joined':
+          // The line "ready" has said it already: on one machine the two come together.
+          return
         case 'stopping':
           line(nodeId, `stopping: ${event.reason}`)
       }

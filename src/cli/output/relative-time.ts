@@ -5,11 +5,11 @@ const UNITS: readonly (readonly [name: string, ms: number])[] = [
   ['s', 1_000],
 ]
 
-/** A span for people, in its largest unit: `45 s`, `3 h`, `29 d`; below a second `0 s`. */
+/** A span for people, rounded, in the largest unit it fills: `45 s`, `3 h`, `29 d`. */
 export function spanText(spanMs: number): string {
   const positive = Math.abs(spanMs)
   const [name, ms] = UNITS.find(([, unitMs]) => positive >= unitMs) ?? (UNITS[3] as readonly [string, number])
-  return `${Math.floor(positive / ms)} ${name}`
+  return `${Math.round(positive / ms)} ${name}`
 }
 
 /** A moment seen from now: `3 min ago`, `in 29 d`, `now`. Both in Unix milliseconds. */

@@ -223,10 +223,7 @@ function caExtensions(pathLength: number): Extension[] {
 }
 
 function keyIdentifiers(publicKeyDer: Uint8Array, issuer: Signer): Extension[] {
-  return [
-    new SubjectKeyIdentifierExtension(keyIdOf(publicKeyDer)),
-    new AuthorityKeyIdentifierExtension(issuer.keyId),
-  ]
+  return [new SubjectKeyIdentifierExtension(keyIdOf(publicKeyDer)), new AuthorityKeyIdentifierExtension(issuer.keyId)]
 }
 
 /** SHA-256 of the SubjectPublicKeyInfo (RFC 7093 section 2, method 4): the fingerprint people see. */

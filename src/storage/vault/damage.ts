@@ -7,19 +7,25 @@ export interface DamagePlace {
   offset: number
 }
 
-/** The vault is damaged or was tampered with; says where and names the ways back. */
-export function damaged(
-  place: DamagePlace,
-  what: string,
-  details: Record<string, unknown> = {},
-  cause?: unknown,
-): StorageError {
+/** The last commit point before a damage in the journal: what a repair can keep. */
+export interface LastGood {
+  lastGoodSeq: number
+  lastGoodRevision: number
+}
+
+/**
+ * The vault is damaged or was tampered with; says where, and names the ways back.
+ * @param lastGood absent when there is no commit point before the damage
+ */
+export function damaged(place: DamagePlace, what: string, lastGood?: LastGood, cause?: unknown): StorageError {
   const { path, offset } = place
+  const repair = lastGood
+    ? `, or "p2p storage repair --to-seq ${lastGood.lastGoodSeq}" keeps what precedes it, up to revision ${lastGood.lastGoodRevision}`
+    : ''
   const message =
     `${path} is damaged at byte ${offset}: ${what}. Nothing was changed. ` +
-    `Look with "p2p storage verify"; then "p2p storage restore" from a backup or from ${previousPath(path)}, ` +
-    'or "p2p storage repair --to-seq" to keep what precedes the damage'
-  return new StorageError('P2P_STORAGE_DAMAGED', message, { path, offset, ...details }, { cause })
+    `Ways back: "p2p storage restore" from a backup or from the generation before (.previous)${repair}`
+  return new StorageError('P2P_STORAGE_DAMAGED', message, { path, offset, ...lastGood }, { cause })
 }
 
 /** The generation before the current one: kept until the next snapshot replaces it. */

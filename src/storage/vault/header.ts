@@ -95,7 +95,7 @@ export function decodeHeader(path: string, bytes: Uint8Array): ReadHeader {
     const slots = Array.from({ length: slotCount }, () => readSlot(reader))
     return { path, bytes: whole, generation, storageId, slots }
   } catch (cause) {
-    throw damaged({ path, offset: 0 }, 'the header holds a number out of its bounds', {}, cause)
+    throw damaged({ path, offset: 0 }, 'the header holds a number out of its bounds', undefined, cause)
   }
 }
 

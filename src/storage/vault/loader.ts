@@ -149,8 +149,10 @@ export class VaultLoader {
   }
 
   #damaged(what: string, cause?: unknown): StorageError {
-    const details = { lastGoodSeq: this.position.seq - 1, lastGoodRevision: this.state.revision }
-    return damaged({ path: this.#path, offset: this.#offset }, what, this.#isSnapshotComplete ? details : {}, cause)
+    const lastGood = this.#isSnapshotComplete
+      ? { lastGoodSeq: this.position.seq - 1, lastGoodRevision: this.state.revision }
+      : undefined
+    return damaged({ path: this.#path, offset: this.#offset }, what, lastGood, cause)
   }
 }
 

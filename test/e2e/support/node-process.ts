@@ -85,7 +85,14 @@ export interface StartOptions {
 
 /** Starts `p2p --config FILE` and stops it after the test, by force if need be. */
 export function startNode(t: TestContext, configFile: string, options: StartOptions = {}): NodeProcess {
-  const command = [...(options.prefix ?? []), process.execPath, options.command ?? P2P, '--config', configFile, ...(options.args ?? [])]
+  const command = [
+    ...(options.prefix ?? []),
+    process.execPath,
+    options.command ?? P2P,
+    '--config',
+    configFile,
+    ...(options.args ?? []),
+  ]
   const child: ChildProcess = spawn(command[0] as string, command.slice(1), {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     cwd: options.cwd ?? tmpdir(),

@@ -23,7 +23,16 @@ test('the coordinator calls back private and public unicast addresses', () => {
 })
 
 test('nobody can make the coordinator call link-local, multicast, metadata or embedded addresses', () => {
-  const refused = ['0.0.0.0', '169.254.169.254', '224.0.0.1', '255.255.255.255', '240.0.0.1', '::', 'fe80::1', 'ff02::1']
+  const refused = [
+    '0.0.0.0',
+    '169.254.169.254',
+    '224.0.0.1',
+    '255.255.255.255',
+    '240.0.0.1',
+    '::',
+    'fe80::1',
+    'ff02::1',
+  ]
   const embedded = ['64:ff9b::a9fe:a9fe', '2002:a9fe:a9fe::', '2001::1', 'fd00:ec2::254', '64:ff9b:1::1']
   for (const address of [...refused, ...embedded]) {
     assert.ok(!mayBeCalledBack(address, false), address)
@@ -41,6 +50,21 @@ test('loopback is for those who come over loopback', () => {
 
 test('a host name is letters, digits and hyphens, and not an address', () => {
   for (const name of ['a', 'worker-1', 'Worker-1.example.com', 'localhost']) assert.ok(isHostName(name), name)
-  const wrong = ['', '*.example.com', 'a_b', '-a', 'a-', 'a..b', '10.0.0.1', '::1', '1', 'a.1', 'a b', 'a,b', 'a'.repeat(64), 'ä']
+  const wrong = [
+    '',
+    '*.example.com',
+    'a_b',
+    '-a',
+    'a-',
+    'a..b',
+    '10.0.0.1',
+    '::1',
+    '1',
+    'a.1',
+    'a b',
+    'a,b',
+    'a'.repeat(64),
+    'ä',
+  ]
   for (const name of [...wrong, `${'a.'.repeat(127)}aa`]) assert.ok(!isHostName(name), name)
 })

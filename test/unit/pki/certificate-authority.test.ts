@@ -39,7 +39,9 @@ async function issue(ca: CertificateAuthority, nodeId: string, names: { dns?: st
   return ca.issue({ csr, identity: { nodeId, role: 'worker' }, dnsNames: dns, ipAddresses: ip })
 }
 
-test('openssl accepts every chain for servers and clients under its strict rules', { skip: skipWithoutOpenssl }, async () => {
+test('openssl accepts every chain for servers and clients under its strict rules', {
+  skip: skipWithoutOpenssl,
+}, async () => {
   for (const leafLifetimeMs of [60_000, 86_400_000, 365 * 86_400_000]) {
     const { ca } = await start({ leafLifetimeMs, crlUrl: 'https://coordinator:8001/internal/crl' })
     const names = { dns: ['worker-1.test', 'localhost'], ip: ['10.1.2.3', '::1', 'fd00::7'] }
@@ -55,7 +57,9 @@ test('openssl accepts every chain for servers and clients under its strict rules
   }
 })
 
-test('openssl refuses a revoked certificate by the CRL and accepts the others', { skip: skipWithoutOpenssl }, async () => {
+test('openssl refuses a revoked certificate by the CRL and accepts the others', {
+  skip: skipWithoutOpenssl,
+}, async () => {
   const { ca } = await start()
   const good = await issue(ca, 'good')
   const bad = await issue(ca, 'bad')
@@ -63,7 +67,10 @@ test('openssl refuses a revoked certificate by the CRL and accepts the others', 
     const [leaf, issuing] = splitCertificates(chain.certificateChainPem) as [string, string]
     const files = { 'root.pem': chain.rootPem, 'issuing.pem': issuing, 'leaf.pem': leaf, 'crl.der': await ca.crl() }
     const crl = ['-crl_check', '-CRLfile', 'crl.der']
-    return openssl(['verify', '-x509_strict', ...crl, '-CAfile', 'root.pem', '-untrusted', 'issuing.pem', 'leaf.pem'], files)
+    return openssl(
+      ['verify', '-x509_strict', ...crl, '-CAfile', 'root.pem', '-untrusted', 'issuing.pem', 'leaf.pem'],
+      files,
+    )
   }
   assert.ok((await verify(bad)).ok, 'an empty list revokes nobody')
   await ca.revokeNode('bad')

@@ -52,7 +52,10 @@ export async function startCoordinator(setup: CoordinatorSetup = {}): Promise<Co
   const needs = { store, clock, random: systemRandom, log }
   const ca = createCertificateAuthority(needs, setup.ca)
   const { fetchChallenge, resolveHost = () => Promise.reject(new Error('unknown host')) } = setup
-  const enrolment = createEnrolment({ ...needs, ca, resolveHost, ...(fetchChallenge && { fetchChallenge }) }, setup.enrolment)
+  const enrolment = createEnrolment(
+    { ...needs, ca, resolveHost, ...(fetchChallenge && { fetchChallenge }) },
+    setup.enrolment,
+  )
   const names = { dnsNames: () => ['coordinator.test'], ipAddresses: () => ['10.0.0.1'] }
   const identity = createLocalIdentity({ ...needs, ca }, { nodeId: 'coordinator-1', ...names })
   const { signal } = new AbortController()

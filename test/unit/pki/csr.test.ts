@@ -80,7 +80,10 @@ test('no bytes crash the reader', async () => {
 })
 
 test('no text crashes the reader', async () => {
-  const text = fc.oneof(fc.string(), fc.string().map((inner) => csr.replace('\n', inner)))
+  const text = fc.oneof(
+    fc.string(),
+    fc.string().map((inner) => csr.replace('\n', inner)),
+  )
   await fc.assert(
     fc.asyncProperty(text, async (pem) => {
       await readCsr(pem).catch((error: unknown) => assert.ok(error instanceof PkiError))
@@ -111,7 +114,10 @@ function wrap(tag: number, inner: Buffer): Buffer {
 }
 
 function opensslCsr(key: { type: 'rsa' | 'ed25519' | 'ec'; curve?: string }): string {
-  const pem = { privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } }
+  const pem = {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  }
   const { privateKey } =
     key.type === 'rsa'
       ? generateKeyPairSync('rsa', { modulusLength: 2_048, ...pem } as never)

@@ -41,7 +41,14 @@ class Requester {
     return enrolment.nonce('n'.repeat(16), this.connection).nonce
   }
 
-  request(coordinator: Coordinator, changes: Partial<CertificateRequest> & { key?: Uint8Array; kind?: 'plot' | 'host' | 'token'; tokenId?: string } = {}): CertificateRequest {
+  request(
+    coordinator: Coordinator,
+    changes: Partial<CertificateRequest> & {
+      key?: Uint8Array
+      kind?: 'plot' | 'host' | 'token'
+      tokenId?: string
+    } = {},
+  ): CertificateRequest {
     const { key, kind = 'plot', tokenId: token_id = '', ...rest } = changes
     const request: CertificateRequest = {
       node_id: 'worker-1',
@@ -64,7 +71,11 @@ class Requester {
     return request
   }
 
-  send(coordinator: Coordinator, request: CertificateRequest, signal = new AbortController().signal): Promise<CertificateAnswer> {
+  send(
+    coordinator: Coordinator,
+    request: CertificateRequest,
+    signal = new AbortController().signal,
+  ): Promise<CertificateAnswer> {
     return coordinator.enrolment.request(request, this.connection, signal)
   }
 
@@ -86,7 +97,9 @@ async function setUp(setup: CoordinatorSetup = {}) {
     enrolment: { plotJoinKey, hostJoinKey },
     fetchChallenge: async ({ address, challenge }) => {
       called.push(address)
-      const found = requesters.find((requester) => requester.challenge === challenge && requester.remoteAddress === address)
+      const found = requesters.find(
+        (requester) => requester.challenge === challenge && requester.remoteAddress === address,
+      )
       if (!found) throw new Error('connection refused')
       return found.keyAuthorization
     },
@@ -115,7 +128,10 @@ test('the plot, this host and a token each admit a worker', async () => {
   const { coordinator, create, createToken } = await setUp()
   const [plot, host, token] = [await create(), await create(), await create()]
   const viaPlot = await plot.send(coordinator, plot.request(coordinator, { node_id: 'a', key: plotJoinKey }))
-  const viaHost = await host.send(coordinator, host.request(coordinator, { node_id: 'b', key: hostJoinKey, kind: 'host' }))
+  const viaHost = await host.send(
+    coordinator,
+    host.request(coordinator, { node_id: 'b', key: hostJoinKey, kind: 'host' }),
+  )
   const viaToken = await token.send(coordinator, token.withToken(coordinator, await createToken(), { node_id: 'c' }))
   assert.deepEqual(
     [viaPlot, viaHost, viaToken].map((answer) => leafOf(answer).identity?.nodeId),
@@ -134,7 +150,10 @@ test('a forged, borrowed or relayed proof is refused, and nothing is issued', as
   await refuse(requester.request(coordinator, { key: randomBytes(32) }))
   await refuse(requester.request(coordinator, { key: plotJoinKey, kind: 'host' }))
   await refuse({ ...requester.request(coordinator, { key: plotJoinKey }), node_id: 'worker-2' })
-  await refuse({ ...requester.request(coordinator, { key: plotJoinKey }), csr: createCsr(await generateNodeKey(), 'x') })
+  await refuse({
+    ...requester.request(coordinator, { key: plotJoinKey }),
+    csr: createCsr(await generateNodeKey(), 'x'),
+  })
   await refuse({ ...requester.withToken(coordinator, token), role: 'coordinator' })
   // Somebody in the middle took the request and sends it over a connection of its own, with a nonce of its own.
   const relay = await create()
@@ -239,7 +258,14 @@ test('the secret of a token is stored nowhere', async () => {
 
 test('the options of a token are checked', async () => {
   const { createToken } = await setUp()
-  for (const options of [{ uses: 0 }, { uses: 1.5 }, { uses: 1_001 }, { ttlMs: 0 }, { ttlMs: Number.NaN }, { ttlMs: 1e12 }]) {
+  for (const options of [
+    { uses: 0 },
+    { uses: 1.5 },
+    { uses: 1_001 },
+    { ttlMs: 0 },
+    { ttlMs: Number.NaN },
+    { ttlMs: 1e12 },
+  ]) {
     await assert.rejects(createToken(options), code('P2P_RPC_INVALID_PARAMS'))
   }
 })
@@ -270,10 +296,15 @@ test('without an answer to the challenge there is no certificate, and no use of 
 })
 
 test('an answer for another key does not prove an address', async () => {
-  const { coordinator, create } = await setUp({ fetchChallenge: async ({ challenge }) => `${challenge}.${'x'.repeat(43)}` })
+  const { coordinator, create } = await setUp({
+    fetchChallenge: async ({ challenge }) => `${challenge}.${'x'.repeat(43)}`,
+  })
   const requester = await create()
   const request = requester.request(coordinator, { key: plotJoinKey })
-  await assert.rejects(requester.send(coordinator, request), { code: 'P2P_PKI_CHALLENGE_FAILED', message: /another key/ })
+  await assert.rejects(requester.send(coordinator, request), {
+    code: 'P2P_PKI_CHALLENGE_FAILED',
+    message: /another key/,
+  })
 })
 
 test('a challenge server that does not answer is given 5 s', async () => {
@@ -300,12 +331,28 @@ test('only proved addresses get into the certificate; the others are left out an
     },
   })
   const requester: Requester = await create()
-  const ip_addresses = ['10.0.0.7', '::ffff:10.0.0.9', '10.0.0.99', '169.254.1.1', '127.0.0.1', 'fe80::1%eth0', 'nonsense', '224.0.0.1']
+  const ip_addresses = [
+    '10.0.0.7',
+    '::ffff:10.0.0.9',
+    '10.0.0.99',
+    '169.254.1.1',
+    '127.0.0.1',
+    'fe80::1%eth0',
+    'nonsense',
+    '224.0.0.1',
+  ]
   const answer = await requester.send(coordinator, requester.request(coordinator, { key: plotJoinKey, ip_addresses }))
   assert.deepEqual(leafOf(answer).ipAddresses.sort(), ['10.0.0.7', '10.0.0.9'])
   assert.deepEqual(called.sort(), ['10.0.0.7', '10.0.0.9', '10.0.0.99'], 'no other address was called')
   const [line] = coordinator.log.matching(/not proved/)
-  assert.deepEqual(line?.fields?.addresses, ['10.0.0.99', '169.254.1.1', '127.0.0.1', 'fe80::1%eth0', 'nonsense', '224.0.0.1'])
+  assert.deepEqual(line?.fields?.addresses, [
+    '10.0.0.99',
+    '169.254.1.1',
+    '127.0.0.1',
+    'fe80::1%eth0',
+    'nonsense',
+    '224.0.0.1',
+  ])
 })
 
 test('who comes over loopback gets the loopback names', async () => {
@@ -472,7 +519,8 @@ test('a waiting request survives a restart of the coordinator, and so does a dec
   await coordinator.enrolment.stop()
   assert.equal((await answer).status, 'pending')
 
-  const restart = () => startCoordinator({ store: coordinator.store, fetchChallenge: async () => requester.keyAuthorization })
+  const restart = () =>
+    startCoordinator({ store: coordinator.store, fetchChallenge: async () => requester.keyAuthorization })
   const second = await restart()
   await second.enrolment.approve('worker-1')
   const third = await restart()

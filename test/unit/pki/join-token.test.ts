@@ -21,12 +21,22 @@ test('a token survives copying: blanks and upper case', () => {
 })
 
 test('a damaged token is refused, and the error does not repeat it', () => {
-  for (const text of ['', 'P2P1-', token.slice(0, -1), `${token}0`, token.replace('P2P1', 'P2P2'), token.replace('ab', 'xy')]) {
-    assert.throws(() => parseJoinToken(text), (error: Error & { code: string }) => {
-      assert.equal(error.code, 'P2P_PKI_TOKEN_INVALID')
-      assert.ok(!error.message.includes('07070707'))
-      return true
-    })
+  for (const text of [
+    '',
+    'P2P1-',
+    token.slice(0, -1),
+    `${token}0`,
+    token.replace('P2P1', 'P2P2'),
+    token.replace('ab', 'xy'),
+  ]) {
+    assert.throws(
+      () => parseJoinToken(text),
+      (error: Error & { code: string }) => {
+        assert.equal(error.code, 'P2P_PKI_TOKEN_INVALID')
+        assert.ok(!error.message.includes('07070707'))
+        return true
+      },
+    )
   }
 })
 

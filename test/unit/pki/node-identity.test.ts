@@ -164,7 +164,10 @@ test('the challenge port is closed once joined', async (t) => {
 test('a token of another cluster is shown to nobody', async (t) => {
   const [coordinator, other] = [await setUp(t), await setUp(t)]
   const worker = createWorker(t, coordinator, { join: { token: await token(other) } })
-  await assert.rejects(worker.start(), { code: 'P2P_PKI_UNTRUSTED_COORDINATOR', message: /join token is for the cluster/ })
+  await assert.rejects(worker.start(), {
+    code: 'P2P_PKI_UNTRUSTED_COORDINATOR',
+    message: /join token is for the cluster/,
+  })
   assert.ok(!coordinator.requests.includes('/internal/cert-request'))
 })
 
@@ -206,7 +209,9 @@ test('a coordinator that answers with a certificate for another key is not belie
       request: async (method, path, json, signal) => {
         const answer = await real.request(method, path, json, signal)
         const { certificateChainPem: certificate_chain } = other.identity.current()
-        return path.endsWith('cert-request') ? { ...answer, body: { ...(answer.body as object), certificate_chain } } : answer
+        return path.endsWith('cert-request')
+          ? { ...answer, body: { ...(answer.body as object), certificate_chain } }
+          : answer
       },
     }
   }
@@ -512,8 +517,28 @@ test('a revoked node that is given a new token joins again, with a new key', asy
   assert.ok(!coordinator.ca.revocations.isRevoked(serial))
 })
 
+test('a node moves to another cluster when it is given a token of that one', async (t) => {
+  const [before, after] = [await setUp(t), await setUp(t)]
+  const worker = createWorker(t, before, { join: { token: await token(before) } })
+  await worker.start()
+  await worker.identity.stop()
+  const lost = createWorker(t, after, { store: worker.store })
+  await lost.start()
+  lost.names.dnsNames = ['new-name.test']
+  lost.identity.addressesChanged()
+  await until(() => lost.log.text().includes('CRITICAL'))
+  assert.match(lost.log.text(), /this node belongs to the cluster with CA/)
+  await lost.identity.stop()
+  const moved = createWorker(t, after, { store: worker.store, join: { token: await token(after) } })
+  await moved.start()
+  assert.equal(moved.identity.identity().cluster, after.ca.cluster)
+})
+
 test('a clock an hour off is named as the cause, with its size, and joining goes on once it is right', async (t) => {
-  for (const [hours, said] of [[-1, /60\.0 minutes behind/], [24 * 400, /9600\.0 hours ahead/]] as const) {
+  for (const [hours, said] of [
+    [-1, /60\.0 minutes behind/],
+    [24 * 400, /9600\.0 hours ahead/],
+  ] as const) {
     const coordinator = await setUp(t, { enrolment: { plotJoinKey } })
     const clock = new ManualClock(coordinator.clock.wallMs() + hours * HOUR_MS)
     const worker = createWorker(t, coordinator, { plotJoinKey, clock })

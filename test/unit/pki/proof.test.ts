@@ -13,7 +13,14 @@ const facts: JoinFacts = {
 }
 
 test('a join proof is the HMAC of docs/protocol/enrolment.md', () => {
-  const parts = ['p2p-core join proof v1', facts.exporter, createHash('sha256').update('csr').digest(), 'worker-1', 'worker', 'nonce']
+  const parts = [
+    'p2p-core join proof v1',
+    facts.exporter,
+    createHash('sha256').update('csr').digest(),
+    'worker-1',
+    'worker',
+    'nonce',
+  ]
   const hmac = createHmac('sha256', key)
   for (const part of parts) {
     const bytes = Buffer.from(part as string)

@@ -116,6 +116,14 @@ describe('parameters', () => {
         result: z.object({ n: z.number() }),
         handler: () => ({ n: 'x' }) as never,
       }),
+      broken: method({
+        description: '',
+        public: true,
+        params: z.looseObject({}).refine(() => {
+          throw new Error('a bug in the schema')
+        }),
+        handler: () => 1,
+      }),
       slowly: method({
         description: '',
         public: true,
@@ -154,6 +162,14 @@ describe('parameters', () => {
     withNode({ services: [typed] }, async (node) => {
       assert.equal(await call(node, 'typed/slowly', { n: 1 }), 1)
       await assert.rejects(call(node, 'typed/slowly', { n: -1 }), { code: 'P2P_RPC_INVALID_PARAMS' })
+    }))
+
+  test('whose check itself breaks are a failure of the method', () =>
+    withNode({ services: [typed] }, async (node) => {
+      await assert.rejects(call(node, 'typed/broken'), {
+        code: 'P2P_RPC_SERVICE_FAILED',
+        message: /its log has the reason/,
+      })
     }))
 
   test('a result that its schema forbids never leaves', () =>

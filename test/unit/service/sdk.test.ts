@@ -94,7 +94,9 @@ describe('defineService', () => {
     'a method that every service has already': { ...greeter, methods: { ping: greeter.methods.greet } },
   })) {
     test(`with ${what} cannot be registered`, async () => {
-      await assert.rejects(startNode({ services: [broken as unknown as typeof greeter] }), { code: 'P2P_SERVICE_LOAD_FAILED' })
+      await assert.rejects(startNode({ services: [broken as unknown as typeof greeter] }), {
+        code: 'P2P_SERVICE_LOAD_FAILED',
+      })
     })
   }
 })
@@ -227,7 +229,7 @@ describe('an error of a method', () => {
       assert.doesNotMatch(JSON.stringify([error.message, error.details]), /hunter2/)
     }
     assert.equal(lines.length, 2)
-    assert.match(String(((lines[0] as unknown[])[1] as { error: Error }).error.message), /hunter2/)
+    assert.match(((lines[0] as unknown[])[1] as { error: Error }).error.message, /hunter2/)
     await Promise.all([near.manager.stop(), far.manager.stop()])
   })
 })

@@ -22,7 +22,7 @@ const PATH = '/node/dist/services/plot'
 
 /** The plot of the mission's test vector: a linear congruential generator. */
 const VECTOR_PLOT = vectorPlot()
-const VECTOR_PATTERN = '!M(XmBgaR%f=?ZH7e]5`'.slice(0, 19)
+const VECTOR_PATTERN = '!M(XmBgaR%f=?ZH7e]5'
 /** docs/protocol/plot.md publishes these. */
 const VECTOR_PASSWORD =
   'wx#-v5cvQ6tD+%w`tvL9I>fKX85>69H*fDsk}H[4V}[T(os=`Q-IUKu1NP}7{UI8*-PQ*m-qd%.s>5/2U({h)q7RHin)WIyI+YcX'

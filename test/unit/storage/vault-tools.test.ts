@@ -107,7 +107,10 @@ test('repair keeps what precedes the damage, and the damaged file', async () => 
   const damaged = w.disk.contentOf(VAULT_PATH)
   damaged[(ends[3] as number) - 1] = (damaged[(ends[3] as number) - 1] as number) ^ 1
   w.disk.overwrite(VAULT_PATH, damaged)
-  await assert.rejects(openVault(w), refusal('P2P_STORAGE_DAMAGED', `at byte ${ends[2]}`, 'repair --to-seq'))
+  await assert.rejects(
+    openVault(w),
+    refusal('P2P_STORAGE_DAMAGED', `at byte ${ends[2]}`, 'repair --to-seq 4', 'revision 3'),
+  )
   // Record 1 is the snapshot, record 5 the damaged commit.
   await assert.rejects(repairVault(w.needs, VAULT_PATH, PLOT_KEY, 5), refusal('P2P_STORAGE_DAMAGED'))
   await assert.rejects(

@@ -359,7 +359,7 @@ test('leases survive a restart and begin with their whole time again', async () 
   await reopened.stop()
 })
 
-test('too many waiting transactions are told to come back', async () => {
+test('too many waiting transactions are told to come back, and a long journal is compacted before its time', async () => {
   const w = world()
   const vault = await openVault(w)
   const value = new Uint8Array(1024 * 1024)
@@ -368,6 +368,10 @@ test('too many waiting transactions are told to come back', async () => {
   const refused = results.filter((result) => result.status === 'rejected')
   assert.ok(refused.length > 0 && refused.length < 10)
   for (const { reason } of refused) assert.ok(refusal('P2P_STORAGE_OVERLOADED', 'try again')(reason))
+  assert.equal(vault.status().generation, 1)
+  for (let i = 0; i < 3; i++) await put(vault.store, 'a', value)
+  await settle()
+  assert.equal(vault.status().generation, 2)
   await vault.stop()
 })
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { codeOf } from '../../../src/base/errors.ts'
 import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from '../../../src/transport/frames.ts'
 

@@ -28,7 +28,7 @@ function race(addresses: string[], signal = new AbortController().signal) {
 
 /** Lets the reactions of settled promises run. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 5; i++) await null
+  for (let i = 0; i < 5; i++) await Promise.resolve()
 }
 
 test('the second address is tried only after the head start of the first', async () => {

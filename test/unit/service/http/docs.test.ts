@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
+import { ACCESS } from '../../../../src/service/auth/access.ts'
 import { INVENTORY, type Json, startStubNode } from './stub-node.ts'
 
 for (const path of ['/docs', '/redoc']) {
@@ -114,4 +115,11 @@ test('every answer in the document says what it is', async () => {
       }
     }
   }
+})
+
+test('docs/protocol/http.md lists the routes of the access table, no more and no less', async () => {
+  const page = await readFile(new URL('../../../../docs/protocol/http.md', import.meta.url), 'utf8')
+  const [, table = ''] = /\| Route \| Who \|\n([\s\S]*?)\n\n/.exec(page) ?? []
+  const listed = [...table.matchAll(/`((?:GET|POST|DELETE) [^`]+)`/g)].map((match) => match[1] as string)
+  assert.deepEqual(listed.sort(), Object.keys(ACCESS).sort())
 })

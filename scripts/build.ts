@@ -5,13 +5,12 @@
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { ASSET_SOURCES } from '../src/service/http/docs-assets.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
-const require = createRequire(import.meta.url)
 
 /** CommonJS packages inside an ES module bundle still call require() for node: modules. */
 const REQUIRE_BANNER = `import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);`
@@ -79,10 +78,10 @@ async function buildServices(): Promise<void> {
 function copyAssets(): void {
   const assets = join(dist, 'assets')
   mkdirSync(assets, { recursive: true })
-  const swagger = dirname(require.resolve('swagger-ui-dist/package.json'))
-  for (const name of ['swagger-ui-bundle.js', 'swagger-ui.css', 'favicon-32x32.png']) {
-    copyFileSync(join(swagger, name), join(assets, name))
+  for (const [name, source] of Object.entries(ASSET_SOURCES)) {
+    copyFileSync(join(root, 'node_modules', source), join(assets, name))
   }
+}
   const redoc = dirname(require.resolve('redoc/package.json'))
   copyFileSync(join(redoc, 'bundles/redoc.standalone.js'), join(assets, 'redoc.standalone.js'))
 }

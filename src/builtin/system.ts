@@ -1,7 +1,7 @@
+import { z } from 'zod'
 import type { Clock } from '../base/time.ts'
 import { defineService, method, type ServiceDefinition, type ServiceDirectory } from '../service/index.ts'
 import type { HostFacts } from './host-facts.ts'
-import { z } from 'zod'
 
 export interface SystemServiceNeeds {
   clock: Clock

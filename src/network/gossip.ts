@@ -332,7 +332,8 @@ class SwimGossip implements Gossip, Component {
     if (this.#tickTimer && this.#tickMs <= dueMs) return
     this.#tickTimer?.cancel()
     this.#tickMs = dueMs
-    this.#tickTimer = this.#needs.clock.after(Math.max(0, dueMs - this.#needs.clock.nowMs()), () => {
+    // At least a millisecond: what is due now was done by this step, but for rounding.
+    this.#tickTimer = this.#needs.clock.after(Math.max(1, dueMs - this.#needs.clock.nowMs()), () => {
       this.#tickTimer = undefined
       this.#step({ type: 'tick' })
     })

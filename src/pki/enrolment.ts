@@ -347,6 +347,8 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     if (isNew) {
       const { node_id: nodeId, fingerprint } = node
       this.#needs.log.warning('A node waits for approval', { nodeId, fingerprint, remoteAddress })
+      // Answered at once, so that the node can show its fingerprint; only when it asks again is it kept waiting.
+      return node
     }
     while (!signal.aborted) {
       const changed = this.#pending.changed(applicant, signal)

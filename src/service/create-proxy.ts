@@ -1,12 +1,12 @@
-import { ATTACH } from './sdk/brands.ts'
-import { callScope } from './invocation.ts'
-import type { CallContext, CallTarget, Caller } from './descriptor.ts'
-import type { CallOptions, ServiceProxy } from './sdk/service-proxy.ts'
-import type { Clock } from '../base/time.ts'
+import { toHex } from '../base/bytes.ts'
 import type { Principal } from '../base/identity.ts'
 import type { Random } from '../base/random.ts'
+import type { Clock } from '../base/time.ts'
+import type { CallContext, CallTarget, Caller } from './descriptor.ts'
+import { callScope } from './invocation.ts'
+import { ATTACH } from './sdk/brands.ts'
+import type { CallOptions, ServiceProxy } from './sdk/service-proxy.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
-import { toHex } from '../base/bytes.ts'
 
 /** Wait for a call that neither its options nor the call being served limit. */
 export const CALL_TIMEOUT_MS = 30_000

@@ -1,6 +1,6 @@
 import type { MethodDescriptor } from './descriptor.ts'
-import type { MethodCall } from './sdk/method.ts'
 import type { MethodStats } from './method-stats.ts'
+import type { MethodCall } from './sdk/method.ts'
 import type { Schema } from './sdk/schema.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
 

@@ -1,13 +1,13 @@
+import { utf8 } from '../base/bytes.ts'
 import { codeOf, messageOf, P2PError, RpcError, TransportError } from '../base/errors.ts'
 import type { NodeId, Principal } from '../base/identity.ts'
+import type { Logger } from '../base/log.ts'
 import type { PeerChannel, Peers } from '../base/peer.ts'
-import { cancelText, parsePeerMessage, type PeerCallContext, requestText } from './peer-message.ts'
-import { errorFromRpcObject, errorText, resultText } from './jsonrpc/index.ts'
-import type { CallOrigin, Invocation } from './invocation.ts'
 import type { Clock } from '../base/time.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
-import type { Logger } from '../base/log.ts'
-import { utf8 } from '../base/bytes.ts'
+import type { CallOrigin, Invocation } from './invocation.ts'
+import { errorFromRpcObject, errorText, resultText } from './jsonrpc/index.ts'
+import { cancelText, parsePeerMessage, type PeerCallContext, requestText } from './peer-message.ts'
 
 /** Calls to one peer that wait for their answers, and calls of one peer that are being answered. */
 export const CALLS_PER_PEER_MAX = 8_192

@@ -1,15 +1,15 @@
-import { codeOf, NetworkError, type P2PError, RpcError } from '../base/errors.ts'
 import { assert } from '../base/assert.ts'
-import type { CallContext, CallTarget, Caller, ServiceDescription, ServiceDirectory } from './descriptor.ts'
-import type { CallOrigin, Invocation } from './invocation.ts'
-import { malformedMethod, nearest, unknownMethod } from './missing-method.ts'
-import type { Member, Membership, NodeRecord, ServiceRecord } from '../base/member.ts'
+import { codeOf, NetworkError, type P2PError, RpcError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { OutgoingCall, PeerRpc } from './peer-rpc.ts'
+import type { Member, Membership, NodeRecord, ServiceRecord } from '../base/member.ts'
 import type { PeerChannel, Peers } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
-import type { LocalDispatch } from './local-dispatch.ts'
+import type { CallContext, CallTarget, Caller, ServiceDescription, ServiceDirectory } from './descriptor.ts'
+import type { CallOrigin, Invocation } from './invocation.ts'
 import { parseMethodName } from './jsonrpc/index.ts'
+import type { LocalDispatch } from './local-dispatch.ts'
+import { malformedMethod, nearest, unknownMethod } from './missing-method.ts'
+import type { OutgoingCall, PeerRpc } from './peer-rpc.ts'
 
 /** Instances tried when one cannot even be reached; none of them has seen the call by then. */
 const DIAL_ATTEMPTS_MAX = 3

@@ -1,7 +1,7 @@
-import { errorText, parseRpcBody, resultText, type RpcEntry } from './jsonrpc/index.ts'
-import type { Caller, RpcAnswer, RpcRequest } from './descriptor.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
+import type { Caller, RpcAnswer, RpcRequest } from './descriptor.ts'
+import { errorText, parseRpcBody, resultText, type RpcEntry } from './jsonrpc/index.ts'
 
 export interface RpcEndpointNeeds {
   caller: Caller

@@ -11,12 +11,12 @@ const CLOCK_JUMP_MS_MAX = 3_600_000
 
 /**
  * Lets everything go wrong that can, for `durationMs`: processes die, hang and leave, machines vanish, links fail in one
- * or both directions, packets are lost, connections reset, clocks are set. Then all faults end, and about every other
- * node that is down comes back. The cluster's invariants are checked throughout.
+ * or both directions, packets are lost, connections reset, clocks are set. Then all faults end; the coordinator and about
+ * every other node that is down come back. The cluster's invariants are checked throughout.
  * @returns what was done, for the message of a failing test
  */
 export async function injectRandomFaults(cluster: SimulatedCluster, durationMs: number): Promise<string[]> {
-  const faults = new RandomFaults(cluster); (globalThis as any).F = faults
+  const faults = new RandomFaults(cluster)
   const endMs = cluster.clock.nowMs() + durationMs
   while (cluster.clock.nowMs() < endMs) {
     await faults.injectOne()
@@ -57,7 +57,8 @@ class RandomFaults {
     for (const nodeId of cluster.nodeIds) cluster.resume(nodeId)
     cluster.heal()
     Object.assign(cluster.network.conditions, { lossRatio: 0, refusalRatio: 0 })
-    for (const nodeId of this.#down()) if (cluster.random.float() < 0.5) cluster.boot(nodeId)
+    // Who has forgotten everything finds the others through the coordinator, so that one is up in the end.
+    for (const nodeId of this.#down()) if (nodeId === 'n0' || cluster.random.float() < 0.5) cluster.boot(nodeId)
   }
 
   #kill(): void {

@@ -14,8 +14,8 @@ export interface ControlStoreUnderTest {
   /** Empty, at whatever revision. */
   store: ControlStore
   /** Lets time pass for the store's leases, and what follows from it happen. */
-  passTime(ms: number): Promise<void>
-  close(): Promise<void>
+  passTime: (ms: number) => Promise<void>
+  close: () => Promise<void>
 }
 
 /** What every {@link ControlStore} does, whatever it is made of. */

@@ -341,7 +341,7 @@ test('a request that arrives after the channel its sender has accepted is refuse
   const late = gate()
   const a = await startNode('a', { wrap: late.wrap })
   const b = await startNode('b')
-  const fromB = b.peers.open(targetOf(a))
+  const fromB = b.peers.open({ addresses: [a.address] })
   await late.arrival()
   const atA = await a.peers.open(targetOf(b))
   const atB = await fromB
@@ -351,6 +351,16 @@ test('a request that arrives after the channel its sender has accepted is refuse
   atA.send('rpc', Buffer.from('still open'))
   assert.deepEqual(await until(1), ['still open'])
   assert.deepEqual([a.peers.list(), b.peers.list()], [[atA], [atB]])
+})
+
+test('who waits for a peer that cannot be reached has its channel when the peer dials', async () => {
+  const [a, b] = await startPair()
+  const hole = await startBlackHole()
+  const fromA = a.peers.open({ nodeId: 'b', addresses: [hole.address] })
+  const socket = await hole.next()
+  await b.peers.open(targetOf(a))
+  assert.equal((await fromA).dialled, false)
+  if (!socket.closed) await once(socket, 'close')
 })
 
 test('when the smaller id gives up its dial, the waiting request of the larger one is accepted', async () => {

@@ -29,8 +29,9 @@ export interface SwimProfile {
   refusedSuspicionMs: number
   /** Pause before the dial is tried a second time after a refusal: a listener that is replaced is back by then. */
   redialMs: number
-  /** Each member tries dead and left ones in this interval, so rarely that each is tried about once per interval by all. */
+  /** In this interval all members together try each dead member about `rejoinMult` times. */
   rejoinIntervalMs: number
+  rejoinMult: number
   /** A left member is tried this many times less often than a dead one: it said that it goes. */
   leftRejoinDivisor: number
 }
@@ -50,5 +51,7 @@ export const LAN_PROFILE: SwimProfile = {
   redialMs: 250,
   // memberlist leaves this to serf (30 s). A healed partition must be whole again within 30 s, so it is shorter here.
   rejoinIntervalMs: 10_000,
+  // The chance that nobody tries a certain member within 30 s is then e^-9.
+  rejoinMult: 3,
   leftRejoinDivisor: 6,
 }

@@ -318,7 +318,7 @@ export class Swim {
     const dead = this.#members.all.filter((member) => member.status === 'dead')
     const left = this.#members.all.filter((member) => member.status === 'left')
     const weight = dead.length + left.length * leftShare
-    if (this.#random.float() >= weight / this.#members.living) return
+    if (this.#random.float() >= (weight * this.#profile.rejoinMult) / this.#members.living) return
     const isDead = this.#random.float() * weight < dead.length
     const [member] = this.#members.pick(1, ({ status }) => status === (isDead ? 'dead' : 'left'))
     if (member) this.#outputs.push({ type: 'connect', nodeId: member.nodeId })

@@ -1,5 +1,5 @@
-import type { RpcEnvelope, RpcId } from './rpc-body.ts'
 import { messageOf, RpcError } from '../../base/errors.ts'
+import type { RpcEnvelope, RpcId } from './rpc-body.ts'
 import { rpcErrorObject } from './rpc-error.ts'
 
 /**

@@ -1,8 +1,8 @@
-import type { AnyMethodDefinition } from './method.ts'
-import type { CallOptions } from './service-proxy.ts'
-import type { InputOf, OutputOf, Schema } from './schema.ts'
-import type { ServiceRuntime } from './service-runtime.ts'
 import { SERVICE_DEFINITION } from './brands.ts'
+import type { AnyMethodDefinition } from './method.ts'
+import type { InputOf, OutputOf, Schema } from './schema.ts'
+import type { CallOptions } from './service-proxy.ts'
+import type { ServiceRuntime } from './service-runtime.ts'
 
 /** A service written without a class. */
 export interface ServiceOptions<Methods extends Record<string, AnyMethodDefinition>> {

@@ -1,7 +1,7 @@
 import type { CallContext } from '../descriptor.ts'
+import { SERVICE_METHOD } from './brands.ts'
 import type { InputOf, OutputOf, Schema } from './schema.ts'
 import type { ServiceRuntime } from './service-runtime.ts'
-import { SERVICE_METHOD } from './brands.ts'
 
 /** What a method gets beside its parameters: who calls, until when, under which trace, and the service's own tools. */
 export interface MethodCall extends Readonly<CallContext> {

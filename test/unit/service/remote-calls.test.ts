@@ -3,7 +3,9 @@ import { describe, test } from 'node:test'
 import type { Principal } from '../../../src/base/identity.ts'
 import type { ServiceRecord } from '../../../src/base/member.ts'
 import { defineService, method, type MethodCall, type ServiceDefinition } from '../../../src/service/index.ts'
+import { INVOCATIONS_MAX } from '../../../src/service/local-dispatch.ts'
 import { parsePeerMessage } from '../../../src/service/peer-message.ts'
+import { CALLS_PER_PEER_MAX } from '../../../src/service/peer-rpc.ts'
 import { z } from '../../../src/service/sdk/index.ts'
 import { ManualClock } from './support/manual-clock.ts'
 import { FRAME_BYTES_MAX, type MemoryChannel, MemoryNetwork } from './support/memory-peers.ts'
@@ -151,6 +153,15 @@ describe('a call to another node', () => {
       assert.equal(await call(near, 'probe/double', { n: 1 }), 2)
     }))
 
+  test('may wait without end: no deadline at all is one day on the other side', () =>
+    withPair(async ({ near, calls, clock, release }) => {
+      const answer = call(near, 'probe/wait', {}, { timeoutMs: Infinity })
+      await turn()
+      assert.ok((calls[0]?.deadlineMs as number) <= clock.nowMs() + 30_000)
+      release('done')
+      assert.equal(await answer, 'done')
+    }))
+
   test('that is aborted is aborted on the other node', () =>
     withPair(async ({ near, calls }) => {
       const caller = new AbortController()
@@ -195,6 +206,62 @@ describe('a call to another node', () => {
       release('unread')
       await outcome
     }))
+})
+
+describe('too many calls', () => {
+  test('to one node are refused here, and room comes back when they end', () =>
+    withPair(async ({ near, release }) => {
+      const waiting = Array.from({ length: CALLS_PER_PEER_MAX }, () => call(near, 'probe/wait'))
+      await turn()
+      await assert.rejects(call(near, 'probe/wait'), { code: 'P2P_RPC_OVERLOADED' })
+      release('done')
+      assert.equal((await Promise.all(waiting)).length, CALLS_PER_PEER_MAX)
+      assert.equal(await call(near, 'probe/double', { n: 1 }), 2)
+    }))
+
+  test('of one node are refused there, whatever that node thinks of limits', () =>
+    withPair(async ({ near, far, release }) => {
+      await call(near, 'probe/double', { n: 1 })
+      const channel = near.peers.get('far') as MemoryChannel
+      const back = far.peers.get('near') as MemoryChannel
+      back.recordsFrames = true
+      const context = { timeout_ms: 5_000, trace_id: TRACE }
+      for (let id = 100; id < 100 + CALLS_PER_PEER_MAX + 3; id++) {
+        channel.send('rpc', Buffer.from(JSON.stringify({ id, method: 'probe/wait', context })))
+      }
+      await turn()
+      assert.equal(far.manager.tableSizes().serving, CALLS_PER_PEER_MAX)
+      assert.deepEqual(
+        back.sent.map((text) => (JSON.parse(text) as { error: { data: { code: string } } }).error.data.code),
+        Array(3).fill('P2P_RPC_OVERLOADED'),
+      )
+      release('done')
+      await turn()
+      assert.deepEqual(far.manager.tableSizes(), { channels: 1, calling: 0, serving: 0, running: 0, unfinished: 0 })
+    }))
+
+  test('on one node are refused, those included that were given up and have not returned', async () => {
+    const { service, release } = probe()
+    const node = await startNode({ services: [service] })
+    const waiting = Array.from({ length: INVOCATIONS_MAX }, () =>
+      call(node, 'probe/wait', {}, { timeoutMs: 100 }).catch(() => {}),
+    )
+    await turn()
+    node.clock.advance(100)
+    await Promise.all(waiting)
+    assert.deepEqual(node.manager.tableSizes(), {
+      channels: 0,
+      calling: 0,
+      serving: 0,
+      running: 0,
+      unfinished: INVOCATIONS_MAX,
+    })
+    await assert.rejects(call(node, 'probe/double', { n: 1 }), { code: 'P2P_RPC_OVERLOADED' })
+    release('at last')
+    await turn()
+    assert.equal(await call(node, 'probe/double', { n: 1 }), 2)
+    await node.manager.stop()
+  })
 })
 
 describe('frames that are no messages', () => {

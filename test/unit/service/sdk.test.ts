@@ -101,6 +101,13 @@ describe('defineService', () => {
   }
 })
 
+test('a service with too many methods does not start, and says why', async () => {
+  const methods = Object.fromEntries(Array.from({ length: 129 }, (_, i) => [`m${i}`, greeter.methods.greet]))
+  const node = await startNode({ services: [defineService({ ...greeter, methods })] })
+  assert.match(node.manager.get('greeter')?.failure ?? '', /129 methods, 128 are allowed/)
+  await node.manager.stop()
+})
+
 describe('every service', () => {
   test('answers ping and get_service_info, to viewers too', async () => {
     const node = await startNode({ services: [greeter] })

@@ -67,6 +67,7 @@ export const ERROR_CODES = {
   P2P_TRANSPORT_TOO_LARGE: { rpc: -32005, http: 413, retryable: false },
   P2P_TRANSPORT_UNREACHABLE: { rpc: -32006, http: 503, retryable: true, exit: 75 },
   // network
+  P2P_NETWORK_DNS_UNAVAILABLE: { rpc: -32024, http: 500, retryable: true, exit: 75 },
   P2P_NETWORK_MESSAGE_INVALID: { rpc: -32020, http: 400, retryable: false },
   P2P_NETWORK_NODE_UNKNOWN: { rpc: -32021, http: 404, retryable: false },
   P2P_NETWORK_NOT_JOINED: { rpc: -32022, http: 503, retryable: true },
@@ -101,6 +102,7 @@ export const ERROR_CODES = {
   P2P_HTTP_METHOD_NOT_ALLOWED: { rpc: -32046, http: 405, retryable: false },
   P2P_HTTP_NOT_FOUND: { rpc: -32601, http: 404, retryable: false },
   P2P_HTTP_STOPPING: { rpc: -32047, http: 503, retryable: true },
+  P2P_HTTP_TOO_MANY_WATCHERS: { rpc: -32048, http: 429, retryable: true, exit: 75 },
 } as const satisfies Record<string, ErrorFacts>
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -5,6 +5,19 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 /** Structured facts beside a message. Values must be JSON-representable; an Error goes under `error`. */
 export type LogFields = Readonly<Record<string, unknown>>
 
+/** One line of a node's log, safe to show, keep and send. */
+export interface LogEntry {
+  /** Unix milliseconds. */
+  timeMs: number
+  level: LogLevel
+  /** Name of the logger, for example `Gossip`. */
+  logger: string
+  /** Control characters escaped, secrets replaced, bounded. */
+  message: string
+  /** Plain JSON, redacted and bounded. */
+  fields: Record<string, unknown>
+}
+
 /**
  * What every component writes its log lines to. A message is one sentence; variable parts belong in
  * `fields`, so that lines can be searched. Secrets never go into either.

@@ -10,6 +10,9 @@ export interface ServiceRecord {
   methods: string[]
 }
 
+/** More than these do not fit a record beside the rest of it (32 KiB); the revocation list at /internal/crl has all. */
+export const REVOKED_SERIALS_MAX = 300
+
 /**
  * What a node says of itself, signed with its certificate's key; others relay it unchanged.
  * `recordVersion` rises at every change and decides which of two records is newer.
@@ -31,6 +34,8 @@ export interface NodeRecord {
   startedAtMs: number
   /** Coordinator only: public JWKs (JSON text) that verify people's access tokens. */
   tokenKeys?: string
+  /** Coordinator only: serials of revoked certificates that have not expired, newest first; at most {@link REVOKED_SERIALS_MAX}. */
+  revokedSerials?: string[]
 }
 
 /** SWIM's view of a member. `left` announced its departure, `dead` did not answer. */

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import type { Component } from '../base/component.ts'
 import type { RevocationList } from '../base/credentials.ts'
 import type { Logger } from '../base/log.ts'
+import { REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import { createSystemService } from '../builtin/index.ts'
 import { createCache } from '../cache/index.ts'
@@ -12,8 +13,10 @@ import {
   createRecordVerifier,
   type Gossip,
   localAddresses,
+  createMemberRevocations,
 } from '../network/index.ts'
 import {
+  type CertificateAuthority,
   createCertificateAuthority,
   createEnrolment,
   createLocalIdentity,
@@ -147,6 +150,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   await stack.start(services)
   gossip.update({ services: services.records() })
   await stack.start(gossip)
+  await stack.start(trust.follow(gossip))
   await stack.start(publishChanges({ gossip, services, identity, addresses }))
 
   await stack.start(
@@ -242,6 +246,8 @@ interface Trust {
   identity: ManagedIdentity
   revocations: RevocationList
   caFingerprint: string
+  /** Tells the cluster of revocations, or hears of them. */
+  follow: (gossip: Gossip) => Component
   tokenIssuer?: ReturnType<typeof createTokenIssuer>
   /** What the HTTP surface of a coordinator offers beside. */
   admin?: object
@@ -267,11 +273,17 @@ async function establishCoordinator(
 ): Promise<Trust> {
   const needs = { store: vault.store, clock, random, log }
   const isNew = vault.store.revision === 0
-  const ca = await stack.start(createCertificateAuthority(needs, { leafLifetimeMs: config.certificateLifetimeMs }))
+  const ca = await stack.start(
+    createCertificateAuthority(needs, {
+      leafLifetimeMs: config.certificateLifetimeMs,
+      crlUrl: `https://${announcedHosts(config)[0] ?? 'localhost'}/internal/crl`,
+      ...(config.certificateEntries.caKey !== undefined && { rootKeyEntry: entry(config.certificateEntries.caKey) }),
+    }),
+  )
   const fingerprint = ca.trust.ca_fingerprint
   if (isNew) onEvent({ type: 'ca-created', fingerprint })
   const identity = await stack.start(
-    createLocalIdentity({ ...needs, ca }, { nodeId: config.nodeId, ...namesOf(config) }),
+    createLocalIdentity({ ...needs, ca }, { nodeId: config.nodeId, ...identityOptions(config) }),
   )
   const hostJoinKey = random.bytes(32)
   const enrolment = await stack.start(
@@ -283,6 +295,7 @@ async function establishCoordinator(
     revocations: ca.revocations,
     caFingerprint: fingerprint,
     tokenIssuer,
+    follow: (gossip) => publishRevocations(ca, gossip),
     admin: { tokenIssuer, enrolment, trustAdmin: enrolment },
     async writeStateFiles(url) {
       await writeHostJoinSecret(files, config.stateDirectory, { fingerprint, key: hostJoinKey })
@@ -301,13 +314,14 @@ async function establishWorker(
   vault: Vault,
   joinKey: Uint8Array | undefined,
 ): Promise<Trust> {
+  const revocations = createMemberRevocations()
   const identity = await stack.start(
     createNodeIdentity(
       { store: vault.store, clock, random, log, dial: dialUnverified },
       {
         nodeId: config.nodeId,
         role: 'worker',
-        ...namesOf(config),
+        ...identityOptions(config),
         coordinatorAddresses: config.coordinatorAddresses,
         hostJoinSecret: () => findHostJoinSecret(files, config.stateDirectory),
         challengePort: config.challengePort,
@@ -320,17 +334,22 @@ async function establishWorker(
   )
   return {
     identity,
-    // A worker learns of revocations from its coordinator's answers; lists travel with a later version.
-    revocations: { isRevoked: () => false, onChange: () => () => {} },
+    revocations,
+    follow: (gossip) => revocations.follow(gossip),
     caFingerprint: rootFingerprint(identity.current().trustPem),
   }
 }
 
-/** What the node's certificate should name, asked for again at every look at the interfaces. */
-function namesOf(config: NodeConfig) {
+/** The vault's keys for what the Python program kept in files of these names. */
+const entry = (name: string): string => `certs/${name}`
+
+/** Where the node's certificate is kept, and what it should name, asked for again at every look at the interfaces. */
+function identityOptions(config: NodeConfig) {
   const hosts = (): string[] => announcedHosts(config).flatMap((address) => parseHostPort(address)?.host ?? [])
   const isAddress = (host: string): boolean => /^[\d.]+$|:/.test(host)
+  const { certificate, key, caCertificate } = config.certificateEntries
   return {
+    entries: { certificate: entry(certificate), key: entry(key), trust: entry(caCertificate) },
     dnsNames: () => [...new Set([hostname(), ...hosts().filter((host) => !isAddress(host))])],
     ipAddresses: () => hosts().filter(isAddress),
   }
@@ -372,6 +391,22 @@ function publishChanges(needs: {
     },
     async stop() {
       for (const stop of unlisten.splice(0)) stop()
+    },
+  }
+}
+
+/** Revocations travel in the coordinator's own record: signed, and with everybody within a second. */
+function publishRevocations(ca: CertificateAuthority, gossip: Gossip): Component {
+  const publish = (): void => gossip.update({ revokedSerials: ca.revokedSerials().slice(0, REVOKED_SERIALS_MAX) })
+  let unlisten: (() => void) | undefined
+  return {
+    name: 'revocations',
+    async start() {
+      publish()
+      unlisten = ca.revocations.onChange(publish)
+    },
+    async stop() {
+      unlisten?.()
     },
   }
 }

@@ -22,7 +22,10 @@ import { Swim, type SwimInput } from './swim/swim.ts'
 
 /** The parts of the own record that change while the node runs. */
 export type RecordPatch = Partial<
-  Pick<NodeRecord, 'addresses' | 'services' | 'labels' | 'capacity' | 'certificateSerial' | 'tokenKeys'>
+  Pick<
+    NodeRecord,
+    'addresses' | 'services' | 'labels' | 'capacity' | 'certificateSerial' | 'tokenKeys' | 'revokedSerials'
+  >
 >
 
 export interface GossipNeeds {
@@ -332,8 +335,7 @@ class SwimGossip implements Gossip, Component {
     if (this.#tickTimer && this.#tickMs <= dueMs) return
     this.#tickTimer?.cancel()
     this.#tickMs = dueMs
-    // At least a millisecond: what is due now was done by this step, but for rounding.
-    this.#tickTimer = this.#needs.clock.after(Math.max(1, dueMs - this.#needs.clock.nowMs()), () => {
+    this.#tickTimer = this.#needs.clock.after(Math.max(0, dueMs - this.#needs.clock.nowMs()), () => {
       this.#tickTimer = undefined
       this.#step({ type: 'tick' })
     })

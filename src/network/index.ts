@@ -7,6 +7,13 @@ export {
   orderForPeer,
 } from './addresses.ts'
 export {
+  createDnsServer,
+  type DnsServer,
+  type DnsServerNeeds,
+  type DnsServerOptions,
+  type DnsStats,
+} from './dns/dns-server.ts'
+export {
   createGossip,
   type Gossip,
   type GossipNeeds,
@@ -14,6 +21,7 @@ export {
   type GossipStats,
   type RecordPatch,
 } from './gossip.ts'
+export { createMemberRevocations, type MemberRevocations } from './member-revocations.ts'
 export {
   createRecordSigner,
   createRecordVerifier,

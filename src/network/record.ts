@@ -2,7 +2,7 @@ import { Buffer } from 'node:buffer'
 import { z } from 'zod'
 import { utf8 } from '../base/bytes.ts'
 import { isNodeId, ROLES } from '../base/identity.ts'
-import type { NodeRecord } from '../base/member.ts'
+import { type NodeRecord, REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { RecordSigner, RecordVerifier } from './record-signature.ts'
 import { LIMITS } from './swim/limits.ts'
@@ -35,6 +35,10 @@ const nodeRecord = z.object({
   certificateSerial: z.string().max(64),
   startedAtMs: count,
   tokenKeys: z.string().max(8_192).optional(),
+  revokedSerials: z
+    .array(z.string().regex(/^[0-9a-f]{1,40}$/))
+    .max(REVOKED_SERIALS_MAX)
+    .optional(),
 }) satisfies z.ZodType<NodeRecord>
 
 /** The bytes of a record that are signed and relayed; undefined when peers would refuse them as too long or malformed. */
@@ -61,8 +65,7 @@ export function openRecord(
   if (!parsed.success || parsed.data.cluster !== cluster) return undefined
   const record: NodeRecord = parsed.data
   const signer = verifier.verify(signedBytes(envelope.bytes), envelope.signature, envelope.certificateChainPem)
-  const isOwn =
-    signer?.nodeId === record.nodeId && signer.role === record.role && signer.cluster === record.cluster
+  const isOwn = signer?.nodeId === record.nodeId && signer.role === record.role && signer.cluster === record.cluster
   return isOwn ? record : undefined
 }
 

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts'
+import { utf8 } from '../base/bytes.ts'
 import type { Component } from '../base/component.ts'
 import { type ControlStore, getJson, jsonValue, type Transaction } from '../base/control-store.ts'
 import type { RevocationList } from '../base/credentials.ts'
@@ -15,6 +16,7 @@ import type { CaMaterial, CertificateSigningRequest, Signer, Validity } from './
 
 const ROOT_KEY = 'pki/root'
 const ISSUING_KEY = 'pki/issuing'
+const ROOT_KEY_ENTRY = 'certs/ca_key.key'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
@@ -50,6 +52,8 @@ export interface CertificateAuthorityOptions {
   leafLifetimeMs?: number
   /** Where others fetch the revocation list, for example `https://coordinator:8001/internal/crl`. Left out of the certificates when absent. */
   crlUrl?: string
+  /** Key in the store of the root's private key, PEM, which only signs issuing CAs. Default `certs/ca_key.key`. */
+  rootKeyEntry?: string
 }
 
 /** Decided at the last moment before a certificate is recorded; what it was decided on must not have changed by then. */
@@ -89,6 +93,8 @@ export interface CertificateAuthority {
   readonly trust: TrustAnswer
   /** Serials revoked; a look-up in memory. */
   readonly revocations: RevocationList
+  /** Serials of revoked certificates that have not expired, newest revocation first. */
+  revokedSerials(): string[]
   /** @throws {PkiError} P2P_PKI_CSR_REJECTED, P2P_PKI_BUSY */
   readCsr(pem: string): Promise<CertificateSigningRequest>
   /**
@@ -117,8 +123,9 @@ export function createCertificateAuthority(
   return new StoredCertificateAuthority(needs, options)
 }
 
-interface StoredRoot extends CaMaterial {
+interface StoredRoot {
   cluster: string
+  certificatePem: string
 }
 
 interface Loaded {
@@ -187,6 +194,17 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
 
   get trust(): TrustAnswer {
     return this.#ready().trust
+  }
+
+  revokedSerials(): string[] {
+    const nowMs = this.#needs.clock.wallMs()
+    return this.#register
+      .certificates()
+      .flatMap(({ serial, revoked_at_ms: atMs, not_after_ms: endMs }) =>
+        atMs !== undefined && endMs > nowMs ? [{ serial, atMs }] : [],
+      )
+      .sort((a, b) => b.atMs - a.atMs)
+      .map(({ serial }) => serial)
   }
 
   get revocations(): RevocationList {
@@ -268,7 +286,12 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
         { key: ISSUING_KEY, revision: 0 },
       ],
       operations: [
-        { type: 'put', key: ROOT_KEY, value: jsonValue({ cluster, ...root } satisfies StoredRoot) },
+        {
+          type: 'put',
+          key: ROOT_KEY,
+          value: jsonValue({ cluster, certificatePem: root.certificatePem } satisfies StoredRoot),
+        },
+        { type: 'put', key: this.#options.rootKeyEntry ?? ROOT_KEY_ENTRY, value: utf8(root.keyPem) },
         { type: 'put', key: ISSUING_KEY, value: jsonValue(issuing) },
       ],
     })

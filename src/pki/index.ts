@@ -15,7 +15,7 @@ export { createEnrolment, type EnrolmentNeeds, type EnrolmentOptions } from './e
 export { formatHostJoinSecret, type HostJoinSecret, parseHostJoinSecret } from './host-join-secret.ts'
 export { formatJoinLine, formatJoinToken, type JoinToken, parseJoinToken } from './join-token.ts'
 export { createLocalIdentity, type LocalIdentityNeeds } from './local-identity.ts'
-export type { ManagedIdentity, ManagedIdentityOptions } from './managed-identity.ts'
+export type { IdentityEntries, ManagedIdentity, ManagedIdentityOptions } from './managed-identity.ts'
 export { createNodeIdentity, type NodeIdentityNeeds, type NodeIdentityOptions } from './node-identity.ts'
 export type { Waiting } from './waiting.ts'
 export { type CertificateFacts, daysLeft, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'

@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { assert } from '../base/assert.ts'
+import { utf8 } from '../base/bytes.ts'
 import type { Component } from '../base/component.ts'
 import { type ControlStore, getJson, jsonValue } from '../base/control-store.ts'
 import type { Credentials, TlsMaterial } from '../base/credentials.ts'
@@ -14,7 +15,7 @@ import type { Waiting } from './waiting.ts'
 import { type CertificateFacts, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
 import { createCsr, generateNodeKey } from './x509/csr.ts'
 
-const IDENTITY_KEY = 'certs/node'
+const REQUESTED_KEY = 'certs/requested'
 const JOINING_KEY = 'certs/joining'
 
 /** Retries begin fast, since a coordinator often starts at the same moment, and settle at two a minute. */
@@ -47,16 +48,33 @@ export interface ManagedIdentityOptions {
   /** What the certificate should name, at the moment of asking. */
   dnsNames: () => readonly string[]
   ipAddresses: () => readonly string[]
+  /** Where key and certificates are kept; default {@link IDENTITY_ENTRIES}. */
+  entries?: IdentityEntries
   /** Told why there is no certificate yet. */
   onWaiting?: (waiting: Waiting) => void
 }
 
-/** The stored identity: one value, so that key and certificate always fit. */
-interface StoredIdentity extends TlsMaterial {
+/** Keys in the store of the node's PEM texts. They are written in one transaction, so that key and certificate always fit. */
+export interface IdentityEntries {
+  certificate: string
+  key: string
+  trust: string
+}
+
+export const IDENTITY_ENTRIES: IdentityEntries = {
+  certificate: 'certs/node_cert.cer',
+  key: 'certs/node_key.key',
+  trust: 'certs/ca_cert.cer',
+}
+
+/** What the certificate was asked for with. */
+interface StoredRequest {
   requested: RequestedNames
   /** Id of the join token configured when the certificate was obtained. */
   tokenId?: string
 }
+
+interface StoredIdentity extends TlsMaterial, StoredRequest {}
 
 interface RequestedNames {
   dnsNames: readonly string[]
@@ -83,6 +101,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   readonly #needs: ManagedIdentityNeeds
   readonly #source: CertificateSource
   readonly #options: ManagedIdentityOptions
+  readonly #entries: IdentityEntries
   readonly #listeners = new Set<() => void>()
   readonly #stopped = new AbortController()
   #adopted: Adopted | undefined
@@ -97,6 +116,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     this.#needs = needs
     this.#source = source
     this.#options = options
+    this.#entries = options.entries ?? IDENTITY_ENTRIES
   }
 
   /**
@@ -150,7 +170,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   }
 
   async #load(): Promise<void> {
-    const stored = await getJson<StoredIdentity>(this.#needs.store, IDENTITY_KEY)
+    const stored = await this.#stored()
     if (!stored) return
     const { identity } = readCertificate(stored.certificateChainPem)
     const { nodeId, role } = this.#options
@@ -167,6 +187,18 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   /** Whether the operator has given the node a join token since it got its certificate. */
   #hasNewToken(stored: StoredIdentity): boolean {
     return this.#source.token !== undefined && this.#source.token.id !== stored.tokenId
+  }
+
+  async #stored(): Promise<StoredIdentity | undefined> {
+    const { store } = this.#needs
+    const { certificate, key, trust } = this.#entries
+    const [certificateChainPem, keyPem, trustPem] = await Promise.all(
+      [certificate, key, trust].map((name) => getText(store, name)),
+    )
+    const request = await getJson<StoredRequest>(store, REQUESTED_KEY)
+    if (certificateChainPem === undefined || keyPem === undefined || trustPem === undefined || !request)
+      return undefined
+    return { certificateChainPem, keyPem, trustPem, ...request }
   }
 
   #adopt(stored: StoredIdentity): void {
@@ -227,11 +259,12 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   /** Tries until there is a new certificate, or the present one is found valid after all (the clock was set right). */
   async #renew(signal: AbortSignal): Promise<void> {
     const wasValid = this.#isValidNow()
-    for (let failures = 0; ; ) {
+    for (let failures = 0, attempts = 0; ; attempts++) {
       try {
         if (await this.#attempt(signal)) return
         failures = 0
-        await delay(this.#needs.clock, PENDING_PAUSE_MS, signal)
+        // The first answer only says that the request waits; from the next on the coordinator holds it open.
+        if (attempts > 0) await delay(this.#needs.clock, PENDING_PAUSE_MS, signal)
       } catch (error) {
         signal.throwIfAborted()
         if (isRefusal(error)) throw error
@@ -313,16 +346,16 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   ): Promise<void> {
     const { store, log } = this.#needs
     const tokenId = this.#source.token?.id
-    const stored: StoredIdentity = {
-      certificateChainPem: issued.certificateChainPem,
-      keyPem: toKeyPem(key),
-      trustPem: issued.trustPem,
-      requested,
-      ...(tokenId !== undefined && { tokenId }),
-    }
+    const request: StoredRequest = { requested, ...(tokenId !== undefined && { tokenId }) }
+    const { certificateChainPem, trustPem } = issued
+    const stored: StoredIdentity = { certificateChainPem, keyPem: toKeyPem(key), trustPem, ...request }
+    const { certificate, key: keyEntry, trust } = this.#entries
     await store.transact({
       operations: [
-        { type: 'put', key: IDENTITY_KEY, value: jsonValue(stored) },
+        { type: 'put', key: certificate, value: utf8(stored.certificateChainPem) },
+        { type: 'put', key: keyEntry, value: utf8(stored.keyPem) },
+        { type: 'put', key: trust, value: utf8(stored.trustPem) },
+        { type: 'put', key: REQUESTED_KEY, value: jsonValue(request) },
         { type: 'delete', key: JOINING_KEY },
       ],
     })
@@ -359,6 +392,11 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     if (this.#lastObstacle !== undefined) this.#needs.log.info('The coordinator answers again')
     this.#lastObstacle = undefined
   }
+}
+
+async function getText(store: ControlStore, key: string): Promise<string | undefined> {
+  const entry = await store.get(key)
+  return entry && Buffer.from(entry.value).toString('utf8')
 }
 
 function isRefusal(error: unknown): boolean {

@@ -1,6 +1,6 @@
 export { createHostFacts } from './host-facts.ts'
 export { type InterfaceFact, interfaceFacts } from './interface-facts.ts'
-export type { LogEntry } from './log-entry.ts'
+export type { LogEntry } from '../base/log.ts'
 export { createLogger, type LoggerOptions, type LogSink } from './logger.ts'
 export { systemClock } from './system-clock.ts'
 export { systemFiles } from './system-files.ts'

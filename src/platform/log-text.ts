@@ -1,5 +1,5 @@
+import type { LogEntry } from '../base/log.ts'
 import { escapeControls } from './log-redaction.ts'
-import type { LogEntry } from './log-entry.ts'
 
 const PLAIN_VALUE = /^[\w.:/@+[\]-]+$/
 

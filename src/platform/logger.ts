@@ -1,7 +1,6 @@
-import type { LogFields, Logger, LogLevel } from '../base/log.ts'
+import type { LogEntry, LogFields, Logger, LogLevel } from '../base/log.ts'
 import { type Logger as Pino, pino } from 'pino'
 import { escapeControls, redactFields, redactMessage } from './log-redaction.ts'
-import type { LogEntry } from './log-entry.ts'
 import { formatLogText } from './log-text.ts'
 
 /** Gets every entry at or above the logger's level, in order, synchronously: keep it short. */

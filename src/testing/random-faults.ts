@@ -120,7 +120,9 @@ class RandomFaults {
       lossRatio: random.float() * LOSS_RATIO_MAX,
       refusalRatio: random.float() * REFUSAL_RATIO_MAX,
     }
-    this.#note(`${(conditions.lossRatio * 100).toFixed(0)} % loss, ${(conditions.refusalRatio * 100).toFixed(0)} % refusals`)
+    this.#note(
+      `${(conditions.lossRatio * 100).toFixed(0)} % loss, ${(conditions.refusalRatio * 100).toFixed(0)} % refusals`,
+    )
     Object.assign(network.conditions, conditions)
   }
 

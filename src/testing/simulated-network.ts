@@ -121,7 +121,11 @@ export class SimulatedNetwork {
 
   /** Whether a packet sent now from one machine reaches the other, apart from chance. */
   carries(from: NodeId, to: NodeId): boolean {
-    return !this.#blocked.has(`${from}>${to}`) && this.#node(from).host.state !== 'silent' && this.#node(to).host.state !== 'silent'
+    return (
+      !this.#blocked.has(`${from}>${to}`) &&
+      this.#node(from).host.state !== 'silent' &&
+      this.#node(to).host.state !== 'silent'
+    )
   }
 
   isLost(): boolean {
@@ -181,7 +185,8 @@ export class SimulatedNetwork {
       const establish = (): void => {
         if (!to || to.host.state !== 'running' || !this.#isLinked(from.identity.nodeId, to.identity.nodeId)) {
           after(Math.max(0, deadlineMs - this.clock.nowMs()), () => fail('the handshake did not end in time'))
-        } else if (nodeId !== undefined && to.identity.nodeId !== nodeId) fail(`it is ${to.identity.nodeId}, not ${nodeId}`)
+        } else if (nodeId !== undefined && to.identity.nodeId !== nodeId)
+          fail(`it is ${to.identity.nodeId}, not ${nodeId}`)
         else resolve(this.#connect(from, to))
       }
       attempt(SYN_RETRANSMIT_MS)

@@ -36,9 +36,7 @@ export class SimulatedPeers implements Peers {
     let dial = this.#dials.get(key)
     if (!dial) {
       const from = this.#network.nodeOf(this.#identity.nodeId)
-      dial = this.#network
-        .dial(from, target.nodeId, target.addresses)
-        .finally(() => this.#dials.delete(key))
+      dial = this.#network.dial(from, target.nodeId, target.addresses).finally(() => this.#dials.delete(key))
       this.#dials.set(key, dial)
     }
     return signal ? unlessAborted(dial, signal) : dial

@@ -28,6 +28,7 @@ function digest(spiffeId: string, bytes: Uint8Array): Buffer {
 
 function noise(seed: string): string {
   let text = ''
-  for (let i = 0; text.length < CERTIFICATE_CHARS; i++) text += createHash('sha256').update(`${seed}${i}`).digest('base64')
+  for (let i = 0; text.length < CERTIFICATE_CHARS; i++)
+    text += createHash('sha256').update(`${seed}${i}`).digest('base64')
   return text.slice(0, CERTIFICATE_CHARS)
 }

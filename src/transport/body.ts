@@ -26,9 +26,9 @@ export function readBody(source: Readable, bytesMax: number, declaredLength?: st
       reject(tooLarge(bytesMax))
     }
     source.on('data', onData)
-    source.once('end', () => resolve(chunks.length > 1 ? Buffer.concat(chunks, length) : (chunks[0] ?? EMPTY)))
-    source.once('error', () => resolve(undefined))
-    source.once('close', () => resolve(undefined))
+    source.on('end', () => resolve(chunks.length > 1 ? Buffer.concat(chunks, length) : (chunks[0] ?? EMPTY)))
+    // Also after an error.
+    source.on('close', () => resolve(undefined))
   })
 }
 

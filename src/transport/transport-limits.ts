@@ -1,4 +1,4 @@
-/** Bounds on what anyone may cost this node. */
+/** Bounds on what anyone may cost this node. HTTP/2 connections are checked every `keepAliveMs`: their times are exact to that. */
 export interface TransportLimits {
   /** Body of a routed request; beyond it 413. */
   bodyBytesMax: number

@@ -152,7 +152,6 @@ class TlsServer implements Transport, Component {
       this.#credentials.onChange(() => this.#swapCredentials(server)),
       this.#revocations.onChange(() => this.#cutRevoked()),
     ]
-    // What Node does for HTTP/1.1 only: ends sessions that are dead or of no use.
     this.#timer = this.#clock.every(this.#checkPeriodMs(), () => {
       for (const connection of this.#sessions.values()) connection.check(this.#limits)
     })
@@ -301,22 +300,21 @@ class TlsServer implements Transport, Component {
   /** @returns false when the stream is for the fallback */
   #takeStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number): boolean {
     // Without a listener a stream reset by the client would end the process.
-    stream.on('error', (error) => this.#log.debug('An HTTP/2 stream failed.', { error: messageOf(error) }))
+    stream.on('error', this.#onStreamError)
     const connection = this.#sessions.get(stream.session as ServerHttp2Session)
     if (!connection) {
       stream.destroy()
       return true
     }
-    connection.countStream(stream)
-    const method = headers[':method'] as string
-    const url = headers[':path'] ?? ''
+    const { ':method': method = '', ':path': url = '' } = headers
     const key = routeKey(method, url)
     const streamHandler = this.#streamHandlers.get(key)
+    const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+    connection.addStream(stream, hasBody && !streamHandler)
     if (streamHandler) {
       streamHandler({ stream, headers, connection: connection.facts })
       return true
     }
-    if ((flags & constants.NGHTTP2_FLAG_END_STREAM) === 0) this.#limitReceipt(stream)
     const handler = this.#routes.get(key)
     if (!handler) {
       this.#factsOfStream.set(stream, connection.facts)
@@ -326,11 +324,8 @@ class TlsServer implements Transport, Component {
     return true
   }
 
-  /** Resets a stream whose body is still not there after the request time; Node does this for HTTP/1.1 only. */
-  #limitReceipt(stream: ServerHttp2Stream): void {
-    const timer = this.#clock.after(this.#limits.requestTimeoutMs, () => stream.close(constants.NGHTTP2_CANCEL))
-    stream.once('end', () => timer.cancel())
-    stream.once('close', () => timer.cancel())
+  readonly #onStreamError = (error: unknown): void => {
+    this.#log.debug('An HTTP/2 stream failed.', { error: messageOf(error) })
   }
 
   #onHttp1Request(request: IncomingMessage, response: ServerResponse): void {

@@ -171,6 +171,18 @@ test('a cluster of three answers across nodes, notices who left, died and came b
     },
   )
 
+  await t.test('a node whose certificate is revoked is cut off by the coordinator and by its peers', async () => {
+    const revoked = await p2p(['nodes', 'revoke', 'worker-2', '--yes'], { cwd })
+    assert.equal(revoked.code, 0, revoked.stderr)
+    await eventually(
+      () => statusOf('worker-2'),
+      (status) => status !== 'alive',
+    )
+    const call = await p2p(['call', 'system/get_system_info', '--node', 'worker-2'], { cwd })
+    assert.notEqual(call.code, 0)
+    assert.equal(await statusOf('worker-1'), 'alive')
+  })
+
   await t.test('no key, no password and no configuration lies on the disk in plaintext', () => {
     for (const nodeId of Object.keys(nodes)) {
       const state = join(cwd, 'data', nodeId)

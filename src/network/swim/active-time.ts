@@ -13,7 +13,7 @@ export class ActiveTime {
   #activeMs: number
 
   constructor(nowMs: number) {
-    this.#activeMs = nowMs
+    this.#activeMs = Math.floor(nowMs)
   }
 
   /**
@@ -22,15 +22,15 @@ export class ActiveTime {
    * @returns active time, and by how much the waking was late
    */
   advance(nowMs: number, dueMs: number): { activeMs: number; lateMs: number } {
-    const expected = Math.max(dueMs, this.#activeMs)
-    const lateMs = Math.max(0, nowMs - this.#skippedMs - expected)
+    const expectedMs = Math.max(Math.ceil(dueMs), this.#activeMs)
+    const lateMs = Math.max(0, Math.floor(nowMs) - this.#skippedMs - expectedMs)
     if (lateMs > LATE_MS_MAX) this.#skippedMs += lateMs + Math.min(lateMs, GRACE_MS_MAX)
-    this.#activeMs = Math.max(this.#activeMs, nowMs - this.#skippedMs)
+    this.#activeMs = Math.max(this.#activeMs, Math.floor(nowMs) - this.#skippedMs)
     return { activeMs: this.#activeMs, lateMs }
   }
 
   /** The monotonic time at which active time will be `activeMs`. */
   toMonotonic(activeMs: number): number {
-    return activeMs + this.#skippedMs
+    return Math.ceil(activeMs) + this.#skippedMs
   }
 }

@@ -8,7 +8,9 @@ import type { Alive, Digest, DigestEntry, Message, RecordEnvelope, RecordMessage
 import type { SwimOutput } from './output.ts'
 import { Pulls } from './pulls.ts'
 
-export type ExchangeOutput = Extract<SwimOutput, { type: 'outranked' }> | { type: 'reply'; to: NodeId; messages: Message[] }
+export type ExchangeOutput =
+  | Extract<SwimOutput, { type: 'outranked' }>
+  | { type: 'reply'; to: NodeId; messages: Message[] }
 
 export interface ExchangeNeeds {
   members: Members

@@ -52,11 +52,7 @@ export class Probe {
   readonly #relays = new Map<number, Relay>()
   #nextSeq = 1
 
-  constructor(
-    profile: SwimProfile,
-    awareness: Awareness,
-    chooseHelpers: (target: NodeId, count: number) => NodeId[],
-  ) {
+  constructor(profile: SwimProfile, awareness: Awareness, chooseHelpers: (target: NodeId, count: number) => NodeId[]) {
     this.#profile = profile
     this.#awareness = awareness
     this.#chooseHelpers = chooseHelpers

@@ -39,6 +39,9 @@ export const ACCESS = {
   'POST /internal/cert-request': 'open',
 
   'GET /api/status': ANYBODY_KNOWN,
+  'GET /api/logs': VIEWERS,
+  'GET /api/logs/sources': VIEWERS,
+  'DELETE /api/logs': ADMINS,
   'GET /api/ca': VIEWERS,
   'GET /api/nodes/pending': OPERATORS,
   'POST /api/nodes/{id}/approve': ADMINS,

@@ -4,6 +4,7 @@ import { registerAuthRoutes } from './routes/auth-routes.ts'
 import { registerClusterRoutes } from './routes/cluster-routes.ts'
 import { type OpenApiSource, registerDocsRoutes } from './routes/docs-routes.ts'
 import { registerEnrolmentRoutes } from './routes/enrolment-routes.ts'
+import { registerLogRoutes } from './routes/log-routes.ts'
 import { registerMetricsRoute } from './routes/metrics-route.ts'
 import { registerServiceRoutes } from './routes/service-routes.ts'
 import { registerTrustRoutes } from './routes/trust-routes.ts'
@@ -13,6 +14,7 @@ export function registerRoutes(app: App, needs: RouteNeeds, openApi: OpenApiSour
   registerClusterRoutes(app, needs)
   registerServiceRoutes(app, needs)
   registerMetricsRoute(app, needs)
+  registerLogRoutes(app, needs)
   registerDocsRoutes(app, needs, openApi)
   registerAuthRoutes(app, needs)
   registerEnrolmentRoutes(app, needs)

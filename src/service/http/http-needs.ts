@@ -8,7 +8,7 @@ import type { Clock } from '../../base/time.ts'
 import type { Transport } from '../../transport/index.ts'
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { TokenIssuer } from '../auth/token-issuer.ts'
-import type { RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
+import type { Caller, RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
 import type { Gate, RateLimits } from './gate.ts'
 import type { RequestCounts } from './request-counts.ts'
 
@@ -33,6 +33,8 @@ export interface HttpApiNeeds {
   services: ServiceDirectory
   serviceMetrics: ServiceMetricsSource
   rpc: RpcEndpoint
+  /** For routes that ask a service, here or on another node, on behalf of their caller. */
+  calls: Caller
   nodeFacts: () => NodeFacts
   /** Absent: nobody is limited (`rate_limit_enabled: false`). */
   limits?: RateLimits

@@ -90,14 +90,14 @@ suite('running a node', () => {
   })
 
   test('events are said to the person, with the next step', async (t) => {
-    const { run } = starter(t, 0, ({ onEvent }) => {
-      onEvent({ type: 'progress', text: 'making the plot', fraction: 0.5 })
-      onEvent({ type: 'vault-created', path: '/v', recoveryKey: 'RK-1' })
-      onEvent({ type: 'ca-created', fingerprint: 'ab12' })
-      onEvent({ type: 'pending', nodeId: 'w1', fingerprint: '0123456789abcdef0123', coordinator: 'c:1' })
-      onEvent({ type: 'unreachable', addresses: ['c:1'], reason: 'ECONNREFUSED' })
-      onEvent({ type: 'joined', nodeId: 'w1', met: 'coordinator-1' })
-      onEvent({
+    const { run } = starter(t, 0, (options) => {
+      options.onEvent({ type: 'progress', text: 'making the plot', fraction: 0.5 })
+      options.onEvent({ type: 'vault-created', path: '/v', recoveryKey: 'RK-1' })
+      options.onEvent({ type: 'ca-created', fingerprint: 'ab12' })
+      options.onEvent({ type: 'pending', nodeId: 'w1', fingerprint: '0123456789abcdef0123', coordinator: 'c:1' })
+      options.onEvent({ type: 'unreachable', addresses: ['c:1'], reason: 'ECONNREFUSED' })
+      options.onEvent({ type: 'joined', nodeId: 'w1', met: 'coordinator-1' })
+      options.onEvent({
         type: 'ready',
         nodeId: 'c',
         role: 'coordinator',
@@ -106,7 +106,7 @@ suite('running a node', () => {
         caFingerprint: 'f',
         operatorFile: '/s/operator.json',
       })
-      onEvent({ type: 'stopping', reason: 'received SIGTERM' })
+      options.onEvent({ type: 'stopping', reason: 'received SIGTERM' })
     })
     const { output, talk } = await run(...COORDINATOR)
     assert.equal(output, '')
@@ -126,8 +126,8 @@ suite('running a node', () => {
   })
 
   test('with a parent process events go there only, so that no recovery key ends in its log file', async (t) => {
-    const { user, run } = starter(t, 0, ({ onEvent }) =>
-      onEvent({ type: 'vault-created', path: '/v', recoveryKey: 'RK-1' }),
+    const { user, run } = starter(t, 0, (options) =>
+      options.onEvent({ type: 'vault-created', path: '/v', recoveryKey: 'RK-1' }),
     )
     user.toParent = []
     assert.deepEqual(await run(...COORDINATOR), { code: 0, output: '', talk: '' })

@@ -7,7 +7,10 @@ const alive = (nodeId: string, incarnation = 1): Rumour => ({ type: 'alive', nod
 const ids = (rumours: readonly Rumour[]): string[] => rumours.map((rumour) => rumour.nodeId)
 
 test('the number of transmissions grows with the logarithm of the cluster', () => {
-  assert.deepEqual([1, 9, 10, 99, 100, 999].map((n) => retransmitLimit(4, n)), [4, 4, 8, 8, 12, 12])
+  assert.deepEqual(
+    [1, 9, 10, 99, 100, 999].map((n) => retransmitLimit(4, n)),
+    [4, 4, 8, 8, 12, 12],
+  )
 })
 
 test('a rumour leaves after its last transmission', () => {
@@ -34,7 +37,10 @@ test('a newer rumour of a member replaces the waiting one and starts anew', () =
   queue.take(100, 2)
   queue.enqueue(alive('a', 2), 20)
   assert.equal(queue.size, 1)
-  assert.deepEqual([queue.take(100, 2), queue.take(100, 2)].flat().map((r) => r.incarnation), [2, 2])
+  assert.deepEqual(
+    [queue.take(100, 2), queue.take(100, 2)].flat().map((r) => r.incarnation),
+    [2, 2],
+  )
 })
 
 test('a rumour that does not fit is passed over, not lost', () => {

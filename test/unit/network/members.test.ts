@@ -43,7 +43,10 @@ test('a full table drops the member gone for longest, and refuses when all live'
   const members = new Members(new SimulatedRandom(1))
   for (let i = 0; i < LIMITS.membersMax; i++) members.add(memberState(`n${i}`))
   assert.equal(members.add(memberState('one-more')), false)
-  for (const [id, sinceMs] of [['n5', 500], ['n7', 100]] as const) {
+  for (const [id, sinceMs] of [
+    ['n5', 500],
+    ['n7', 100],
+  ] as const) {
     const member = members.get(id)
     assert.ok(member)
     member.status = 'dead'

@@ -24,6 +24,15 @@ test('a new member is probed in the running round', () => {
 
 test('with nobody to probe there is no target', () => {
   const order = new ProbeOrder(new SimulatedRandom(3))
-  assert.equal(order.next(() => [], always), undefined)
-  assert.equal(order.next(() => ['a'], () => false), undefined)
+  assert.equal(
+    order.next(() => [], always),
+    undefined,
+  )
+  assert.equal(
+    order.next(
+      () => ['a'],
+      () => false,
+    ),
+    undefined,
+  )
 })

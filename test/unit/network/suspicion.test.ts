@@ -16,7 +16,7 @@ test('confirmations shorten a suspicion as memberlist computes it', () => {
   const suspicion = new Suspicion(0, 1, 'accuser', times)
   const deadlines = ['b', 'c', 'd', 'e'].map((from) => {
     suspicion.confirm(from)
-    return Math.round(suspicion.deadlineMs)
+    return Math.floor(suspicion.deadlineMs)
   })
   assert.equal(new Suspicion(0, 1, 'accuser', times).deadlineMs, 30_000)
   assert.deepEqual(deadlines, [16_000, 7_810, 2_000, 2_000])

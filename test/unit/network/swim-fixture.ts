@@ -46,9 +46,18 @@ export function memberState(nodeId: string): MemberState {
   }
 }
 
-export function recordMessage(nodeId: string, options: Partial<RecordMessage> & { recordVersion?: number } = {}): RecordMessage {
+export function recordMessage(
+  nodeId: string,
+  options: Partial<RecordMessage> & { recordVersion?: number } = {},
+): RecordMessage {
   const { recordVersion = 1, ...rest } = options
-  return { type: 'record', incarnation: 1, status: 'alive', envelope: envelope(nodeRecord(nodeId, recordVersion)), ...rest }
+  return {
+    type: 'record',
+    incarnation: 1,
+    status: 'alive',
+    envelope: envelope(nodeRecord(nodeId, recordVersion)),
+    ...rest,
+  }
 }
 
 /** The state machine of node `self` (incarnation 1), driven by hand. */

@@ -464,12 +464,21 @@ test('a certificate of another cluster renews nothing: its holder is a stranger'
   assert.equal((await answer).status, 'pending')
 })
 
+/** Asks as a node does: the first answer is "pending" at once, and says so; the next comes with the decision. */
+async function askAgain(
+  coordinator: Coordinator,
+  requester: Requester,
+  changes: Partial<CertificateRequest> = {},
+): Promise<{ answer: Promise<CertificateAnswer> }> {
+  const first = await requester.send(coordinator, requester.request(coordinator, changes))
+  assert.equal(first.status, 'pending')
+  return { answer: requester.send(coordinator, requester.request(coordinator, changes)) }
+}
+
 test('a stranger waits, is shown with its fingerprint, and has its certificate at the moment of approval', async () => {
   const { coordinator, create } = await setUp()
   const requester = await create()
-  const dns_names = ['approved.test']
-  const answer = requester.send(coordinator, requester.request(coordinator, { dns_names }))
-  await until(() => coordinator.enrolment.pending().length === 1)
+  const { answer } = await askAgain(coordinator, requester, { dns_names: ['approved.test'] })
   const [pending] = coordinator.enrolment.pending()
   assert.equal(pending?.fingerprint, requester.fingerprint)
   assert.equal(pending?.remote_address, '10.0.0.7')
@@ -502,8 +511,7 @@ test('a stranger that proves no address does not get into the queue', async () =
 test('a rejected stranger is told so, then and later', async () => {
   const { coordinator, create } = await setUp()
   const requester = await create()
-  const answer = requester.send(coordinator, requester.request(coordinator))
-  await until(() => coordinator.enrolment.pending().length === 1)
+  const { answer } = await askAgain(coordinator, requester)
   const rejected = assert.rejects(answer, code('P2P_PKI_REJECTED'))
   await coordinator.enrolment.reject('worker-1')
   await rejected
@@ -514,10 +522,8 @@ test('a rejected stranger is told so, then and later', async () => {
 test('a waiting request survives a restart of the coordinator, and so does a decision nobody fetched', async () => {
   const { coordinator, create } = await setUp()
   const requester = await create()
-  const answer = requester.send(coordinator, requester.request(coordinator))
-  await until(() => coordinator.enrolment.pending().length === 1)
+  assert.equal((await requester.send(coordinator, requester.request(coordinator))).status, 'pending')
   await coordinator.enrolment.stop()
-  assert.equal((await answer).status, 'pending')
 
   const restart = () =>
     startCoordinator({ store: coordinator.store, fetchChallenge: async () => requester.keyAuthorization })
@@ -532,8 +538,7 @@ test('approving another key for a node id revokes the key that had it', async ()
   const { coordinator, create } = await setUp()
   const [old, replacement] = [await create(), await create()]
   const before = leafOf(await old.send(coordinator, old.request(coordinator, { key: plotJoinKey })))
-  const answer = replacement.send(coordinator, replacement.request(coordinator))
-  await until(() => coordinator.enrolment.pending().length === 1)
+  const { answer } = await askAgain(coordinator, replacement)
   assert.equal(coordinator.enrolment.pending()[0]?.replaces, old.fingerprint)
   await coordinator.enrolment.approve('worker-1', replacement.fingerprint)
   const after = leafOf(await answer)
@@ -545,8 +550,7 @@ test('approving another key for a node id revokes the key that had it', async ()
 test('an approval pushes out the holder of a node id once, not again later', async () => {
   const { coordinator, create } = await setUp()
   const requester = await create()
-  const answer = requester.send(coordinator, requester.request(coordinator))
-  await until(() => coordinator.enrolment.pending().length === 1)
+  const { answer } = await askAgain(coordinator, requester)
   await coordinator.enrolment.approve('worker-1')
   const renewing = await create()
   renewing.chainPem = ((await answer) as CertificateAnswer & { status: 'issued' }).certificate_chain
@@ -563,11 +567,10 @@ test('an approval pushes out the holder of a node id once, not again later', asy
 test('two machines that wait under one name are told apart by request', async () => {
   const { coordinator, create } = await setUp()
   const both = [await create(), await create()]
-  const answers = both.map((requester) => requester.send(coordinator, requester.request(coordinator)))
-  await until(() => coordinator.enrolment.pending().length === 2)
+  const asked = await Promise.all(both.map((requester) => askAgain(coordinator, requester)))
   await assert.rejects(coordinator.enrolment.approve('worker-1'), code('P2P_PKI_REQUEST_UNKNOWN'))
   for (const { request_id } of coordinator.enrolment.pending()) await coordinator.enrolment.reject(request_id)
-  await Promise.all(answers.map((answer) => assert.rejects(answer, code('P2P_PKI_REJECTED'))))
+  await Promise.all(asked.map(({ answer }) => assert.rejects(answer, code('P2P_PKI_REJECTED'))))
 })
 
 test('the queue is bounded, in all and for one address', async () => {

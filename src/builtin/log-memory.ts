@@ -1,0 +1,182 @@
+import { LOG_LEVELS, type LogEntry, type LogLevel } from '../base/log.ts'
+
+/** Longest message and longest JSON of the fields that are kept, in characters; the logger writes at most about as much. */
+export const MESSAGE_CHARACTERS_MAX = 16_384
+export const FIELDS_CHARACTERS_MAX = 32_768
+/** Room a line has on average. Most need a tenth; one with a stack needs all of it. */
+export const LINE_BYTES_MEAN = 2_048
+/** A page of lines must fit into one message between nodes (8 MiB) and into a reader's memory. */
+export const PAGE_BYTES_MAX = 4 * 1_024 * 1_024
+/** What a line costs besides its texts: the object, its slot, its number. */
+const LINE_BYTES_FIXED = 96
+
+/** Which lines; what is absent leaves all in. */
+export interface LogFilter {
+  /** This level and above. */
+  level?: LogLevel | undefined
+  /** Part of the logger's name, whatever the case. */
+  logger?: string | undefined
+  /** Part of the message or of the fields as JSON, whatever the case. */
+  text?: string | undefined
+  /** Unix milliseconds, both included. */
+  sinceMs?: number | undefined
+  untilMs?: number | undefined
+}
+
+export interface LogPage {
+  /** Newest first. */
+  entries: LogEntry[]
+  /** How many lines match in all. */
+  total: number
+}
+
+/** The last lines of one node's log. */
+export interface LogMemory {
+  /** Takes one line; a sink for `createLogger`. Never throws, whatever the line holds. */
+  readonly sink: (entry: LogEntry) => void
+  /**
+   * The lines that match, without the newest `offset` of them. A page ends after `limit` lines, or earlier when it
+   * would grow beyond 4 MiB; it has at least one line when one is left.
+   */
+  find(filter: LogFilter, page: { offset: number; limit: number }): LogPage
+  /** Names of the loggers that wrote what is kept, in order. */
+  loggers(): string[]
+  /** Forgets every line. @returns how many there were */
+  clear(): number
+}
+
+export interface LogMemoryOptions {
+  /** Lines kept at most. They are also held to 2 KiB each on average: beyond that the oldest go earlier. */
+  max: number
+}
+
+export function createLogMemory(options: LogMemoryOptions): LogMemory {
+  return new LogRing(options)
+}
+
+/** A line as it is kept: the fields as text, which is small and is what a search looks through. */
+interface KeptLine {
+  timeMs: number
+  level: LogLevel
+  logger: string
+  message: string
+  fieldsJson: string
+  bytes: number
+}
+
+class LogRing implements LogMemory {
+  readonly #max: number
+  readonly #bytesMax: number
+  /** The line with number n is in slot n modulo the maximum. */
+  readonly #slots: (KeptLine | undefined)[] = []
+  #oldest = 0
+  #next = 0
+  #bytes = 0
+
+  constructor({ max }: LogMemoryOptions) {
+    this.#max = max
+    this.#bytesMax = max * LINE_BYTES_MEAN
+  }
+
+  readonly sink = (entry: LogEntry): void => {
+    const line = keptLine(entry)
+    while (this.#oldest < this.#next && (this.#isFull() || this.#bytes + line.bytes > this.#bytesMax)) {
+      this.#dropOldest()
+    }
+    this.#slots[this.#next % this.#max] = line
+    this.#next++
+    this.#bytes += line.bytes
+  }
+
+  find(filter: LogFilter, { offset, limit }: { offset: number; limit: number }): LogPage {
+    const matches = matcherOf(filter)
+    const entries: LogEntry[] = []
+    let total = 0
+    let pageBytes = 0
+    let isPageOpen = true
+    for (const line of this.#newestFirst()) {
+      if (!matches(line)) continue
+      total++
+      if (total <= offset || !isPageOpen) continue
+      pageBytes += line.bytes
+      isPageOpen = entries.length < limit && (entries.length === 0 || pageBytes <= PAGE_BYTES_MAX)
+      if (isPageOpen) entries.push(entryOf(line))
+    }
+    return { entries, total }
+  }
+
+  loggers(): string[] {
+    return [...new Set([...this.#newestFirst()].map((line) => line.logger))].sort()
+  }
+
+  clear(): number {
+    const count = this.#next - this.#oldest
+    while (this.#oldest < this.#next) this.#dropOldest()
+    return count
+  }
+
+  #isFull(): boolean {
+    return this.#next - this.#oldest === this.#max
+  }
+
+  #dropOldest(): void {
+    const slot = this.#oldest % this.#max
+    this.#bytes -= (this.#slots[slot] as KeptLine).bytes
+    this.#slots[slot] = undefined
+    this.#oldest++
+  }
+
+  *#newestFirst(): Generator<KeptLine> {
+    for (let number = this.#next - 1; number >= this.#oldest; number--) {
+      yield this.#slots[number % this.#max] as KeptLine
+    }
+  }
+}
+
+function keptLine({ timeMs, level, logger, message, fields }: LogEntry): KeptLine {
+  const text = cut(message, MESSAGE_CHARACTERS_MAX)
+  const fieldsJson = jsonOf(fields)
+  // Two bytes a character is the most an engine takes.
+  const bytes = LINE_BYTES_FIXED + 2 * (logger.length + text.length + fieldsJson.length)
+  return { timeMs, level, logger, message: text, fieldsJson, bytes }
+}
+
+function entryOf({ timeMs, level, logger, message, fieldsJson }: KeptLine): LogEntry {
+  return { timeMs, level, logger, message, fields: JSON.parse(fieldsJson) as Record<string, unknown> }
+}
+
+/** The text, or its beginning with how much is missing. */
+function cut(text: string, max: number): string {
+  return text.length <= max ? text : `${text.slice(0, max)}… [${text.length - max} more characters]`
+}
+
+/** The fields as a JSON object; what is too large or no JSON is replaced by a remark. */
+function jsonOf(fields: Record<string, unknown>): string {
+  let json: string
+  try {
+    json = JSON.stringify(fields)
+  } catch {
+    return '{"…":"[fields that are no JSON]"}'
+  }
+  return json.length <= FIELDS_CHARACTERS_MAX ? json : `{"…":"[fields of ${json.length} characters left out]"}`
+}
+
+function matcherOf({ level, logger, text, sinceMs = -Infinity, untilMs = Infinity }: LogFilter) {
+  const rank = level === undefined ? 0 : LOG_LEVELS.indexOf(level)
+  const isLogger = partMatcher(logger)
+  const isText = partMatcher(text)
+  return (line: KeptLine): boolean =>
+    line.timeMs >= sinceMs &&
+    line.timeMs <= untilMs &&
+    LOG_LEVELS.indexOf(line.level) >= rank &&
+    isLogger(line.logger) &&
+    (isText(line.message) || isText(line.fieldsJson))
+}
+
+/** Whether a text contains the part, whatever the case. */
+function partMatcher(part: string | undefined): (text: string) => boolean {
+  if (part === undefined || part === '') return () => true
+  // Seven times faster than changing the case of every line.
+  const pattern = new RegExp(part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), 'iu')
+  return (text) => pattern.test(text)
+}

@@ -1,0 +1,270 @@
+import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net'
+import type { Component } from '../../base/component.ts'
+import { messageOf, NetworkError } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Clock, Timer } from '../../base/time.ts'
+import {
+  addressPrefix,
+  createRateLimiter,
+  formatHostPort,
+  type HostPort,
+  type RateLimiter,
+} from '../../transport/index.ts'
+import {
+  type DnsQuery,
+  type Rcode,
+  RCODES,
+  readQuery,
+  type Resolution,
+  TCP_BYTES_MAX,
+  UDP_BYTES_MAX,
+  UDP_BYTES_MIN,
+  writeReply,
+  writeTruncated,
+} from './message.ts'
+import { framed, MessageSplitter } from './message-splitter.ts'
+import { Zone, type ZoneNeeds } from './zone.ts'
+
+export interface DnsServerNeeds extends ZoneNeeds {
+  clock: Clock
+  log: Logger
+}
+
+export interface DnsServerOptions {
+  /** IP address to listen at. One address of an interface answers from that address; `0.0.0.0` leaves it to the routes. */
+  address: string
+  /** For UDP and TCP alike; 0 takes any port that is free for both. */
+  port: number
+  /** The zone: the cluster's id. */
+  cluster: string
+}
+
+/** Counters since the start. */
+export interface DnsStats {
+  udpQueries: number
+  tcpQueries: number
+  answers: Record<Rcode, number>
+  /** Answers by UDP that sent the asker to TCP, because they were too long. */
+  truncated: number
+  /** The same, because too many queries came from one network. */
+  limited: number
+  /** Messages that were no queries: damaged, oversized, or answers. */
+  dropped: number
+}
+
+/** Answers DNS queries from the membership (docs/protocol/dns.md). */
+export interface DnsServer {
+  /** Where it listens. Only between `start` and `stop`. */
+  address(): HostPort
+  stats(): DnsStats
+}
+
+/**
+ * The cluster's names for programs that know nothing of P2P Core. `start` throws NetworkError P2P_NETWORK_DNS_UNAVAILABLE
+ * when the port is taken or not allowed.
+ */
+export function createDnsServer(needs: DnsServerNeeds, options: DnsServerOptions): DnsServer & Component {
+  return new MembershipDnsServer(needs, options)
+}
+
+/** Beyond it the connection that has been silent for longest makes room (RFC 7766 section 6.2.3). */
+const CONNECTIONS_MAX = 64
+const TCP_IDLE_MS = 10_000
+/** Unsent answers of one connection; whoever reads so slowly is cut. */
+const UNSENT_BYTES_MAX = 256 * 1024
+/**
+ * Answers by UDP to one network. A query's sender can be forged; beyond this, answers are no longer than the query, and
+ * who really asked comes by TCP, which cannot be forged.
+ */
+const UDP_LIMIT = { perMinute: 6_000, burst: 600 } as const
+/** How often a port that is free for UDP is looked for when any will do. */
+const PORT_ATTEMPTS_MAX = 10
+
+class MembershipDnsServer implements DnsServer, Component {
+  readonly name = 'dns'
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #options: DnsServerOptions
+  readonly #zone: Zone
+  readonly #limiter: RateLimiter
+  readonly #stats: DnsStats = {
+    udpQueries: 0,
+    tcpQueries: 0,
+    answers: Object.fromEntries(Object.keys(RCODES).map((rcode) => [rcode, 0])) as Record<Rcode, number>,
+    truncated: 0,
+    limited: 0,
+    dropped: 0,
+  }
+  /** In the order of their last query. */
+  readonly #connections = new Map<Socket, Timer>()
+  #udp: UdpSocket | undefined
+  #tcp: Server | undefined
+
+  constructor(needs: DnsServerNeeds, options: DnsServerOptions) {
+    this.#clock = needs.clock
+    this.#log = needs.log.child('DNS')
+    this.#options = options
+    this.#zone = new Zone(needs, options.cluster)
+    this.#limiter = createRateLimiter({ clock: needs.clock }, UDP_LIMIT)
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    const { address, port, cluster } = this.#options
+    for (let attempt = 1; !this.#tcp; attempt++) {
+      try {
+        await this.#open()
+      } catch (cause) {
+        await this.stop()
+        const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
+        if (!isTaken || port !== 0 || attempt === PORT_ATTEMPTS_MAX) throw unavailable(this.#options, cause)
+      }
+    }
+    this.#log.info('Answering DNS queries.', { address, port: this.address().port, zone: cluster })
+  }
+
+  async stop(): Promise<void> {
+    const [udp, tcp] = [this.#udp, this.#tcp]
+    this.#udp = undefined
+    this.#tcp = undefined
+    for (const socket of this.#connections.keys()) socket.destroy()
+    await Promise.all([
+      udp && new Promise<void>((resolve) => udp.close(() => resolve())),
+      tcp && new Promise<void>((resolve) => tcp.close(() => resolve())),
+    ])
+  }
+
+  address(): HostPort {
+    const { address, port } = this.#tcp?.address() as AddressInfo
+    return { host: address, port }
+  }
+
+  stats(): DnsStats {
+    return { ...this.#stats, answers: { ...this.#stats.answers } }
+  }
+
+  async #open(): Promise<void> {
+    const { address, port } = this.#options
+    const tcp = createServer((socket) => this.#onConnection(socket))
+    tcp.listen({ host: address, port })
+    await once(tcp, 'listening')
+    tcp.on('error', (error) => this.#log.error('The DNS server for TCP failed.', { error }))
+    const udp = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true } : 'udp4')
+    this.#udp = udp
+    udp.bind({ address, port: (tcp.address() as AddressInfo).port })
+    await once(udp, 'listening')
+    udp.on('error', (error) => this.#log.error('The DNS server for UDP failed.', { error }))
+    udp.on('message', (packet, from) => this.#onDatagram(udp, packet, from))
+  }
+
+  #onDatagram(udp: UdpSocket, packet: Buffer, from: RemoteInfo): void {
+    this.#stats.udpQueries++
+    const reply = this.#answer(packet, (query) => this.#udpReply(query, from))
+    // An asker that has gone away, or a full buffer of the system: the asker asks again.
+    if (reply) udp.send(reply, from.port, from.address, () => {})
+  }
+
+  #udpReply(query: DnsQuery, from: RemoteInfo): Buffer {
+    if (!this.#limiter.take(addressPrefix(from.address)).ok) {
+      this.#stats.limited++
+      return writeTruncated(query)
+    }
+    const bytesMax = Math.min(UDP_BYTES_MAX, Math.max(UDP_BYTES_MIN, query.edns?.udpBytesMax ?? 0))
+    const { bytes, isTruncated } = writeReply(query, this.#resolve(query), bytesMax)
+    if (isTruncated) this.#stats.truncated++
+    return bytes
+  }
+
+  #onConnection(socket: Socket): void {
+    const splitter = new MessageSplitter()
+    this.#touch(socket)
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => {
+      this.#connections.get(socket)?.cancel()
+      this.#connections.delete(socket)
+    })
+    socket.on('data', (chunk) => {
+      const messages = splitter.push(chunk)
+      for (const message of messages ?? []) this.#onTcpMessage(socket, message)
+      if (messages) return
+      this.#stats.dropped++
+      socket.destroy()
+    })
+  }
+
+  #onTcpMessage(socket: Socket, message: Buffer): void {
+    this.#stats.tcpQueries++
+    this.#touch(socket)
+    const reply = this.#answer(message, (query) => writeReply(query, this.#resolve(query), TCP_BYTES_MAX).bytes)
+    // A stream on which a message could not be read holds nothing to wait for.
+    if (!reply || socket.writableLength > UNSENT_BYTES_MAX) socket.destroy()
+    else socket.write(framed(reply))
+  }
+
+  /** Gives a connection its time anew, and makes room for it when it is one too many. */
+  #touch(socket: Socket): void {
+    this.#connections.get(socket)?.cancel()
+    this.#connections.delete(socket)
+    this.#connections.set(
+      socket,
+      this.#clock.after(TCP_IDLE_MS, () => socket.destroy()),
+    )
+    const [longestSilent] = this.#connections.keys()
+    if (this.#connections.size > CONNECTIONS_MAX) longestSilent?.destroy()
+  }
+
+  /** @returns undefined for a message that gets no answer */
+  #answer(packet: Buffer, reply: (query: DnsQuery) => Buffer): Buffer | undefined {
+    const received = readQuery(packet)
+    switch (received.kind) {
+      case 'dropped':
+        this.#stats.dropped++
+        return undefined
+      case 'refused':
+        this.#stats.answers[received.rcode]++
+        return received.reply
+      case 'query':
+        return reply(received.query)
+    }
+  }
+
+  #resolve(query: DnsQuery): Resolution {
+    const resolution = (query.edns?.version ?? 0) > 0 ? BAD_VERSION : this.#zone.resolve(query.question)
+    this.#stats.answers[resolution.rcode]++
+    return resolution
+  }
+}
+
+/** EDNS has one version, 0; who speaks another learns so (RFC 6891 section 6.1.3). */
+const BAD_VERSION: Resolution = {
+  rcode: 'BADVERS',
+  isAuthoritative: false,
+  answers: [],
+  authorities: [],
+  additionals: [],
+}
+
+function unavailable({ address, port }: DnsServerOptions, cause: unknown): NetworkError {
+  const { code } = cause as NodeJS.ErrnoException
+  return new NetworkError(
+    'P2P_NETWORK_DNS_UNAVAILABLE',
+    `Cannot answer DNS queries at ${formatHostPort(address, port)}: ${remedy(code, address) ?? messageOf(cause)}`,
+    { address, port },
+    { cause },
+  )
+}
+
+function remedy(code: string | undefined, address: string): string | undefined {
+  switch (code) {
+    case 'EADDRINUSE':
+      return 'another program has the port. Choose another one with dns_port.'
+    case 'EACCES':
+      return 'this user may not. Set dns_port to 1024 or more, or allow the program to bind low ports.'
+    case 'EADDRNOTAVAIL':
+      return `${address} is not an address of this machine. Set dns_address to one that is.`
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,419 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import type { MemberStatus } from '../../../src/base/member.ts'
+import type { Message } from '../../../src/network/swim/message.ts'
+import { envelope, nodeRecord, recordMessage, SwimHarness } from './swim-fixture.ts'
+
+const suspect = (nodeId: string, incarnation = 1, from = 'b', isRefused = false): Message => ({
+  type: 'suspect',
+  nodeId,
+  incarnation,
+  from,
+  isRefused,
+})
+const dead = (nodeId: string, incarnation = 1, from = 'b'): Message => ({ type: 'dead', nodeId, incarnation, from })
+const alive = (nodeId: string, incarnation: number, recordVersion = 1): Message => ({
+  type: 'alive',
+  nodeId,
+  incarnation,
+  recordVersion,
+})
+
+test('a suspicion that nobody refutes ends in death, after the suspicion time and not before', () => {
+  const node = new SwimHarness(['a', 'b', 'c'])
+  node.receive('b', suspect('a'))
+  assert.equal(node.status('a'), 'suspect')
+  node.pass(3_900, (target) => target !== 'a')
+  assert.equal(node.status('a'), 'suspect')
+  node.pass(24_000, (target) => target !== 'a')
+  assert.equal(node.status('a'), 'dead')
+  assert.ok(node.outputs.some((output) => output.type === 'disconnect' && output.nodeId === 'a'))
+})
+
+test('a higher incarnation refutes a suspicion, the same one does not', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('b', suspect('a', 1))
+  node.receive('b', alive('a', 1))
+  assert.equal(node.status('a'), 'suspect')
+  node.receive('b', alive('a', 2))
+  assert.equal(node.status('a'), 'alive')
+  node.pass(60_000, () => true)
+  assert.equal(node.status('a'), 'alive')
+})
+
+test('an old suspicion and an old death are ignored', () => {
+  const node = new SwimHarness(['b'])
+  node.receive('b', recordMessage('a', { incarnation: 5 }))
+  node.receive('b', suspect('a', 4), dead('a', 4))
+  assert.equal(node.status('a'), 'alive')
+})
+
+test('an alive message replayed after a death does not wake the dead', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('b', dead('a', 1))
+  assert.equal(node.status('a'), 'dead')
+  node.receive('b', alive('a', 1), recordMessage('a', { incarnation: 1 }))
+  assert.equal(node.status('a'), 'dead')
+  node.receive('b', alive('a', 2))
+  assert.equal(node.status('a'), 'alive')
+})
+
+test('left outranks dead of the same life, and a new life outranks left', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('b', dead('a', 1))
+  node.receive('b', dead('a', 1, 'a'))
+  assert.equal(node.status('a'), 'left')
+  node.receive('b', dead('a', 1))
+  assert.equal(node.status('a'), 'left')
+  node.receive('b', alive('a', 2))
+  assert.equal(node.status('a'), 'alive')
+})
+
+test('claims about this node are refuted with a higher incarnation, whoever makes them', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('a', suspect('self', 1))
+  assert.equal(node.swim.self.incarnation, 2)
+  node.receive('a', dead('self', 7))
+  assert.equal(node.swim.self.incarnation, 8)
+  node.receive('a', dead('self', 8, 'self'))
+  assert.equal(node.swim.self.incarnation, 9)
+  node.receive('a', alive('self', 20))
+  assert.equal(node.swim.self.incarnation, 21)
+  assert.equal(node.swim.self.status, 'alive')
+  node.receive('a', suspect('self', 20))
+  assert.equal(node.swim.self.incarnation, 21, 'an old claim needs no answer')
+})
+
+test('an answer to a ping that brought a claim already refutes it', () => {
+  const node = new SwimHarness(['a', 'b'])
+  const outputs = node.receive('a', suspect('self', 1, 'a'), { type: 'ping', seq: 5 })
+  const answer = outputs.find((output) => output.type === 'send' && output.messages.some((m) => m.type === 'ack'))
+  assert.ok(answer?.type === 'send')
+  assert.deepEqual(
+    answer.messages
+      .filter((m) => m.type === 'alive' && m.nodeId === 'self')
+      .map((m) => 'incarnation' in m && m.incarnation),
+    [2],
+  )
+})
+
+test('what is claimed of a member goes to it in front of everything else', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('b', suspect('a'))
+  const outputs = node.receive('a', { type: 'ping', seq: 1 })
+  const answer = outputs.find((output) => output.type === 'send' && output.to === 'a')
+  assert.ok(answer?.type === 'send')
+  assert.deepEqual(answer.messages[0], { type: 'suspect', nodeId: 'a', incarnation: 1, from: 'self', isRefused: false })
+})
+
+test('a member that answers the last probe is not declared dead', () => {
+  const node = new SwimHarness(['a', 'b', 'c', 'd'])
+  node.receive('b', suspect('a'))
+  node.pass(60_000, () => true)
+  assert.equal(node.status('a'), 'suspect')
+})
+
+test('a member in touch over an open channel is not dead because another one says so', () => {
+  const node = new SwimHarness(['a', 'b', 'c', 'd'])
+  node.step({ type: 'channel-open', nodeId: 'a', isDialled: false })
+  node.receive('a', { type: 'ping', seq: 1 })
+  node.outputs = []
+  node.receive('b', dead('a'))
+  assert.equal(node.status('a'), 'suspect')
+  assert.deepEqual(
+    node.sent('suspect').some(({ to, message }) => to === 'a' && message.nodeId === 'a'),
+    true,
+  )
+})
+
+test('a lost channel brings an immediate look, and refused dials a fast verdict', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.step({ type: 'channel-open', nodeId: 'a', isDialled: true })
+  node.outputs = []
+  node.step({ type: 'channel-closed', nodeId: 'a', isExpected: false })
+  assert.deepEqual(
+    node.sent('ping').map(({ to }) => to),
+    ['a'],
+  )
+  node.step({ type: 'unreachable', nodeId: 'a', isRefused: true })
+  node.pass(260)
+  node.step({ type: 'unreachable', nodeId: 'a', isRefused: true })
+  assert.equal(node.status('a'), 'suspect')
+  node.pass(900)
+  assert.equal(node.status('a'), 'suspect', 'one witness is not enough while there is another one')
+  node.receive('b', suspect('a', 1, 'b', true))
+  node.pass(1_000)
+  assert.equal(node.status('a'), 'dead')
+})
+
+test('a channel that only reconnects costs nobody the life', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.step({ type: 'channel-open', nodeId: 'a', isDialled: true })
+  node.step({ type: 'channel-closed', nodeId: 'a', isExpected: false })
+  const ping = node.sent('ping').at(-1)
+  assert.ok(ping)
+  node.step({ type: 'channel-open', nodeId: 'a', isDialled: true })
+  node.receive('a', { type: 'ack', seq: ping.message.seq })
+  node.pass(30_000, () => true)
+  assert.equal(node.status('a'), 'alive')
+  assert.equal(
+    node.outputs.some((o) => o.type === 'changed' && o.nodeId === 'a'),
+    false,
+  )
+})
+
+test('a channel this node closed itself is no hint', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.step({ type: 'channel-open', nodeId: 'a', isDialled: true })
+  node.outputs = []
+  node.step({ type: 'channel-closed', nodeId: 'a', isExpected: true })
+  assert.deepEqual(node.sent('ping'), [])
+})
+
+test('a process that was stopped accuses nobody of its own absence', () => {
+  const node = new SwimHarness(['a', 'b', 'c'])
+  node.pass(3_000, () => true)
+  node.nowMs += 20_000
+  node.step({ type: 'tick' })
+  assert.ok(['a', 'b', 'c'].every((id) => node.status(id) === 'alive'))
+  assert.equal(node.swim.stats.healthScore, 1)
+  node.pass(10_000, () => true)
+  assert.ok(['a', 'b', 'c'].every((id) => node.status(id) === 'alive'))
+})
+
+test('the same silence while the process runs is death', () => {
+  const node = new SwimHarness(['a', 'b', 'c'])
+  node.pass(3_000, () => true)
+  node.pass(60_000)
+  assert.ok(['a', 'b', 'c'].every((id) => node.status(id) === 'dead'))
+})
+
+test('the dead and the left are tried again for ever, the left less often', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('b', dead('a'), dead('b', 1, 'b'))
+  const tries = { a: 0, b: 0 }
+  for (let minute = 0; minute < 200; minute++) {
+    node.outputs = []
+    node.pass(60_000)
+    for (const output of node.outputs) {
+      if (output.type === 'connect') tries[output.nodeId as 'a' | 'b']++
+    }
+  }
+  assert.ok(tries.a > 800 && tries.a < 1_300, `dead: ${tries.a} in 1,200 intervals`)
+  assert.ok(tries.b > 100 && tries.b < 300, `left: ${tries.b}`)
+})
+
+test('a record is pulled once, from who told of it, and checked before it counts', () => {
+  const node = new SwimHarness(['b', 'c'])
+  node.receive('b', alive('new', 3, 10))
+  node.receive('c', alive('new', 3, 10))
+  assert.deepEqual(
+    node.sent('pull').map(({ to, message }) => [to, message.nodeIds]),
+    [['b', ['new']]],
+  )
+  assert.equal(node.status('new'), undefined)
+  node.receive('b', recordMessage('new', { incarnation: 3, recordVersion: 10 }))
+  assert.equal(node.status('new'), 'alive')
+  assert.equal(node.swim.get('new')?.incarnation, 3)
+})
+
+test('a pull that was not answered is tried again later', () => {
+  const node = new SwimHarness(['b', 'c'])
+  node.receive('b', alive('new', 3, 10))
+  node.pass(2_000, () => true)
+  node.receive('c', alive('new', 3, 10))
+  assert.deepEqual(
+    node.sent('pull').map(({ to }) => to),
+    ['b', 'c'],
+  )
+})
+
+test('forged, older and replayed records change nothing', () => {
+  const node = new SwimHarness(['b'])
+  node.receive('b', recordMessage('a', { recordVersion: 5 }))
+  const record = node.swim.get('a')?.record
+  node.receive('b', { ...recordMessage('a'), envelope: envelope(nodeRecord('a', 9), 'forged') })
+  node.receive('b', { ...recordMessage('x'), envelope: envelope(nodeRecord('x', 9), 'forged') })
+  node.receive('b', recordMessage('a', { recordVersion: 4 }), recordMessage('a', { recordVersion: 5 }))
+  assert.equal(node.swim.get('a')?.record, record)
+  assert.equal(node.status('x'), undefined)
+  assert.equal(node.swim.stats.recordsRefused, 2)
+})
+
+test('a higher version of the own record counts only with its signature', () => {
+  const node = new SwimHarness(['b'])
+  node.receive('b', alive('self', 1, 50))
+  assert.equal(
+    node.outputs.some((output) => output.type === 'outranked'),
+    false,
+  )
+  assert.deepEqual(
+    node.sent('pull').map(({ message }) => message.nodeIds),
+    [['self']],
+  )
+  node.receive('b', { ...recordMessage('self'), envelope: envelope(nodeRecord('self', 50), 'forged') })
+  assert.equal(
+    node.outputs.some((output) => output.type === 'outranked'),
+    false,
+  )
+  node.receive('b', recordMessage('self', { recordVersion: 50 }))
+  assert.deepEqual(
+    node.outputs.find((output) => output.type === 'outranked'),
+    { type: 'outranked', recordVersion: 50 },
+  )
+})
+
+test('who has an equal view does not answer a sync; who has another one sends its digest', () => {
+  const node = new SwimHarness(['b', 'c'])
+  const twin = new SwimHarness(['b', 'c'])
+  const [opening] = twin.step({ type: 'channel-open', nodeId: 'self', isDialled: true })
+  assert.ok(opening?.type === 'send')
+  node.receive('b', ...opening.messages)
+  assert.deepEqual(node.sent('digest'), [])
+  node.receive('b', { type: 'sync', hash: 'another' })
+  assert.deepEqual(
+    node.sent('digest').map(({ to, message }) => [to, message.entries.map((e) => e.nodeId)]),
+    [['b', ['b', 'c', 'self']]],
+  )
+})
+
+test('a digest is answered with exactly what its sender lacks, a reply with nothing', () => {
+  const node = new SwimHarness(['b', 'c', 'd'])
+  const entries = node.swim.members.map(({ nodeId, incarnation, status, record }) => ({
+    nodeId,
+    incarnation,
+    status,
+    recordVersion: record.recordVersion,
+  }))
+  const partial = entries
+    .filter(({ nodeId }) => nodeId !== 'd')
+    .map((e) => (e.nodeId === 'c' ? { ...e, recordVersion: 0 } : e))
+  node.receive('b', { type: 'digest', isReply: false, after: '', upTo: '', entries: partial })
+  assert.deepEqual(
+    node.sent('digest').map(({ message }) => [message.isReply, message.entries.map((e) => e.nodeId)]),
+    [[true, ['c', 'd']]],
+  )
+  node.outputs = []
+  node.receive('b', { type: 'digest', isReply: true, after: '', upTo: '', entries: [] })
+  assert.deepEqual(node.sent('digest'), [])
+})
+
+test('a digest answers only for the range it covers', () => {
+  const node = new SwimHarness(['b', 'c', 'd'])
+  node.receive('b', { type: 'digest', isReply: false, after: 'b', upTo: 'c', entries: [] })
+  assert.deepEqual(
+    node.sent('digest').flatMap(({ message }) => message.entries.map((e) => e.nodeId)),
+    ['c'],
+  )
+})
+
+test('the dead of another view are suspects here first, unless they are gone here too', () => {
+  const node = new SwimHarness(['a', 'b', 'c', 'd'])
+  const entry = (nodeId: string, status: MemberStatus, incarnation = 1) => ({
+    nodeId,
+    status,
+    incarnation,
+    recordVersion: 1,
+  })
+  node.receive('b', dead('c'))
+  node.receive('b', {
+    type: 'digest',
+    isReply: true,
+    after: '',
+    upTo: '',
+    entries: [entry('a', 'dead'), entry('c', 'dead', 4), entry('d', 'left')],
+  })
+  assert.deepEqual([node.status('a'), node.status('c'), node.status('d')], ['suspect', 'dead', 'left'])
+  assert.equal(node.swim.get('c')?.incarnation, 4)
+})
+
+test('a leaving node says goodbye to everyone it is connected to and refutes nothing any more', () => {
+  const node = new SwimHarness(['a', 'b', 'c'])
+  for (const nodeId of ['a', 'b']) node.step({ type: 'channel-open', nodeId, isDialled: false })
+  node.outputs = []
+  node.step({ type: 'leave' })
+  const goodbyes = node.sent('dead').filter(({ message }) => message.from === 'self')
+  assert.ok(["a", "b"].every((id) => goodbyes.some(({ to }) => to === id)))
+  node.receive('a', dead('self', 1), suspect('self', 1))
+  assert.equal(node.swim.self.status, 'left')
+  assert.equal(node.swim.self.incarnation, 1)
+})
+
+test('a path on which a living member stays silent is given up and dialled anew', () => {
+  const node = new SwimHarness(['a', 'b'])
+  for (const nodeId of ['a', 'b']) node.step({ type: 'channel-open', nodeId, isDialled: true })
+  // Only b answers, and says for each ping-req about a that a is alive.
+  for (let i = 0; i < 400; i++) {
+    node.nowMs = Math.max(node.nowMs, node.swim.nextDueMs)
+    const outputs = node.step({ type: 'tick' })
+    for (const output of outputs) {
+      if (output.type !== 'send' || output.to !== 'b') continue
+      for (const message of output.messages) {
+        if (message.type === 'ping' || message.type === 'ping-req') node.receive('b', { type: 'ack', seq: message.seq })
+      }
+    }
+    if (node.outputs.some((output) => output.type === 'disconnect')) break
+  }
+  const kinds = node.outputs.filter((output) => output.type === 'disconnect' || output.type === 'connect')
+  assert.deepEqual(kinds, [
+    { type: 'disconnect', nodeId: 'a' },
+    { type: 'connect', nodeId: 'a' },
+  ])
+  assert.equal(node.status('a'), 'alive')
+  assert.ok(node.nowMs < 6_000, 'within seconds')
+})
+
+test('whatever messages come in whatever order, nothing throws, incarnations only rise and nobody new appears unsigned', () => {
+  const name = fc.constantFrom('self', 'a', 'b', 'c', 'stranger')
+  const count = fc.oneof(fc.nat(6), fc.maxSafeNat())
+  const status = fc.constantFrom<MemberStatus>('alive', 'suspect', 'dead', 'left')
+  const entry = fc.record({ nodeId: name, incarnation: count, status, recordVersion: count })
+  const anyMessage: fc.Arbitrary<Message> = fc.oneof(
+    fc.record({ type: fc.constantFrom('ping' as const, 'ack' as const, 'nack' as const), seq: count }),
+    fc.record({ type: fc.constant('ping-req' as const), seq: count, target: name }),
+    fc.record({
+      type: fc.constant('suspect' as const),
+      nodeId: name,
+      incarnation: count,
+      from: name,
+      isRefused: fc.boolean(),
+    }),
+    fc.record({ type: fc.constant('alive' as const), nodeId: name, incarnation: count, recordVersion: count }),
+    fc.record({ type: fc.constant('dead' as const), nodeId: name, incarnation: count, from: name }),
+    fc.record({ type: fc.constant('sync' as const), hash: fc.string() }),
+    fc.record({ type: fc.constant('pull' as const), nodeIds: fc.array(name) }),
+    fc.record({
+      type: fc.constant('digest' as const),
+      isReply: fc.boolean(),
+      after: name,
+      upTo: fc.oneof(name, fc.constant('')),
+      entries: fc.array(entry),
+    }),
+    fc.record({
+      type: fc.constant('record' as const),
+      incarnation: count,
+      status,
+      envelope: name.map((nodeId) => envelope(nodeRecord(nodeId, 9), 'forged')),
+    }),
+  )
+  fc.assert(
+    fc.property(fc.array(fc.tuple(name, anyMessage, fc.nat(2_000)), { maxLength: 60 }), (script) => {
+      const node = new SwimHarness(['a', 'b', 'c'])
+      const incarnations = new Map<string, number>()
+      for (const [from, message, passMs] of script) {
+        node.receive(from, message)
+        node.pass(passMs)
+        for (const member of node.swim.members) {
+          assert.ok(member.incarnation >= (incarnations.get(member.nodeId) ?? 0))
+          incarnations.set(member.nodeId, member.incarnation)
+          assert.equal(member.record.recordVersion, 1)
+        }
+      }
+      assert.deepEqual(node.swim.members.map((m) => m.nodeId).toSorted(), ['a', 'b', 'c', 'self'])
+      assert.equal(node.swim.self.status, 'alive')
+      assert.ok(node.swim.stats.rumoursQueued <= 4)
+    }),
+    { numRuns: 150 },
+  )
+})

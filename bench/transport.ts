@@ -21,7 +21,7 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
 /*
  * The transport between two processes over mutual TLS: request and answer frames on a peer channel, and POST /rpc
  * through `Transport.route` beside a bare node:http2 handler that answers the same.
- *   node --conditions=source bench/transport.ts [--rounds 5] [--seconds 2]
+ *   node --conditions=source bench/transport.ts [--rounds 20] [--seconds 0.5]
  */
 
 const BODY = Buffer.from(
@@ -201,19 +201,21 @@ export async function runTransportBench(options: BenchOptions): Promise<BenchRow
   }
 }
 
+function median(values: number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0
+}
+
 function print(rows: BenchRow[]): void {
-  console.log(
-    `Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, ${BODY.length} B per message`,
-  )
+  console.log(`Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, ${BODY.length} B per message`)
   for (const { name, inFlight, rates, p50Ms, p99Ms } of rows) {
-    const sorted = [...rates].sort((a, b) => a - b)
-    const [least, median, most] = [sorted[0], sorted[sorted.length >> 1], sorted.at(-1)].map((rate) =>
-      Math.round(rate ?? 0),
-    )
-    console.log(
-      `${name.padEnd(32)} ${String(inFlight).padStart(4)} in flight  ${String(median).padStart(7)}/s (${least}–${most})  p50 ${p50Ms.toFixed(2)} ms  p99 ${p99Ms.toFixed(2)} ms`,
-    )
+    const [least, middle, most] = [Math.min(...rates), median(rates), Math.max(...rates)].map(Math.round)
+    const rate = `${String(middle).padStart(7)}/s (${least}–${most})`
+    const latency = `p50 ${p50Ms.toFixed(2)} ms  p99 ${p99Ms.toFixed(2)} ms`
+    console.log(`${name.padEnd(32)} ${String(inFlight).padStart(4)} in flight  ${rate}  ${latency}`)
   }
+  const [route, bare] = rows.slice(-2) as [BenchRow, BenchRow]
+  const ratios = route.rates.map((rate, round) => rate / (bare.rates[round] as number))
+  console.log(`Transport.route / bare node:http2, median of rounds: ${median(ratios).toFixed(2)}`)
 }
 
 if (process.argv.includes('--serve')) {
@@ -222,7 +224,7 @@ if (process.argv.includes('--serve')) {
   process.send?.(await serve(material))
 } else if (import.meta.main) {
   const { values } = parseArgs({
-    options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '2' } },
+    options: { rounds: { type: 'string', default: '20' }, seconds: { type: 'string', default: '0.5' } },
   })
   print(await runTransportBench({ rounds: Number(values.rounds), secondsPerRound: Number(values.seconds) }))
 }

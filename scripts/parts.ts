@@ -44,6 +44,12 @@ export const PARTS: readonly Part[] = [
     debianPackage: 'curl',
   },
   {
+    name: 'dig',
+    usedBy: 'DNS answers read by an independent implementation',
+    isThere: () => hasCommand('dig'),
+    debianPackage: 'dnsutils',
+  },
+  {
     name: 'chromium',
     usedBy: 'the API pages in a real browser',
     isThere: () => hasCommand('chromium'),

@@ -10,6 +10,15 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
+/** For commander: one of these words, typed in any case. */
+export function upperCaseWord<Word extends string>(words: readonly Word[]): (text: string) => Word {
+  return (text) => {
+    const found = words.find((word) => word === text.toUpperCase())
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(`It must be one of ${words.join(', ')}.`)
+  }
+}
+
 /** For commander: an option that may be given several times. */
 export function collect(text: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), text]

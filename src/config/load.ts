@@ -126,6 +126,7 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
           default: limit(values.rate_limit_default_requests, values.rate_limit_default_burst),
         }
       : undefined,
+    dns: values.dns_port === 0 ? undefined : { address: values.dns_address, port: values.dns_port },
     connectTimeoutMs: values.connect_timeout * 1_000,
     readTimeoutMs: values.read_timeout * 1_000,
     redisUrl: values.redis_enabled ? values.redis_url : undefined,

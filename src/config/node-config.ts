@@ -44,6 +44,8 @@ export interface NodeConfig {
 
   /** Undefined: no limits. */
   readonly rateLimits: { readonly rpc: RateLimit; readonly health: RateLimit; readonly default: RateLimit } | undefined
+  /** Undefined: no DNS interface. */
+  readonly dns: { readonly address: string; readonly port: number } | undefined
   readonly connectTimeoutMs: number
   readonly readTimeoutMs: number
 

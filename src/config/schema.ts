@@ -216,6 +216,24 @@ export const CONFIG_SCHEMA = z.strictObject({
     'Requests to every other path one caller may make at once.',
   ),
 
+  dns_port: wholeNumber(
+    0,
+    65_535,
+    0,
+    '',
+    'Port, UDP and TCP, at which the node answers DNS queries for its cluster, for instance 8853. 0 answers none.',
+  ),
+  dns_address: key(
+    z
+      .string()
+      .refine((text) => isIP(text) !== 0)
+      .default('127.0.0.1'),
+    {
+      expects: 'an IP address of this machine, or 0.0.0.0 or :: for all',
+      description: 'Address for DNS queries. Everybody who reaches it can read the names and addresses of the cluster.',
+    },
+  ),
+
   connect_timeout: wholeNumber(
     1,
     300,

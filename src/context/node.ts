@@ -4,7 +4,7 @@ import type { RevocationList } from '../base/credentials.ts'
 import type { Logger } from '../base/log.ts'
 import { REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
-import { createSystemService } from '../builtin/index.ts'
+import { createLogCollectorService, createSystemService, type LogMemory } from '../builtin/index.ts'
 import { createCache } from '../cache/index.ts'
 import type { NodeConfig } from '../config/index.ts'
 import {
@@ -62,6 +62,8 @@ export interface NodeOptions {
   unlock: Unlock
   joinToken: string | undefined
   log: Logger
+  /** Gets every line of `log`. */
+  logMemory: LogMemory
   /** Aborted: the start is given up. */
   signal: AbortSignal
   onEvent: (event: NodeEvent) => void
@@ -147,6 +149,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       { nodeId, role, softwareVersion: VERSION, statePath: config.stateDirectory },
     ),
   )
+  services.register(createLogCollectorService({ memory: options.logMemory, log }, { nodeId, softwareVersion: VERSION }))
   await stack.start(services)
   gossip.update({ services: services.records() })
   await stack.start(gossip)
@@ -173,6 +176,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         services,
         serviceMetrics: services,
         rpc: services,
+        calls: services,
         nodeFacts: () => ({
           certificateNotAfterMs: identity.certificate().notAfterMs,
           memoryRssBytes: hostFacts().processMemoryBytes(),

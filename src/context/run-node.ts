@@ -1,6 +1,7 @@
 import { messageOf, P2PError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { VERSION } from '../base/version.ts'
+import { createLogMemory } from '../builtin/index.ts'
 import type { NodeConfig } from '../config/index.ts'
 import { createLogger } from '../platform/index.ts'
 import { type RunningNode, startNode } from './node.ts'
@@ -26,11 +27,12 @@ const STOP_MS_MAX = 15_000
  */
 export async function runNode(options: RunNodeOptions): Promise<number> {
   const { config, signal, onEvent } = options
-  const log = createLogger({ level: config.logLevel, format: 'text' })
+  const logMemory = createLogMemory({ max: config.logEntriesMax })
+  const log = createLogger({ level: config.logLevel, format: 'text', sinks: [logMemory.sink] })
   log.info('Starting', { node_id: config.nodeId, role: config.role, version: VERSION, pid: process.pid })
   let node: RunningNode
   try {
-    node = await startNode({ ...options, log })
+    node = await startNode({ ...options, log, logMemory })
   } catch (error) {
     if (signal.aborted) return 0
     return fail(log, error)

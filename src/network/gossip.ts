@@ -263,7 +263,7 @@ class SwimGossip implements Gossip, Component {
   }
 
   stats(): GossipStats {
-    const { recordsRefused = 0, ...swim } = this.#swim?.stats ?? NO_STATS
+    const { recordsRefused, ...swim } = this.#swim?.stats ?? NO_STATS
     return {
       ...this.#outbox.counters,
       framesReceived: this.#framesReceived,

@@ -35,7 +35,7 @@ class RandomFaults {
   }
 
   async injectOne(): Promise<void> {
-    const faults = [
+    const faults: (() => void | Promise<void>)[] = [
       () => this.#kill(),
       () => this.#crash(),
       () => this.#leave(),

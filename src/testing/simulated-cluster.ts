@@ -177,7 +177,7 @@ export class SimulatedCluster {
     await this.clock.runUntil(() => hasLeft, 5_000)
     await leaving
     await gossip.stop()
-    this.network.nodeOf(nodeId).peers.closeAll()
+    for (const channel of this.network.nodeOf(nodeId).peers.list()) channel.close('the node is stopping')
     this.kill(nodeId)
   }
 

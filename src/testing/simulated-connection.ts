@@ -1,7 +1,7 @@
 import { TransportError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
 import type { FrameKind, PeerChannel } from '../base/peer.ts'
-import { type NetworkNode, RETRANSMIT_MS, SILENCE_MS_MAX, type SimulatedNetwork } from './simulated-network.ts'
+import { type NetworkNode, RETRANSMIT_MS, SILENCE_MS_MAX, type SimulatedLink } from './simulated-link.ts'
 
 interface Segment {
   kind: FrameKind
@@ -13,15 +13,23 @@ interface Segment {
 /** A TCP connection between two processes, with a channel at each end. */
 export class SimulatedConnection {
   readonly nodes: readonly [NetworkNode, NetworkNode]
-  readonly #network: SimulatedNetwork
+  readonly #link: SimulatedLink
   readonly #ends: readonly [SimulatedChannel, SimulatedChannel]
+  readonly #onOver: (connection: SimulatedConnection) => void
 
-  constructor(network: SimulatedNetwork, dialler: NetworkNode, acceptor: NetworkNode) {
-    this.#network = network
+  /** @param onOver called once both ends are closed */
+  constructor(
+    link: SimulatedLink,
+    dialler: NetworkNode,
+    acceptor: NetworkNode,
+    onOver: (connection: SimulatedConnection) => void,
+  ) {
+    this.#onOver = onOver
+    this.#link = link
     this.nodes = [dialler, acceptor]
     this.#ends = [
-      new SimulatedChannel(network, this, dialler, acceptor, true),
-      new SimulatedChannel(network, this, acceptor, dialler, false),
+      new SimulatedChannel(link, this, dialler, acceptor, true),
+      new SimulatedChannel(link, this, acceptor, dialler, false),
     ]
   }
 
@@ -47,9 +55,9 @@ export class SimulatedConnection {
   resetFrom(nodeId: NodeId): void {
     const end = this.endOf(nodeId)
     const other = this.otherEnd(end)
-    const { clock } = this.#network
-    const carries = this.#network.carries(nodeId, end.peer.nodeId)
-    clock.after(this.#network.delayMs() + (carries ? 0 : SILENCE_MS_MAX), () => other.end('the peer closed it'))
+    const { clock } = this.#link
+    const carries = this.#link.carries(nodeId, end.peer.nodeId)
+    clock.after(this.#link.delayMs() + (carries ? 0 : SILENCE_MS_MAX), () => other.end('the peer closed it'))
   }
 
   /** Both ends are over now. */
@@ -58,7 +66,7 @@ export class SimulatedConnection {
   }
 
   release(): void {
-    if (this.#ends.every((end) => end.closed.aborted)) this.#network.forget(this)
+    if (this.#ends.every((end) => end.closed.aborted)) this.#onOver(this)
   }
 }
 
@@ -68,7 +76,7 @@ export class SimulatedChannel implements PeerChannel {
   readonly peerSerial = '01'
   readonly remoteAddress: string
   readonly dialled: boolean
-  readonly #network: SimulatedNetwork
+  readonly #link: SimulatedLink
   readonly #connection: SimulatedConnection
   readonly #owner: NetworkNode
   readonly #life: number
@@ -77,13 +85,13 @@ export class SimulatedChannel implements PeerChannel {
   readonly #segments: Segment[] = []
 
   constructor(
-    network: SimulatedNetwork,
+    link: SimulatedLink,
     connection: SimulatedConnection,
     owner: NetworkNode,
     peer: NetworkNode,
     dialled: boolean,
   ) {
-    this.#network = network
+    this.#link = link
     this.#connection = connection
     this.#owner = owner
     this.#life = owner.host.life
@@ -98,7 +106,7 @@ export class SimulatedChannel implements PeerChannel {
 
   send(kind: FrameKind, payload: Uint8Array): void {
     if (this.closed.aborted) throw this.closed.reason
-    const segment: Segment = { kind, payload, sentMs: this.#network.clock.nowMs(), hasArrived: false }
+    const segment: Segment = { kind, payload, sentMs: this.#link.clock.nowMs(), hasArrived: false }
     this.#segments.push(segment)
     this.#transmit(segment, RETRANSMIT_MS)
   }
@@ -130,16 +138,16 @@ export class SimulatedChannel implements PeerChannel {
 
   /** TCP: what is not acknowledged is sent again, ever later, until the transport gives the connection up. */
   #transmit(segment: Segment, retransmitMs: number): void {
-    const { clock } = this.#network
+    const { clock } = this.#link
     const [from, to] = [this.#owner.identity.nodeId, this.peer.nodeId]
-    const isThere = segment.hasArrived || (this.#network.carries(from, to) && !this.#network.isLost())
+    const isThere = segment.hasArrived || (this.#link.carries(from, to) && !this.#link.isLost())
     if (isThere && !segment.hasArrived) {
-      clock.after(this.#network.delayMs(), () => {
+      clock.after(this.#link.delayMs(), () => {
         segment.hasArrived = true
         this.#deliver()
       })
     }
-    if (isThere && this.#network.carries(to, from)) return
+    if (isThere && this.#link.carries(to, from)) return
     clock.after(retransmitMs, () => {
       if (this.closed.aborted) return
       if (clock.nowMs() - segment.sentMs > SILENCE_MS_MAX) this.end('the peer did not answer any more')

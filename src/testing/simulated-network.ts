@@ -5,6 +5,13 @@ import { type Random, randomInt } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
 import { SimulatedConnection } from './simulated-connection.ts'
 import { SimulatedHost } from './simulated-host.ts'
+import {
+  type NetworkNode,
+  RETRANSMIT_MS,
+  SILENCE_MS_MAX,
+  SILENCE_MS_MIN,
+  type SimulatedLink,
+} from './simulated-link.ts'
 import { SimulatedPeers } from './simulated-peers.ts'
 
 /** How bad the network is. Channels are reliable streams: a lost packet is sent again and delays what follows it. */
@@ -20,26 +27,14 @@ export interface NetworkConditions {
 
 export const LAN_CONDITIONS: NetworkConditions = { delayMsMin: 0.2, delayMsMax: 2, lossRatio: 0, refusalRatio: 0 }
 
-/** The first retransmission of a segment and of a SYN (Linux: TCP_RTO_MIN and RFC 6298 section 2.1). */
-export const RETRANSMIT_MS = 200
+/** The first retransmission of a SYN (RFC 6298 section 2.1). */
 const SYN_RETRANSMIT_MS = 1_000
 const DIAL_TIMEOUT_MS = 5_000
 /** Round trips until a channel is usable: TCP, TLS 1.3, the request for the channel. */
 const HANDSHAKE_ROUND_TRIPS = 3
-/** The transport cuts a channel on which nothing came for twice its keep-alive time of 3 s. */
-export const SILENCE_MS_MIN = 3_000
-export const SILENCE_MS_MAX = 6_000
-
-/** A machine in the network and the process on it. */
-export interface NetworkNode {
-  readonly identity: NodeIdentity
-  readonly addresses: readonly string[]
-  readonly host: SimulatedHost
-  peers: SimulatedPeers
-}
 
 /** Links between simulated machines, with seeded chance and faults that a test switches on and off. */
-export class SimulatedNetwork {
+export class SimulatedNetwork implements SimulatedLink {
   readonly clock: Clock
   readonly random: Random
   conditions: NetworkConditions
@@ -58,7 +53,7 @@ export class SimulatedNetwork {
   /** Adds a machine, without a process as yet. */
   add(identity: NodeIdentity, addresses: readonly string[]): NetworkNode {
     const host = new SimulatedHost(this.clock)
-    const node: NetworkNode = { identity, addresses, host, peers: new SimulatedPeers(this, identity, host) }
+    const node: NetworkNode = { identity, addresses, host, peers: this.#peersOf(identity.nodeId) }
     this.#nodes.set(identity.nodeId, node)
     for (const address of addresses) this.#byAddress.set(address, node)
     return node
@@ -68,7 +63,7 @@ export class SimulatedNetwork {
   boot(nodeId: NodeId): Peers {
     const node = this.#node(nodeId)
     node.host.boot()
-    node.peers = new SimulatedPeers(this, node.identity, node.host)
+    node.peers = this.#peersOf(nodeId)
     return node.peers
   }
 
@@ -137,8 +132,12 @@ export class SimulatedNetwork {
     return delayMsMin + this.random.float() * (delayMsMax - delayMsMin)
   }
 
+  #peersOf(nodeId: NodeId): SimulatedPeers {
+    return new SimulatedPeers((target) => this.#dial(this.#node(nodeId), target.nodeId, target.addresses))
+  }
+
   /** @throws {TransportError} P2P_TRANSPORT_UNREACHABLE */
-  async dial(from: NetworkNode, nodeId: NodeId | undefined, addresses: readonly string[]): Promise<PeerChannel> {
+  async #dial(from: NetworkNode, nodeId: NodeId | undefined, addresses: readonly string[]): Promise<PeerChannel> {
     let failure: unknown = unreachable(nodeId ?? 'the peer', 'no address of it is known')
     for (const address of addresses) {
       try {
@@ -152,10 +151,6 @@ export class SimulatedNetwork {
 
   nodeOf(nodeId: NodeId): NetworkNode {
     return this.#node(nodeId)
-  }
-
-  forget(connection: SimulatedConnection): void {
-    this.#connections.delete(connection)
   }
 
   #dialAddress(from: NetworkNode, nodeId: NodeId | undefined, address: string): Promise<PeerChannel> {
@@ -196,7 +191,7 @@ export class SimulatedNetwork {
   #connect(from: NetworkNode, to: NetworkNode): PeerChannel {
     const open = from.peers.get(to.identity.nodeId)
     if (open && to.peers.get(from.identity.nodeId)) return open
-    const connection = new SimulatedConnection(this, from, to)
+    const connection = new SimulatedConnection(this, from, to, (over) => this.#connections.delete(over))
     this.#connections.add(connection)
     to.peers.register(connection.endOf(to.identity.nodeId))
     from.peers.register(connection.endOf(from.identity.nodeId))

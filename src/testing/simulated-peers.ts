@@ -1,24 +1,18 @@
-import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { FrameHandler, FrameKind, PeerChannel, Peers, PeerTarget } from '../base/peer.ts'
-import type { SimulatedChannel } from './simulated-connection.ts'
-import type { SimulatedHost } from './simulated-host.ts'
-import type { SimulatedNetwork } from './simulated-network.ts'
+import type { NodeId } from '../base/identity.ts'
+import type { FrameHandler, FrameKind, PeerChannel, PeerTarget } from '../base/peer.ts'
+import type { ChannelOwner } from './simulated-link.ts'
 
 /** The channels of one simulated process. */
-export class SimulatedPeers implements Peers {
-  readonly #network: SimulatedNetwork
-  readonly #identity: NodeIdentity
-  readonly #host: SimulatedHost
-  readonly #channels = new Map<NodeId, SimulatedChannel>()
+export class SimulatedPeers implements ChannelOwner {
+  readonly #dial: (target: PeerTarget) => Promise<PeerChannel>
+  readonly #channels = new Map<NodeId, PeerChannel>()
   readonly #dials = new Map<string, Promise<PeerChannel>>()
   readonly #handlers = new Map<FrameKind, FrameHandler>()
   readonly #openListeners = new Set<(channel: PeerChannel) => void>()
   readonly #closeListeners = new Set<(channel: PeerChannel) => void>()
 
-  constructor(network: SimulatedNetwork, identity: NodeIdentity, host: SimulatedHost) {
-    this.#network = network
-    this.#identity = identity
-    this.#host = host
+  constructor(dial: (target: PeerTarget) => Promise<PeerChannel>) {
+    this.#dial = dial
   }
 
   get(nodeId: NodeId): PeerChannel | undefined {
@@ -35,8 +29,7 @@ export class SimulatedPeers implements Peers {
     const key = target.nodeId ?? target.addresses.join(' ')
     let dial = this.#dials.get(key)
     if (!dial) {
-      const from = this.#network.nodeOf(this.#identity.nodeId)
-      dial = this.#network.dial(from, target.nodeId, target.addresses).finally(() => this.#dials.delete(key))
+      dial = this.#dial(target).finally(() => this.#dials.delete(key))
       this.#dials.set(key, dial)
     }
     return signal ? unlessAborted(dial, signal) : dial
@@ -57,26 +50,20 @@ export class SimulatedPeers implements Peers {
   }
 
   /** A new channel takes the place of the one to the same peer, whose other end is gone. */
-  register(channel: SimulatedChannel): void {
+  register(channel: PeerChannel): void {
     const replaced = this.#channels.get(channel.peer.nodeId)
     this.#channels.set(channel.peer.nodeId, channel)
     replaced?.close('the peer opened a newer one')
     for (const listener of this.#openListeners) listener(channel)
   }
 
-  onClosed(channel: SimulatedChannel): void {
+  onClosed(channel: PeerChannel): void {
     if (this.#channels.get(channel.peer.nodeId) === channel) this.#channels.delete(channel.peer.nodeId)
     for (const listener of this.#closeListeners) listener(channel)
   }
 
-  onFrame(channel: SimulatedChannel, kind: FrameKind, payload: Uint8Array): void {
+  onFrame(channel: PeerChannel, kind: FrameKind, payload: Uint8Array): void {
     this.#handlers.get(kind)?.(channel, payload)
-  }
-
-  /** Closes all channels, as a process does that ends in order. */
-  closeAll(): void {
-    if (this.#host.state !== 'running') return
-    for (const channel of this.#channels.values()) channel.close('the node is stopping')
   }
 }
 

@@ -148,6 +148,7 @@ class TlsServer implements Transport, Component {
     const server = this.#createServer()
     await listen(server, this.#options.bindAddress, this.#options.port)
     this.#server = server
+    if (this.#onUpgrade) server.on('upgrade', this.#onUpgrade)
     this.#unsubscribe = [
       this.#credentials.onChange(() => this.#swapCredentials(server)),
       this.#revocations.onChange(() => this.#cutRevoked()),
@@ -239,7 +240,6 @@ class TlsServer implements Transport, Component {
       this.#log.debug('A TLS handshake failed.', { from, error: messageOf(error) })
     })
     this.#splitRequests(server)
-    if (this.#onUpgrade) server.on('upgrade', this.#onUpgrade)
     return server
   }
 

@@ -63,17 +63,17 @@ for (const nodes of [2, 3, 5, 30]) {
 }
 
 for (const lossRatio of [0, 0.1]) {
-  for (const seed of [31, 32, 33]) {
-    test(`a machine that vanishes from 100 nodes at ${lossRatio * 100} % loss is known dead within 15 s, seed ${seed}`, async () => {
-      const cluster = await running({ nodes: 100, seed, conditions: { lossRatio } })
-      cluster.crash('n42')
+  test(`machines that vanish from 100 nodes at ${lossRatio * 100} % loss are known dead to all within 15 s`, async () => {
+    const cluster = await running({ nodes: 100, seed: 31, conditions: { lossRatio } })
+    for (const nodeId of ['n42', 'n43', 'n0']) {
+      cluster.crash(nodeId)
       await cluster.runUntil(
-        'n42 dead everywhere',
-        now(cluster, () => cluster.allSee('n42', 'dead')),
+        `${nodeId} dead everywhere`,
+        now(cluster, () => cluster.allSee(nodeId, 'dead')),
         15_000,
       )
-    })
-  }
+    }
+  })
 }
 
 for (const lossRatio of [0, 0.05, 0.1, 0.25]) {

@@ -241,7 +241,7 @@ test('a client that does not finish its handshake, its headers or its body in ti
   const clock = new ManualClock()
   const { port } = await startServer({
     clock,
-    limits: { handshakeTimeoutMs: 50, headersTimeoutMs: 100, requestTimeoutMs: 200 },
+    limits: { handshakeTimeoutMs: 500, headersTimeoutMs: 300, requestTimeoutMs: 400 },
   })
   const mute = connectTcp(port, HOST)
   mute.on('error', () => {})
@@ -261,7 +261,7 @@ test('a client that does not finish its handshake, its headers or its body in ti
   stream.write('12345')
   // An answered request behind it shows that the server has the first one.
   await askHttp2(session, '/who')
-  clock.advance(200)
+  clock.advance(600)
   if (!stream.closed) await once(stream, 'close')
   assert.equal(stream.rstCode, constants.NGHTTP2_CANCEL)
   session.destroy()
@@ -300,10 +300,16 @@ test('an HTTP/2 connection is closed when it is silent, or never asks, or has no
 })
 
 test('an idle client that answers PING is kept', async () => {
-  const { port } = await startServer({ limits: { keepAliveMs: 5 } })
+  const clock = new ManualClock()
+  const { port } = await startServer({ clock, limits: { keepAliveMs: 1_000 } })
   const session = await openHttp2(port)
-  await askHttp2(session, '/who')
-  for (let i = 0; i < 10; i++) await once(session, 'ping')
+  for (let i = 0; i < 3; i++) {
+    // Its answer shows that the server has received all that was sent before.
+    await new Promise<void>((resolve) => session.ping(() => resolve()))
+    const pinged = once(session, 'ping')
+    clock.advance(2_000)
+    await pinged
+  }
   assert.equal((await askHttp2(session, '/who')).status, 200)
   session.destroy()
 })

@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
-import { collect, withConnection, withOutput, wholeNumber } from '../options.ts'
+import { LOG_LEVELS } from '../../base/log.ts'
+import { collect, upperCaseWord, withConnection, withOutput, wholeNumber } from '../options.ts'
 import type { Act } from '../program.ts'
 
 /** Commands that talk to a running node. */
@@ -26,6 +27,7 @@ export function defineClusterCommands(program: Command, act: Act): void {
     withConnection(cluster('services [name]', 'List the services of a node, or show one with its methods')),
   ).action(act(async () => (await import('../commands/services.ts')).services))
   defineCall(cluster('call [method]', 'Call a method of a service'), act)
+  defineLogs(cluster('logs', 'Show the last log lines of a node'), act)
   defineTokens(cluster('token', 'Make and withdraw the tokens that let workers join'), act)
   const authority = cluster('ca', 'The certificate authority of the cluster')
   withOutput(
@@ -88,6 +90,26 @@ Examples:
       if (method === undefined) call.help({ error: help !== true })
       await act(async () => (await import('../commands/call.ts')).call)(...words)
     })
+}
+
+function defineLogs(logs: Command, act: Act): void {
+  withOutput(withConnection(logs))
+    .option('--node <id>', 'whose; by default those of the node asked')
+    .option('--level <level>', `this level and above: ${LOG_LEVELS.join(', ')}`, upperCaseWord(LOG_LEVELS))
+    .option('--logger <text>', "part of the logger's name")
+    .option('--grep <text>', 'part of the message or of the fields, whatever the case')
+    .option('--since <time>', 'a span such as 10m or 2h, or a time such as 2026-01-02T03:04:05Z')
+    .addOption(new Option('--limit <count>', 'lines at most').argParser(wholeNumber(1, 1_000)).default(100))
+    .addHelpText(
+      'after',
+      `
+Examples:
+  p2p logs
+  p2p logs --node worker-1 --level ERROR --since 10m
+  p2p logs --grep suspect --logger Gossip --output json
+`,
+    )
+    .action(act(async () => (await import('../commands/logs.ts')).logs))
 }
 
 function defineTokens(token: Command, act: Act): void {

@@ -61,6 +61,15 @@ export interface NodeStatus {
   storage_bytes?: number
 }
 
+export interface LogLine {
+  timestamp: string
+  node_id: string
+  level: string
+  logger_name: string
+  message: string
+  fields: Record<string, unknown>
+}
+
 /** The parts of JSON Schema that say how a parameter is typed in. */
 export interface JsonSchema {
   type?: string | string[]

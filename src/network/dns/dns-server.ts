@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, createServer, isIPv6, type Server, type Socket } from 'node:net'
+import { assert } from '../../base/assert.ts'
 import type { Component } from '../../base/component.ts'
 import { messageOf, NetworkError } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
@@ -17,6 +18,7 @@ import {
   type Rcode,
   RCODES,
   readQuery,
+  refusal,
   type Resolution,
   TCP_BYTES_MAX,
   UDP_BYTES_MAX,
@@ -113,9 +115,10 @@ class MembershipDnsServer implements DnsServer, Component {
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     const { address, port, cluster } = this.#options
-    for (let attempt = 1; !this.#tcp; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       try {
         await this.#open()
+        break
       } catch (cause) {
         await this.stop()
         const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
@@ -137,8 +140,9 @@ class MembershipDnsServer implements DnsServer, Component {
   }
 
   address(): HostPort {
-    const { address, port } = this.#tcp?.address() as AddressInfo
-    return { host: address, port }
+    const place = this.#tcp?.address() as AddressInfo | null | undefined
+    assert(place, 'the DNS server is asked for its address while it listens')
+    return { host: place.address, port: place.port }
   }
 
   stats(): DnsStats {
@@ -150,8 +154,9 @@ class MembershipDnsServer implements DnsServer, Component {
     const tcp = createServer((socket) => this.#onConnection(socket))
     tcp.listen({ host: address, port })
     await once(tcp, 'listening')
+    this.#tcp = tcp
     tcp.on('error', (error) => this.#log.error('The DNS server for TCP failed.', { error }))
-    const udp = createSocket(isIPv6(address) ? { type: 'udp6', ipv6Only: true } : 'udp4')
+    const udp = createSocket(isIPv6(address) ? 'udp6' : 'udp4')
     this.#udp = udp
     udp.bind({ address, port: (tcp.address() as AddressInfo).port })
     await once(udp, 'listening')
@@ -162,8 +167,8 @@ class MembershipDnsServer implements DnsServer, Component {
   #onDatagram(udp: UdpSocket, packet: Buffer, from: RemoteInfo): void {
     this.#stats.udpQueries++
     const reply = this.#answer(packet, (query) => this.#udpReply(query, from))
-    // An asker that has gone away, or a full buffer of the system: the asker asks again.
-    if (reply) udp.send(reply, from.port, from.address, () => {})
+    // Nobody can be answered at port 0. What else does not get through is asked for again.
+    if (reply && from.port !== 0) udp.send(reply, from.port, from.address, () => {})
   }
 
   #udpReply(query: DnsQuery, from: RemoteInfo): Buffer {
@@ -185,7 +190,7 @@ class MembershipDnsServer implements DnsServer, Component {
       this.#connections.get(socket)?.cancel()
       this.#connections.delete(socket)
     })
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       const messages = splitter.push(chunk)
       for (const message of messages ?? []) this.#onTcpMessage(socket, message)
       if (messages) return
@@ -230,20 +235,12 @@ class MembershipDnsServer implements DnsServer, Component {
     }
   }
 
-  #resolve(query: DnsQuery): Resolution {
-    const resolution = (query.edns?.version ?? 0) > 0 ? BAD_VERSION : this.#zone.resolve(query.question)
+  #resolve({ edns, question }: DnsQuery): Resolution {
+    // EDNS has one version, 0; who speaks another learns so (RFC 6891 section 6.1.3).
+    const resolution = (edns?.version ?? 0) > 0 ? refusal('BADVERS') : this.#zone.resolve(question)
     this.#stats.answers[resolution.rcode]++
     return resolution
   }
-}
-
-/** EDNS has one version, 0; who speaks another learns so (RFC 6891 section 6.1.3). */
-const BAD_VERSION: Resolution = {
-  rcode: 'BADVERS',
-  isAuthoritative: false,
-  answers: [],
-  authorities: [],
-  additionals: [],
 }
 
 function unavailable({ address, port }: DnsServerOptions, cause: unknown): NetworkError {
@@ -257,14 +254,9 @@ function unavailable({ address, port }: DnsServerOptions, cause: unknown): Netwo
 }
 
 function remedy(code: string | undefined, address: string): string | undefined {
-  switch (code) {
-    case 'EADDRINUSE':
-      return 'another program has the port. Choose another one with dns_port.'
-    case 'EACCES':
-      return 'this user may not. Set dns_port to 1024 or more, or allow the program to bind low ports.'
-    case 'EADDRNOTAVAIL':
-      return `${address} is not an address of this machine. Set dns_address to one that is.`
-    default:
-      return undefined
-  }
+  if (code === 'EADDRINUSE') return 'another program has the port. Choose another one with dns_port.'
+  if (code === 'EACCES')
+    return 'this user may not. Set dns_port to 1024 or more, or allow the program to bind low ports.'
+  if (code === 'EADDRNOTAVAIL') return `${address} is not an address of this machine. Set dns_address to one that is.`
+  return undefined
 }

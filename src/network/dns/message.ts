@@ -12,7 +12,7 @@ import {
 } from 'dns-packet'
 
 /** Response codes this server gives (RFC 1035 section 4.1.1); BADVERS needs EDNS (RFC 6891 section 6.1.3). */
-export const RCODES = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const
+export const RCODES = { NOERROR: 0, FORMERR: 1, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5, BADVERS: 16 } as const
 export type Rcode = keyof typeof RCODES
 
 /** What is asked. `type` is `A`, `SRV` … or `UNKNOWN_65` for types the library has no name for; `class` likewise. */
@@ -41,6 +41,11 @@ export interface Resolution {
   answers: Answer[]
   authorities: Answer[]
   additionals: Answer[]
+}
+
+/** An answer that only says no. */
+export function refusal(rcode: Rcode): Resolution {
+  return { rcode, isAuthoritative: false, answers: [], authorities: [], additionals: [] }
 }
 
 /** `refused`: it can be told why, but there is no question to answer. `dropped`: an answer would help nobody. */

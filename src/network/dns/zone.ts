@@ -3,7 +3,7 @@ import type { Answer } from 'dns-packet'
 import type { Member, Membership } from '../../base/member.ts'
 import { type Random, shuffle } from '../../base/random.ts'
 import { type HostPort, parseHostPort } from '../../transport/index.ts'
-import type { DnsQuestion, Rcode, Resolution } from './message.ts'
+import { type DnsQuestion, type Rcode, refusal, type Resolution } from './message.ts'
 
 export interface ZoneNeeds {
   membership: Pick<Membership, 'self' | 'members'>
@@ -46,13 +46,10 @@ export class Zone {
 
   resolve({ name, type, class: klass }: DnsQuestion): Resolution {
     const relative = this.#relative(name.toLowerCase())
-    if (relative === undefined || klass !== 'IN' || type === 'AXFR') return REFUSED
+    if (relative === undefined || klass !== 'IN' || type === 'AXFR') return refusal('REFUSED')
     const records = this.#find(relative)
     if (!records) return this.#negative('NXDOMAIN')
-    // One record instead of all of them: nothing to gain for who asks in another's name (RFC 8482 section 4.2).
-    if (type === 'ANY')
-      return positive({ answers: [{ ...record(name), type: 'HINFO', data: { cpu: 'RFC8482', os: '' } }] })
-    const found = records(name, type)
+    const found = type === 'ANY' ? { answers: [minimalAny(name)] } : records(name, type)
     return found.answers.length > 0 ? positive(found) : this.#negative('NOERROR')
   }
 
@@ -86,12 +83,8 @@ export class Zone {
     const has = ({ record }: Member): boolean => record.services.some((service) => service.name.toLowerCase() === name)
     const known = this.#needs.membership.members().filter(has)
     if (known.length === 0) return undefined
-    return (owner, type) =>
-      this.#serviceRecords(
-        owner,
-        type,
-        known.filter((member) => answersFor(member, name)),
-      )
+    const working = known.filter((member) => answersFor(member, name))
+    return (owner, type) => this.#serviceRecords(owner, type, working)
   }
 
   #apex(owner: string, type: string): Records {
@@ -168,16 +161,13 @@ export class Zone {
   }
 }
 
-const REFUSED: Resolution = {
-  rcode: 'REFUSED',
-  isAuthoritative: false,
-  answers: [],
-  authorities: [],
-  additionals: [],
-}
-
 function positive({ answers, additionals = [] }: Records): Resolution {
   return { rcode: 'NOERROR', isAuthoritative: true, answers, authorities: [], additionals }
+}
+
+/** One record instead of all of them: nothing to gain for who asks in another's name (RFC 8482 section 4.2). */
+function minimalAny(owner: string): Answer {
+  return { ...record(owner), type: 'HINFO', data: { cpu: 'RFC8482', os: '' } }
 }
 
 function record(name: string) {

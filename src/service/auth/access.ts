@@ -17,6 +17,7 @@ const ANYBODY_KNOWN = [...VIEWERS, ...MACHINES] as const
 export const ACCESS = {
   'GET /health': 'open',
   'GET /cluster/nodes': ANYBODY_KNOWN,
+  'GET /cluster/events': ANYBODY_KNOWN,
   'GET /services': ANYBODY_KNOWN,
   'GET /services/{name}': ANYBODY_KNOWN,
   'GET /metrics': ANYBODY_KNOWN,

@@ -7,9 +7,11 @@ import { createHealthRoute } from './health.ts'
 import type { HttpApp } from './http-app.ts'
 import type { HttpApiNeeds, HttpApiOptions, RouteNeeds } from './http-needs.ts'
 import { writeProblem } from './problem.ts'
+import { createMemberFeed } from './member-feed.ts'
 import { createRequestCounts } from './request-counts.ts'
 import { createRpcRoute } from './rpc-route.ts'
 import { traceIdOf } from './trace.ts'
+import { createWatcherSlots } from './watcher-slots.ts'
 
 /**
  * The HTTP surface of a node: every path of its port but the peers' channel. It has no socket of its own; from `start`
@@ -30,11 +32,20 @@ class LazyHttpApi implements Component {
 
   constructor(needs: HttpApiNeeds, options: HttpApiOptions) {
     this.#log = needs.log.child('HTTP')
-    this.#needs = { ...needs, ...options, log: this.#log, gate: createGate(needs), counts: createRequestCounts() }
+    this.#needs = {
+      ...needs,
+      ...options,
+      log: this.#log,
+      gate: createGate(needs),
+      counts: createRequestCounts(),
+      feed: createMemberFeed(needs),
+      watchers: createWatcherSlots(),
+    }
   }
 
   async start(_signal: AbortSignal): Promise<void> {
-    const { transport, membership } = this.#needs
+    const { transport, membership, feed } = this.#needs
+    feed.start()
     const nodeId = (): string => membership.self().record.nodeId
     transport.route('POST', '/rpc', createRpcRoute(this.#needs))
     const health = createHealthRoute({ ...this.#needs, nodeId })
@@ -43,9 +54,10 @@ class LazyHttpApi implements Component {
     transport.fallback(this.#onRequest)
   }
 
-  /** From here on requests get 503; answers under way go on, the transport waits for them. */
+  /** From here on requests get 503; who waits for changes is answered; answers under way go on, the transport waits for them. */
   async stop(): Promise<void> {
     this.#isStopped = true
+    this.#needs.feed.stop()
     const app = await this.#loading
     await app?.close()
   }

@@ -10,7 +10,9 @@ import type { Authenticator } from '../auth/authenticator.ts'
 import type { TokenIssuer } from '../auth/token-issuer.ts'
 import type { Caller, RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
 import type { Gate, RateLimits } from './gate.ts'
+import type { MemberFeed } from './member-feed.ts'
 import type { RequestCounts } from './request-counts.ts'
+import type { WatcherSlots } from './watcher-slots.ts'
 
 /** Facts of the process for `GET /api/status`; what is absent is left out of the answer. */
 export interface NodeFacts {
@@ -54,4 +56,6 @@ export interface HttpApiOptions {
 export interface RouteNeeds extends HttpApiNeeds, HttpApiOptions {
   gate: Gate
   counts: RequestCounts
+  feed: MemberFeed
+  watchers: WatcherSlots
 }

@@ -8,7 +8,9 @@ export const LOG_LIMIT_DEFAULT = 100
 
 /** A schema with its description where OpenAPI looks, and where the description of a service's method is made. */
 function told<S extends z.ZodType>(schema: S, description: string): S {
-  return schema.describe(description).register(WIRE, { description }) as S
+  const described = schema.describe(description)
+  WIRE.add(described, { description })
+  return described
 }
 
 const MOMENT = z.iso.datetime({ offset: true })

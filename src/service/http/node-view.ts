@@ -45,6 +45,14 @@ export function clusterNode({ record, status, sinceMs }: Member, wallMs: number)
   }
 }
 
+/** All members as this node sees them, and how many of them are present. */
+export function clusterNodes(membership: Membership, wallMs: number) {
+  const nodes = membership.members().map((member) => clusterNode(member, wallMs))
+  const present = nodes.filter(({ status }) => status === 'alive' || status === 'suspected')
+  const coordinators = present.filter(({ role }) => role === 'coordinator').length
+  return { nodes, cluster_size: present.length, coordinators, workers: present.length - coordinators }
+}
+
 /** A service with the field names of the mission. Only public methods appear: nobody outside the node can call the others. */
 export function serviceView(service: ServiceDescription) {
   const methods = service.methods.filter((method) => method.isPublic)

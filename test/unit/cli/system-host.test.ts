@@ -26,7 +26,9 @@ async function start(): Promise<{ child: ChildProcess; output: () => string; end
   })
   let said = ''
   child.stdout?.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  const ended = once(child, 'close')
+  // Not 'close': it never comes once this side has disconnected.
+  const [exited, drained] = [once(child, 'exit'), once(child.stdout as NodeJS.EventEmitter, 'end')]
+  const ended = Promise.all([exited, drained]).then(([exit]) => exit)
   assert.deepEqual((await once(child, 'message'))[0], { type: 'ready' })
   return { child, output: () => said, ended }
 }

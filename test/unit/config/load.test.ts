@@ -66,6 +66,7 @@ test('the README coordinator gives the promised settings, in units', () => {
       health: { requestsPerMinute: 300, burst: 50 },
       default: { requestsPerMinute: 200, burst: 30 },
     },
+    dns: undefined,
     connectTimeoutMs: 15_000,
     readTimeoutMs: 45_000,
     redisUrl: undefined,
@@ -76,6 +77,16 @@ test('the README coordinator gives the promised settings, in units', () => {
     plotFile: join(home, 'dist/services/plot'),
     servicesDirectory: join(home, 'dist/services'),
   })
+})
+
+test('DNS is off unless it has a port, and stays on this machine unless it has an address', () => {
+  assert.equal(load(README_WORKER).dns, undefined)
+  assert.equal(load(`${README_WORKER}dns_address: 10.0.0.1\n`).dns, undefined)
+  assert.deepEqual(load(`${README_WORKER}dns_port: 8853\n`).dns, { address: '127.0.0.1', port: 8_853 })
+  assert.deepEqual(load(`${README_WORKER}dns_port: 53\ndns_address: "::"\n`).dns, { address: '::', port: 53 })
+  for (const wrong of ['dns_port: 65536', 'dns_port: "8853"', 'dns_address: localhost', 'dns_port: -1']) {
+    assert.throws(() => load(`${README_WORKER}${wrong}\n`), { code: 'P2P_CONFIG_INVALID' }, wrong)
+  }
 })
 
 test('the result is frozen to its leaves', () => {

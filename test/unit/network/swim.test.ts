@@ -334,7 +334,7 @@ test('a leaving node says goodbye to everyone it is connected to and refutes not
   node.outputs = []
   node.step({ type: 'leave' })
   const goodbyes = node.sent('dead').filter(({ message }) => message.from === 'self')
-  assert.ok(["a", "b"].every((id) => goodbyes.some(({ to }) => to === id)))
+  assert.ok(['a', 'b'].every((id) => goodbyes.some(({ to }) => to === id)))
   node.receive('a', dead('self', 1), suspect('self', 1))
   assert.equal(node.swim.self.status, 'left')
   assert.equal(node.swim.self.incarnation, 1)

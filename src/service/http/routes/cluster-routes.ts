@@ -1,27 +1,55 @@
+import { z } from 'zod'
 import type { App } from '../fastify-app.ts'
 import { healthOf } from '../health.ts'
 import type { RouteNeeds } from '../http-needs.ts'
-import { clusterNode, isoTime, memberCounts } from '../node-view.ts'
-import { answers, CLUSTER_NODES, STATUS } from '../wire.ts'
+import { clusterNodes, isoTime, memberCounts } from '../node-view.ts'
+import { jittered, untilChanged, WATCH_MS_MAX } from '../until-changed.ts'
+import { answers, CLUSTER_NODES, STATUS, WIRE } from '../wire.ts'
+
+/** Header with the number of the latest change of the membership, to be sent back as `?index=`. */
+const INDEX_HEADER = 'x-p2p-index'
+
+const WAIT = z
+  .string()
+  .regex(/^\d{1,3}[sm]$/, 'must be a duration such as 30s or 5m')
+  .transform((text) => Number.parseInt(text, 10) * (text.endsWith('m') ? 60_000 : 1_000))
+  .refine((waitMs) => waitMs >= 1_000 && waitMs <= WATCH_MS_MAX, 'must be from 1s to 10m')
+
+const WAIT_DEFAULT = '5m'
 
 /** What this node knows of the cluster and of itself. */
 export function registerClusterRoutes(app: App, needs: RouteNeeds): void {
-  const { clock, membership, services, nodeFacts } = needs
+  const { clock, random, membership, services, nodeFacts, feed, watchers } = needs
 
   app.route({
     method: 'GET',
     url: '/cluster/nodes',
     schema: {
       operationId: 'listClusterNodes',
-      summary: 'All nodes of the cluster, as this node sees them',
+      summary: 'All nodes of the cluster, as this node sees them, at once or at the next change',
+      description:
+        'Every answer has the header `X-P2P-Index`. Sent back as `index`, the answer comes at the next change, or after `wait`; any other number is answered at once.',
       tags: ['cluster'],
+      querystring: z.strictObject({
+        index: z
+          .string()
+          .regex(/^\d{1,15}$/, 'must be a whole number')
+          .transform(Number)
+          .optional()
+          .register(WIRE, { description: '`X-P2P-Index` of the answer the caller has' }),
+        wait: WAIT.prefault(WAIT_DEFAULT).register(WIRE, {
+          description: 'How long to wait for a change of it: `1s` to `10m`; up to a sixteenth less is waited',
+        }),
+      }),
       response: answers({ 200: CLUSTER_NODES }),
     },
-    handler: async () => {
-      const nodes = membership.members().map((member) => clusterNode(member, clock.wallMs()))
-      const present = nodes.filter(({ status }) => status === 'alive' || status === 'suspected')
-      const coordinators = present.filter(({ role }) => role === 'coordinator').length
-      return { nodes, cluster_size: present.length, coordinators, workers: present.length - coordinators }
+    handler: async ({ query: { index, wait: waitMs }, caller }, reply) => {
+      if (index === feed.index) {
+        using _slot = watchers.take(caller)
+        await untilChanged({ feed, clock }, { index, waitMs: jittered(waitMs, random), response: reply.raw })
+      }
+      void reply.header(INDEX_HEADER, feed.index)
+      return clusterNodes(membership, clock.wallMs())
     },
   })
 

@@ -36,6 +36,9 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
   }),
   'POST /internal/cert-request': () => ({ path: '/internal/cert-request', init: jsonBody(CERTIFICATE_REQUEST) }),
   'GET /api/status': () => ({ path: '/api/status' }),
+  'GET /api/logs': () => ({ path: '/api/logs' }),
+  'GET /api/logs/sources': () => ({ path: '/api/logs/sources' }),
+  'DELETE /api/logs': () => ({ path: '/api/logs', init: { method: 'DELETE' } }),
   'GET /api/ca': () => ({ path: '/api/ca' }),
   'GET /api/nodes/pending': () => ({ path: '/api/nodes/pending' }),
   'POST /api/nodes/{id}/approve': () => ({ path: '/api/nodes/worker-7/approve', init: { method: 'POST' } }),
@@ -51,8 +54,8 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
 
 const KEYS = Object.keys(ACCESS) as RouteKey[]
 
-/** Streams that the transport takes over before any request handler; its own tests ask them without a certificate. */
-const STREAMS = ['POST /p2p/v1/channel'] as const
+/** Answers without an end have tests of their own: test/e2e/transport-peers.test.ts, member-events.test.ts. */
+const STREAMS = ['POST /p2p/v1/channel', 'GET /cluster/events'] as const
 const ASKED_KEYS = KEYS.filter((key): key is AskedKey => !STREAMS.includes(key as never))
 type AskedKey = Exclude<RouteKey, (typeof STREAMS)[number]>
 

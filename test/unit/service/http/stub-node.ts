@@ -156,6 +156,13 @@ export const INVENTORY: ServiceDescription = {
   ],
 }
 
+/** What an empty log answers. */
+const LOG_COLLECTOR_ANSWERS: Record<string, unknown> = {
+  'log_collector/get_logs': { logs: [], total: 0, limit: 100, offset: 0 },
+  'log_collector/get_log_sources': { loggers: [], log_levels: ['INFO'] },
+  'log_collector/clear_logs': { success: true, cleared: 0, node: 'coordinator-1' },
+}
+
 /** Tests look into answers of many shapes. */
 // oxlint-disable-next-line typescript/no-explicit-any
 export type Json = any
@@ -221,6 +228,7 @@ export async function startStubNode(
           return { status: 200, body: '{"jsonrpc":"2.0","result":1,"id":1}' }
         },
       },
+      calls: { call: async (method) => LOG_COLLECTOR_ANSWERS[method] },
       nodeFacts: () => ({}),
       tokenIssuer: issuer,
       ...overrides,

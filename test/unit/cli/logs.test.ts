@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { before, test, type TestContext } from 'node:test'
+import { parse } from 'yaml'
+import { type FakeUser, fakeUser } from './fake-host.ts'
+import { problem, type StubNode, stubNode, type TestAuthority, testAuthority } from './stub-node.ts'
+
+let authority: TestAuthority
+before(async () => {
+  authority = await testAuthority()
+})
+
+const line = (message: string, more: object = {}) => ({
+  timestamp: '2026-01-02T03:04:05.067Z',
+  node_id: 'coordinator-1',
+  level: 'INFO',
+  logger_name: 'Gossip',
+  message,
+  fields: {},
+  ...more,
+})
+
+/** A node that has these lines, and its operator. */
+async function nodeWith(t: TestContext, logs: object[], total = logs.length): Promise<[FakeUser, StubNode]> {
+  const user = fakeUser(t)
+  const node = await stubNode(t, authority)
+  node.answers['POST /auth/token'] = {
+    body: { access_token: 't', token_type: 'bearer', expires_in: 43_200, role: 'admin' },
+  }
+  node.answers['GET /api/logs'] = { body: { logs, total, limit: 100, offset: 0, nodes: ['coordinator-1'] } }
+  mkdirSync(join(user.folder, 'data/coordinator'), { recursive: true })
+  const credential = { cluster: 'c1', credential: 'P2PO1-x', url: node.url, ca_certificate: authority.ca }
+  writeFileSync(join(user.folder, 'data/coordinator/operator.json'), JSON.stringify(credential))
+  return [user, node]
+}
+
+test('reads as a log does: the newest line last, fields behind the message, a stack below', async (t) => {
+  const error = {
+    name: 'TypeError',
+    message: 'x is not a function',
+    stack: ['at a (main.ts:1:2)', 'at b (main.ts:3:4)'],
+  }
+  const [user] = await nodeWith(t, [
+    line('A method failed', { level: 'ERROR', logger_name: 'Service', fields: { method: 'a/b', tries: 2, error } }),
+    line('Member joined', { fields: { nodeId: 'worker-1' } }),
+  ])
+  const { code, output, talk } = await user.run('logs')
+  assert.equal(code, 0, talk)
+  assert.equal(
+    output,
+    `2026-01-02T03:04:05.067Z INFO     Gossip: Member joined nodeId=worker-1
+2026-01-02T03:04:05.067Z ERROR    Service: A method failed method=a/b tries=2 error=x is not a function
+    at a (main.ts:1:2)
+    at b (main.ts:3:4)
+`,
+  )
+  assert.equal(talk, '')
+})
+
+test('hands every flag on to the node', async (t) => {
+  const [user, node] = await nodeWith(t, [])
+  const flags = '--node worker-1 --level error --logger gos --grep a&b --since 10m --limit 7'.split(' ')
+  const { code, talk } = await user.run('logs', ...flags)
+  assert.equal(code, 0)
+  assert.equal(talk, 'No log line matches\n')
+  const { searchParams } = new URL(node.requests.at(-1)?.path ?? '', node.url)
+  assert.deepEqual(Object.fromEntries(searchParams), {
+    limit: '7',
+    node_id: 'worker-1',
+    level: 'ERROR',
+    logger_name: 'gos',
+    search: 'a&b',
+    since: '2026-01-02T02:54:05.000Z',
+  })
+})
+
+test('takes a time as well as a span', async (t) => {
+  const [user, node] = await nodeWith(t, [])
+  await user.run('logs', '--since', '2026-01-01T12:00:00+02:00')
+  assert.match(node.requests.at(-1)?.path ?? '', /since=2026-01-01T10%3A00%3A00.000Z/)
+})
+
+test('programs get the lines as the node gave them', async (t) => {
+  const lines = [line('two'), line('one', { fields: { deep: [1] } })]
+  const [user] = await nodeWith(t, lines)
+  assert.deepEqual(JSON.parse((await user.run('logs', '--output', 'json')).output), lines)
+  assert.deepEqual(parse((await user.run('logs', '--output', 'yaml')).output), lines)
+})
+
+test('says when there are more lines than shown, to the person and not in the data', async (t) => {
+  const [user] = await nodeWith(t, [line('one')], 523)
+  const { output, talk } = await user.run('logs', '--limit', '1')
+  assert.equal(output.split('\n').length, 2)
+  assert.equal(talk, 'The newest 1 of 523 lines; --limit shows more\n')
+})
+
+test('nothing in a line can steer the terminal or forge another line', async (t) => {
+  const [user] = await nodeWith(t, [
+    line('a\u001b[2J\nb\u202e', {
+      level: 'INFO\u0007',
+      logger_name: 'G\r\nx',
+      timestamp: '\u001b]0;x\u0007',
+      fields: { 'k\n\u009b': 'v\u001b[31m', error: { name: 'E', message: 'm\n\u001b', stack: ['at\n\u001b[0m'] } },
+    }),
+  ])
+  const { output } = await user.run('logs')
+  // oxlint-disable-next-line no-control-regex
+  assert.doesNotMatch(output.replaceAll('\n', ''), /[\u0000-\u001f\u007f-\u009f\u202e]/)
+  assert.equal(output.split('\n').length, 3, 'the line, its one frame, the end')
+})
+
+test('mistakes are found before anybody is asked', async (t) => {
+  const [user, node] = await nodeWith(t, [])
+  const wrong = [
+    ['--level', 'LOUD'],
+    ['--limit', '0'],
+    ['--limit', '1001'],
+    ['--since', 'yesterday'],
+    ['--since', '5'],
+    ['--since', '2026-13-01'],
+    ['--since', '999999999y'],
+    ['--follow'],
+  ]
+  for (const flags of wrong) {
+    const { code, talk } = await user.run('logs', ...flags)
+    assert.equal(code, 2, flags.join(' '))
+    assert.ok(talk.includes(flags[1] ?? flags[0] ?? ''), talk)
+  }
+  assert.deepEqual(node.requests, [])
+})
+
+test('a node that is not known is told with exit code 1', async (t) => {
+  const [user, node] = await nodeWith(t, [])
+  node.answers['GET /api/logs'] = problem('P2P_NETWORK_NODE_UNKNOWN', 404)
+  const { code, talk } = await user.run('logs', '--node', 'nobody')
+  assert.equal(code, 1)
+  assert.match(talk, /P2P_NETWORK_NODE_UNKNOWN/)
+})

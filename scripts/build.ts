@@ -38,6 +38,16 @@ const httpByRequire: Plugin = {
   },
 }
 
+/** Zod brings its messages in fifty languages; the program speaks one. Half of its code is the others. */
+const englishOnly: Plugin = {
+  name: 'zod-english-only',
+  setup(pluginBuild) {
+    pluginBuild.onLoad({ filter: /zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
+      contents: 'export { default as en } from "./en.js"',
+    }))
+  },
+}
+
 async function buildProgram(): Promise<void> {
   for (const name of ['chunks', 'p2p.js', 'index.js', 'service.js', 'testing.js']) {
     rmSync(join(dist, name), { recursive: true, force: true })
@@ -58,7 +68,7 @@ async function buildProgram(): Promise<void> {
     target: 'node24',
     conditions: ['source'],
     external: ['esbuild', 'lz4-napi'],
-    plugins: [httpByRequire],
+    plugins: [httpByRequire, englishOnly],
     banner: { js: REQUIRE_BANNER },
     legalComments: 'none',
     minifySyntax: true,

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 import type { Clock } from '../base/time.ts'
 import { defineService, method, type ServiceDefinition, type ServiceDirectory } from '../service/index.ts'
+import { gossipStatsMethod, type GossipStatsNeeds } from './gossip-stats.ts'
 import type { HostFacts } from './host-facts.ts'
 
-export interface SystemServiceNeeds {
+export interface SystemServiceNeeds extends GossipStatsNeeds {
   clock: Clock
   host: HostFacts
   services: ServiceDirectory
@@ -171,6 +172,7 @@ export function createSystemService(needs: SystemServiceNeeds, options: SystemSe
           return { services: found, total: found.length }
         },
       }),
+      get_gossip_stats: gossipStatsMethod(needs),
       get_config: method({
         description: 'Shows the configuration in force on this node; secrets are left out',
         public: true,

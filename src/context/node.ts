@@ -145,7 +145,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   )
   services.register(
     createSystemService(
-      { clock, host: hostFacts(), services, shownConfig: () => redactedConfig(config) },
+      { clock, host: hostFacts(), services, gossip, peers, shownConfig: () => redactedConfig(config) },
       { nodeId, role, softwareVersion: VERSION, statePath: config.stateDirectory },
     ),
   )

@@ -84,6 +84,7 @@ async function planNodes(directory: string, workers: number): Promise<NodeSpec[]
         `port: ${port}`,
         `bind_address: "${HOST}"`,
         `coordinator_mode: ${isCoordinator}`,
+        'challenge_port: 0',
         ...(isCoordinator ? [] : [`coordinator_addresses: ["${HOST}:${coordinatorPort}"]`]),
         `state_directory: ${JSON.stringify(stateDirectory)}`,
         `services_directory: ${JSON.stringify(servicesDirectory())}`,

@@ -20,9 +20,11 @@ interface Pending {
   readonly startedMs: number
   /** When others are asked, infinite once they were. */
   indirectMs: number
+  /** When the dial that was refused is tried again, infinite before and after. */
   redialMs: number
   deadlineMs: number
-  refusals: number
+  refusedMs: number | undefined
+  isRefusedAgain: boolean
   readonly helpers: Set<NodeId>
   nacks: number
   isAnsweredIndirectly: boolean
@@ -37,8 +39,6 @@ interface Relay {
   nackMs: number
   readonly expiresMs: number
 }
-
-const REFUSALS_MAX = 2
 
 /**
  * Probes under way, this node's own and those it relays for others (SWIM section 3.1; memberlist probeNode). It does not
@@ -83,7 +83,8 @@ export class Probe {
       indirectMs: nowMs + this.#profile.probeTimeoutMs,
       redialMs: Number.POSITIVE_INFINITY,
       deadlineMs: nowMs + (kind === 'periodic' ? this.#awareness.scaleTimeout(periodMs) : periodMs),
-      refusals: 0,
+      refusedMs: undefined,
+      isRefusedAgain: false,
       helpers: new Set(),
       nacks: 0,
       isAnsweredIndirectly: false,
@@ -147,9 +148,14 @@ export class Probe {
     const { seq, pending } = running
     outputs.push(...this.#askOthers(seq, pending))
     if (!isRefused) return outputs
-    pending.refusals++
-    if (pending.refusals < REFUSALS_MAX) pending.redialMs = nowMs + this.#profile.redialMs
-    else if (!pending.isAnsweredIndirectly) outputs.push(this.#conclude(seq, pending))
+    if (pending.refusedMs === undefined) {
+      pending.refusedMs = nowMs
+      pending.redialMs = nowMs + this.#profile.redialMs
+    } else if (nowMs >= pending.refusedMs + this.#profile.redialMs) {
+      // Dials for others may be refused sooner: what counts is that nobody listens a moment later either.
+      pending.isRefusedAgain = true
+      if (!pending.isAnsweredIndirectly) outputs.push(this.#conclude(seq, pending))
+    }
     return outputs
   }
 
@@ -203,7 +209,7 @@ export class Probe {
     this.#pending.delete(seq)
     const { target, kind, startedMs } = pending
     if (pending.isAnsweredIndirectly) return { type: 'answered', target, kind, startedMs, isPathSilent: true }
-    const isRefused = pending.refusals >= REFUSALS_MAX
+    const isRefused = pending.isRefusedAgain
     if (kind === 'periodic' && !isRefused) {
       // Missing nacks say that our own network is at fault; without helpers it may as well be us as the target.
       const missing = pending.helpers.size - pending.nacks

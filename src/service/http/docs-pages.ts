@@ -25,9 +25,13 @@ function policy(styles: string): string {
 }
 
 const LOGIN = `<form id="login" hidden>
-  <p>This node shows its interface to known callers. Run <code>p2p login</code> and paste the access token:</p>
-  <input id="token" type="password" autocomplete="off" aria-label="Access token" required>
-  <p><button>Show</button> <span id="refusal" role="alert"></span></p>
+  <h1>P2P Core API</h1>
+  <p>This node shows its interface to known callers. Run <code>p2p login</code> and paste the access token: it stands behind
+    <code>Bearer</code> in the file <code>curlrc</code> that the command names. The whole line will do.</p>
+  <label for="token">Access token</label>
+  <input id="token" type="password" autocomplete="off" spellcheck="false" required>
+  <button>Show</button>
+  <p id="refusal" role="alert"></p>
 </form>`
 
 interface Page {
@@ -55,6 +59,7 @@ function page(head: string, [library, own]: [DocsFile, DocsFile]): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>P2P Core API</title><link rel="icon" href="data:,">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 ${head}<link rel="stylesheet" href="/docs/assets/login.css"></head>
 <body>
 ${LOGIN}
@@ -66,35 +71,54 @@ ${LOGIN}
 `
 }
 
-const LOGIN_STYLE = `#login { font: 16px system-ui, sans-serif; max-width: 40em; margin: 4em auto; padding: 0 1em }
-#login input { width: 100%; box-sizing: border-box }
-#refusal { color: #b00020 }
+const LOGIN_STYLE = `body { margin: 0 }
+#login { font: 16px/1.5 system-ui, sans-serif; max-width: 36em; margin: 12vh auto; padding: 0 1.5em }
+#login h1 { font-size: 1.5em; font-weight: 600 }
+#login label { display: block; margin-top: 1.5em; font-size: 0.875em; font-weight: 600 }
+#login input, #login button { font: inherit; width: 100%; box-sizing: border-box; min-height: 2.75em; margin-top: 0.5em; border-radius: 6px }
+#login input { padding: 0 0.75em; border: 1px solid light-dark(#8c959f, #6e7681); background: Canvas; color: CanvasText }
+#login button { border: 0; background: #1f6feb; color: #fff; font-weight: 600; cursor: pointer }
+#login button:disabled { opacity: 0.6; cursor: default }
+#login :focus-visible { outline: 2px solid #1f6feb; outline-offset: 2px }
+#refusal { color: light-dark(#b00020, #ff8a80); overflow-wrap: anywhere }
 `
 
 /** Gets the document as whoever the browser already is (client certificate), else with a pasted token, kept in memory only. */
 const LOAD_DOCUMENT = `const form = document.getElementById('login')
+const field = document.getElementById('token')
+const button = form.querySelector('button')
 const refusal = document.getElementById('refusal')
 
 async function load(token) {
-  const headers = token ? { authorization: 'Bearer ' + token } : {}
-  const response = await fetch('/openapi.json', { headers })
-  const body = await response.json()
-  if (response.ok) return { spec: body, token }
-  refusal.textContent = token ? body.detail : ''
+  try {
+    const response = await fetch('/openapi.json', { headers: token ? { authorization: 'Bearer ' + token } : {} })
+    const body = await response.json()
+    if (response.ok) return { spec: body, token }
+    refusal.textContent = token || response.status !== 401 ? body.detail : ''
+  } catch {
+    refusal.textContent = 'The node does not answer. Is it still running?'
+  }
   return undefined
+}
+
+function submittedToken() {
+  return new Promise((resolve) => {
+    form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      resolve(/Bearer\\s+([\\w.-]+)/.exec(field.value)?.[1] ?? field.value.trim())
+    }, { once: true })
+  })
 }
 
 export async function loadDocument() {
   let loaded = await load(undefined)
   while (!loaded) {
     form.hidden = false
-    const token = await new Promise((resolve) => {
-      form.addEventListener('submit', (event) => {
-        event.preventDefault()
-        resolve(document.getElementById('token').value.trim())
-      }, { once: true })
-    })
+    field.focus()
+    const token = await submittedToken()
+    button.disabled = true
     loaded = await load(token)
+    button.disabled = false
   }
   form.remove()
   return loaded
@@ -103,25 +127,47 @@ export async function loadDocument() {
 
 const DOCS_SCRIPT = `import { loadDocument } from './load-document.js'
 
+// Swagger UI has a dark form and leaves it to the page to ask for it.
+const dark = matchMedia('(prefers-color-scheme: dark)')
+const follow = () => document.documentElement.classList.toggle('dark-mode', dark.matches)
+dark.addEventListener('change', follow)
+follow()
+
 const { spec, token } = await loadDocument()
-SwaggerUIBundle({
+const ui = SwaggerUIBundle({
   spec,
   dom_id: '#page',
   deepLinking: true,
   validatorUrl: null,
-  requestInterceptor: (request) => {
-    const isOwn = new URL(request.url, location.href).origin === location.origin
-    if (token && isOwn && !request.headers.Authorization) request.headers.Authorization = 'Bearer ' + token
-    return request
-  },
+  defaultModelsExpandDepth: 0,
+  onComplete: () => token && ui.preauthorizeApiKey('bearer', token),
 })
 `
 
 const REDOC_SCRIPT = `import { loadDocument } from './load-document.js'
 
+const DARK = {
+  colors: {
+    primary: { main: '#79b8ff' },
+    success: { main: '#7ee787' },
+    error: { main: '#ff8a80' },
+    text: { primary: '#e4e6e6', secondary: '#b7bcbf' },
+    border: { dark: '#4d555c', light: '#343a40' },
+    responses: {
+      success: { color: '#7ee787', backgroundColor: '#16241b', tabTextColor: '#7ee787' },
+      error: { color: '#ff8a80', backgroundColor: '#2b1a1a', tabTextColor: '#ff8a80' },
+    },
+  },
+  schema: { nestedBackground: '#15191c', linesColor: '#6e7681', typeNameColor: '#e4e6e6', typeTitleColor: '#b7bcbf' },
+  typography: { code: { color: '#ffab9f', backgroundColor: '#0d1014' } },
+  sidebar: { backgroundColor: '#15191c', textColor: '#e4e6e6' },
+  rightPanel: { backgroundColor: '#0d1014' },
+}
+const isDark = matchMedia('(prefers-color-scheme: dark)').matches
+
 const { spec } = await loadDocument()
 // The search index would run in a worker made from a blob: URL, which the policy does not allow.
-Redoc.init(spec, { disableSearch: true }, document.getElementById('page'))
+Redoc.init(spec, { disableSearch: true, theme: isDark ? DARK : {} }, document.getElementById('page'))
 `
 
 /** The pages' own files. */

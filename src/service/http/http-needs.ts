@@ -5,6 +5,7 @@ import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
+import type { DnsStats, GossipStats } from '../../network/index.ts'
 import type { Transport } from '../../transport/index.ts'
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { TokenIssuer } from '../auth/token-issuer.ts'
@@ -41,6 +42,9 @@ export interface HttpApiNeeds {
   /** Absent: nobody is limited (`rate_limit_enabled: false`). */
   limits?: RateLimits
   collectors?: readonly MetricsCollector[]
+  /** Told as metrics; absent where there is no such part. */
+  gossipStats?: () => GossipStats
+  dnsStats?: () => DnsStats
   /** The three of a coordinator; elsewhere their routes answer 403 and name the coordinators. */
   tokenIssuer?: TokenIssuer
   enrolment?: Enrolment

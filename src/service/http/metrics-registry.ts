@@ -16,6 +16,8 @@ export function createMetricsRegistry(needs: RouteNeeds): Registry {
   addNodeMetrics(registry, needs)
   addServiceMetrics(registry, needs)
   addMethodMetrics(registry, needs)
+  if (needs.gossipStats) addGossipMetrics(registry, needs.gossipStats)
+  if (needs.dnsStats) addDnsMetrics(registry, needs.dnsStats)
   for (const collect of needs.collectors ?? []) collect(registry)
   return registry
 }
@@ -38,6 +40,58 @@ function addNodeMetrics(registry: Registry, needs: RouteNeeds): void {
   counter(registry, 'p2p_http_requests_total', 'HTTP requests answered', ['route', 'status'], () =>
     counts.list().map(({ route, status, count }): Sample => [{ route, status }, count]),
   )
+}
+
+function addGossipMetrics(registry: Registry, stats: NonNullable<RouteNeeds['gossipStats']>): void {
+  const bothWays = (sent: 'framesSent' | 'bytesSent', received: 'framesReceived' | 'bytesReceived') => (): Sample[] => {
+    const { [sent]: out, [received]: into } = stats()
+    return [
+      [{ direction: 'sent' }, out],
+      [{ direction: 'received' }, into],
+    ]
+  }
+  counter(
+    registry,
+    'p2p_gossip_bytes_total',
+    'Bytes of gossip as they go over the channels',
+    ['direction'],
+    bothWays('bytesSent', 'bytesReceived'),
+  )
+  counter(
+    registry,
+    'p2p_gossip_frames_total',
+    'Frames of gossip',
+    ['direction'],
+    bothWays('framesSent', 'framesReceived'),
+  )
+  counter(registry, 'p2p_gossip_dropped_total', 'Gossip received and not used', ['reason'], () =>
+    Object.entries(stats().dropped).map(([reason, count]): Sample => [{ reason }, count]),
+  )
+  counter(registry, 'p2p_gossip_probes_failed_total', 'Probes that nobody answered', [], () => [
+    [{}, stats().probesFailed],
+  ])
+  gauge(registry, 'p2p_gossip_rumours_queued', 'Rumours waiting to be passed on', [], () => [
+    [{}, stats().rumoursQueued],
+  ])
+  gauge(registry, 'p2p_gossip_health_score', 'Local health, 0 healthy to 7', [], () => [[{}, stats().healthScore]])
+  gauge(registry, 'p2p_gossip_interval_seconds', 'Time between two state exchanges', [], () => [
+    [{}, stats().intervalMs / 1000],
+  ])
+}
+
+function addDnsMetrics(registry: Registry, stats: NonNullable<RouteNeeds['dnsStats']>): void {
+  counter(registry, 'p2p_dns_queries_total', 'DNS messages received', ['transport'], () => [
+    [{ transport: 'udp' }, stats().udpQueries],
+    [{ transport: 'tcp' }, stats().tcpQueries],
+  ])
+  counter(registry, 'p2p_dns_answers_total', 'DNS answers by response code', ['rcode'], () =>
+    Object.entries(stats().answers).map(([rcode, count]): Sample => [{ rcode }, count]),
+  )
+  counter(registry, 'p2p_dns_sent_to_tcp_total', 'DNS answers cut so that the asker comes by TCP', ['reason'], () => [
+    [{ reason: 'length' }, stats().truncated],
+    [{ reason: 'rate' }, stats().limited],
+  ])
+  counter(registry, 'p2p_dns_dropped_total', 'DNS messages that were no queries', [], () => [[{}, stats().dropped]])
 }
 
 function addServiceMetrics(registry: Registry, { services, serviceMetrics }: RouteNeeds): void {

@@ -41,7 +41,7 @@ export async function createOpenApiDocument(needs: RouteNeeds): Promise<() => Op
       },
     },
     transform: describe,
-    transformObject: createJsonSchemaTransformObject({ schemaRegistry: WIRE }),
+    transformObject: createJsonSchemaTransformObject(SCHEMAS),
   })
   registerRoutes(app, needs, isDescribedOnly)
   registerFastRoutes(app)
@@ -69,7 +69,18 @@ function polished(document: OpenApiDocument): OpenApiDocument {
   return document
 }
 
-const toJsonSchema = createJsonSchemaTransform({ schemaRegistry: WIRE })
+const SCHEMAS = {
+  schemaRegistry: WIRE,
+  zodToJsonConfig: {
+    // Zod says of every whole number that JavaScript can count it, and of every time its whole grammar: true, and of no use.
+    override: ({ jsonSchema }: { jsonSchema: Record<string, unknown> }) => {
+      if (jsonSchema['minimum'] === Number.MIN_SAFE_INTEGER) delete jsonSchema['minimum']
+      if (jsonSchema['maximum'] === Number.MAX_SAFE_INTEGER) delete jsonSchema['maximum']
+      if (jsonSchema['format'] === 'date-time') delete jsonSchema['pattern']
+    },
+  },
+}
+const toJsonSchema = createJsonSchemaTransform(SCHEMAS)
 
 /** Adds to a route's schema what the access table says of it. */
 const describe: SwaggerTransform = (context) => {

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { createSystemService, type HostFacts } from '../../../src/builtin/index.ts'
+import type { Member } from '../../../src/base/member.ts'
+import type { PeerChannel } from '../../../src/base/peer.ts'
+import { createSystemService, type HostFacts, type SystemServiceNeeds } from '../../../src/builtin/index.ts'
 import { createHostFacts } from '../../../src/platform/index.ts'
 import type { ServiceDirectory } from '../../../src/service/index.ts'
 import { ManualClock } from '../service/support/manual-clock.ts'
@@ -25,6 +27,50 @@ const host: HostFacts = {
   processMemoryBytes: () => 50 * 1_048_576,
 }
 
+const record = {
+  nodeId: 'n1',
+  role: 'worker' as const,
+  cluster: 'blue',
+  recordVersion: 1,
+  softwareVersion: '3.0.0',
+  addresses: [],
+  services: [],
+  labels: {},
+  capacity: { cpus: 1, memoryBytes: 1 },
+  certificateSerial: '0a',
+  startedAtMs: 0,
+}
+const self: Member = { record, status: 'alive', incarnation: 0, sinceMs: 0 }
+const suspect: Member = { ...self, record: { ...record, nodeId: 'n2' }, status: 'suspect', sinceMs: 1_700_000_000_000 }
+const gossip: SystemServiceNeeds['gossip'] = {
+  self: () => self,
+  members: () => [self, suspect],
+  stats: () => ({
+    framesSent: 10,
+    bytesSent: 5_000,
+    framesReceived: 8,
+    bytesReceived: 1_000,
+    bytesSaved: 600,
+    dropped: { malformed: 1, record: 0 },
+    unsent: 2,
+    rumoursQueued: 3,
+    rumoursDropped: 0,
+    healthScore: 1,
+    suspects: 1,
+    probesFailed: 4,
+    refutations: 5,
+    stateExchanges: 6,
+    intervalMs: 7_500,
+    intervalReason: 'growing: nothing changed for 1 exchange',
+  }),
+}
+const channel = {
+  peer: { cluster: 'blue', role: 'worker', nodeId: 'n2' },
+  remoteAddress: '10.0.0.8:8002',
+  dialled: true,
+}
+const peers = { list: () => [channel as PeerChannel] }
+
 async function withSystem(use: (node: TestNode) => Promise<void>, facts = host): Promise<void> {
   const clock = new ManualClock()
   const running: TestNode[] = []
@@ -33,7 +79,7 @@ async function withSystem(use: (node: TestNode) => Promise<void>, facts = host):
     get: (name) => running[0]?.manager.get(name),
   }
   const system = createSystemService(
-    { clock, host: facts, services, shownConfig: () => ({ port: 8001, password: '[redacted]' }) },
+    { clock, host: facts, services, gossip, peers, shownConfig: () => ({ port: 8001, password: '[redacted]' }) },
     { nodeId: 'n1', role: 'worker', softwareVersion: '3.0.0', statePath: '/state' },
   )
   const node = await startNode({ clock, services: [system] })
@@ -101,7 +147,15 @@ describe('the system service', () => {
         status: 'running',
         health: 'healthy',
         builtin: true,
-        methods: ['get_system_info', 'get_system_metrics', 'list_services', 'get_config', 'ping', 'get_service_info'],
+        methods: [
+          'get_system_info',
+          'get_system_metrics',
+          'list_services',
+          'get_gossip_stats',
+          'get_config',
+          'ping',
+          'get_service_info',
+        ],
       })
     }))
 
@@ -112,6 +166,42 @@ describe('the system service', () => {
         config: { port: 8001, password: '[redacted]' },
       })
       await assert.rejects(call(node, 'system/get_config', {}, { caller: VIEWER }), { code: 'P2P_RPC_ACCESS_DENIED' })
+    }))
+
+  test('tells how it keeps up with the membership, also to other nodes', () =>
+    withSystem(async (node) => {
+      record.startedAtMs = node.clock.wallMs() - 10_000
+      const NODE = { kind: 'node', nodeId: 'n9', role: 'worker' } as const
+      for (const caller of [VIEWER, NODE]) {
+        assert.deepEqual(await call(node, 'system/get_gossip_stats', {}, { caller }), {
+          node_id: 'n1',
+          uptime_seconds: 10,
+          health_score: 1,
+          rumours: { queued: 3, dropped: 0 },
+          suspects: [{ node_id: 'n2', since: '2023-11-14T22:13:20.000Z' }],
+          probes_failed: 4,
+          refutations: 5,
+          interval_seconds: 7.5,
+          interval_reason: 'growing: nothing changed for 1 exchange',
+          state_exchanges: 6,
+          sent: { frames: 10, bytes: 5_000, bytes_per_second: 500 },
+          received: { frames: 8, bytes: 1_000, bytes_per_second: 100 },
+          bytes_saved: 600,
+          unsent: 2,
+          dropped: { malformed: 1, record: 0 },
+          sessions: [{ node_id: 'n2', address: '10.0.0.8:8002', opened_here: true }],
+        })
+      }
+      await assert.rejects(call(node, 'system/get_gossip_stats', { node: 'n2' }), { code: 'P2P_RPC_INVALID_PARAMS' })
+    }))
+
+  test('a rate of a node that has just started, or whose clock was set back, is a number', () =>
+    withSystem(async (node) => {
+      for (const startedAtMs of [node.clock.wallMs(), node.clock.wallMs() + 60_000]) {
+        record.startedAtMs = startedAtMs
+        const { sent } = (await call(node, 'system/get_gossip_stats')) as { sent: object }
+        assert.deepEqual(sent, { frames: 10, bytes: 5_000, bytes_per_second: 5_000 })
+      }
     }))
 
   test('runs no commands: what the old one did is not there', () =>

@@ -96,10 +96,11 @@ test('an answer through others alone tells of a silent path', () => {
   ])
 })
 
-test('two refused dials end a probe at once, one does not', () => {
+test('a dial that is refused again a moment later ends a probe at once, two at the same moment do not', () => {
   const { probe } = setUp()
   probe.begin(0, 'x', 'second-look')
   assert.equal(sent(probe.onUnreachable(5, 'x', true)).length, 3, 'others are asked without waiting')
+  assert.deepEqual(probe.onUnreachable(20, 'x', true), [], 'a dial for another member, at the same moment')
   assert.deepEqual(sent(probe.due(255)), [['x', 'ping']])
   assert.deepEqual(probe.onUnreachable(260, 'x', true), [
     { type: 'unanswered', target: 'x', kind: 'second-look', isRefused: true },

@@ -33,6 +33,49 @@ const serviceMetrics: ServiceMetricsSource = {
     ]),
 }
 
+test('gossip and DNS are told as metrics by a node that has them', async () => {
+  const gossip = {
+    framesSent: 10,
+    bytesSent: 5_000,
+    framesReceived: 8,
+    bytesReceived: 1_000,
+    bytesSaved: 0,
+    dropped: { malformed: 1, oversized: 0, version: 0, cluster: 0, record: 2 },
+    unsent: 0,
+    rumoursQueued: 3,
+    rumoursDropped: 0,
+    healthScore: 1,
+    suspects: 0,
+    probesFailed: 4,
+    refutations: 0,
+    stateExchanges: 6,
+    intervalMs: 7_500,
+    intervalReason: 'growing',
+  }
+  const answers = { NOERROR: 5, FORMERR: 0, NXDOMAIN: 2, NOTIMP: 0, REFUSED: 1, BADVERS: 0 }
+  const dns = { udpQueries: 9, tcpQueries: 1, answers, truncated: 3, limited: 4, dropped: 2 }
+  await using node = await startStubNode({ gossipStats: () => gossip, dnsStats: () => dns })
+  const lines = (await node.ask('/metrics', { token: await node.tokenFor('viewer') })).text.split('\n')
+  for (const expected of [
+    'p2p_gossip_bytes_total{direction="sent"} 5000',
+    'p2p_gossip_frames_total{direction="received"} 8',
+    'p2p_gossip_dropped_total{reason="record"} 2',
+    'p2p_gossip_probes_failed_total 4',
+    'p2p_gossip_rumours_queued 3',
+    'p2p_gossip_health_score 1',
+    'p2p_gossip_interval_seconds 7.5',
+    'p2p_dns_queries_total{transport="udp"} 9',
+    'p2p_dns_answers_total{rcode="NXDOMAIN"} 2',
+    'p2p_dns_sent_to_tcp_total{reason="rate"} 4',
+    'p2p_dns_dropped_total 2',
+  ]) {
+    assert.ok(lines.includes(expected), expected)
+  }
+  await using plain = await startStubNode()
+  const { text } = await plain.ask('/metrics', { token: await plain.tokenFor('viewer') })
+  assert.doesNotMatch(text, /p2p_gossip|p2p_dns/)
+})
+
 test('metrics in the Prometheus format: node, members, services, methods, requests', async () => {
   await using node = await startStubNode({ serviceMetrics })
   const token = await node.tokenFor('viewer')

@@ -141,7 +141,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 
   const services = createServiceManager(
     { clock, random, log, files, membership: gossip, peers, cache },
-    { identity: identity.identity(), servicesDirectory: config.servicesDirectory, sdkUrl: sdkUrl() },
+    { identity: identity.identity(), servicesDirectory: config.servicesDirectory, sdkUrl: sdkUrl(), callTimeoutMs: config.readTimeoutMs },
   )
   services.register(
     createSystemService(

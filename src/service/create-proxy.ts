@@ -8,8 +8,6 @@ import { ATTACH } from './sdk/brands.ts'
 import type { CallOptions, ServiceProxy } from './sdk/service-proxy.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
 
-/** Wait for a call that neither its options nor the call being served limit. */
-export const CALL_TIMEOUT_MS = 30_000
 /** Handles kept for reuse at each level; a service that makes up names only loses the reuse. */
 const HANDLES_MAX = 1_024
 const TRACE_ID_BYTES = 16
@@ -18,6 +16,8 @@ export interface ProxyNeeds {
   clock: Clock
   random: Random
   caller: Caller
+  /** How long a call is waited for when its options do not say. */
+  callTimeoutMs: number
 }
 
 type Invoke = (
@@ -72,14 +72,14 @@ function namedMembers(target: object, make: (name: string) => object, runtime?: 
 }
 
 function contextOf(
-  { clock, random }: ProxyNeeds,
+  { clock, random, callTimeoutMs }: ProxyNeeds,
   caller: Principal,
   options: CallOptions | undefined,
 ): Omit<CallContext, 'signal'> & { signal?: AbortSignal } {
   const served = callScope.getStore()
   // What goes on in the background after its call was answered is no part of that call any more.
   const parent = served?.hasEnded === false ? served : undefined
-  const ownDeadlineMs = clock.nowMs() + (options?.timeoutMs ?? CALL_TIMEOUT_MS)
+  const ownDeadlineMs = clock.nowMs() + (options?.timeoutMs ?? callTimeoutMs)
   const signals = [options?.signal, parent?.signal].filter((signal) => signal !== undefined)
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
   return {

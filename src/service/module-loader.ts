@@ -1,15 +1,14 @@
 import { readFileSync, realpathSync } from 'node:fs'
-import { createRequire, type ModuleHooks, registerHooks, setSourceMapsSupport } from 'node:module'
+import { type ModuleHooks, registerHooks } from 'node:module'
 import { sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import type * as Esbuild from 'esbuild'
+import type { Location } from 'esbuild'
+import { hasDecorator, translate } from './translate.ts'
 
 /** What a service's sources import; the running program answers to it, whatever is installed beside the service. */
 const SDK_SPECIFIER = 'p2p-core/service'
 const TYPESCRIPT = /\.[cm]?ts$/
 const JAVASCRIPT = /\.m?js$/
-/** A decorator at the beginning of a line, which no engine runs yet. Lines of a documentation comment begin with `*`. */
-const DECORATOR = /^[ \t]*@[A-Za-z_$]/m
 
 /** Loads the modules of services, translating what Node cannot run itself. */
 export interface ModuleLoader {
@@ -31,7 +30,6 @@ class HookedModuleLoader implements ModuleLoader {
   readonly #sdkUrl: string
   readonly #folders = new Set<string>()
   #hooks: ModuleHooks | undefined
-  #esbuild: typeof Esbuild | undefined
 
   constructor(sdkUrl: string) {
     this.#sdkUrl = sdkUrl
@@ -72,28 +70,14 @@ class HookedModuleLoader implements ModuleLoader {
     if (!isTypeScript && !JAVASCRIPT.test(pathname)) return undefined
     const path = fileURLToPath(new URL(pathname, 'file:'))
     const source = readFileSync(path, 'utf8')
-    if (!isTypeScript && !DECORATOR.test(source)) return undefined
-    if (!this.#esbuild) {
-      this.#esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild
-      setSourceMapsSupport(true, { nodeModules: false, generatedCode: false })
-    }
-    const { code } = this.#esbuild.transformSync(source, {
-      loader: isTypeScript ? 'ts' : 'js',
-      format: 'esm',
-      target: 'node24',
-      sourcefile: path,
-      sourcemap: 'inline',
-      // Whatever tsconfig lies around, decorators are the standard ones.
-      tsconfigRaw: '{}',
-    })
-    return code
+    return isTypeScript || hasDecorator(source) ? translate(source, path) : undefined
   }
 }
 
 /** `main.ts:12:5` of the first place in `folder` that the error names, for people. */
 export function placeOf(error: unknown, folder: string): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  const fromBuild = (error as { errors?: readonly { location?: Esbuild.Location | null }[] }).errors?.[0]?.location
+  const fromBuild = (error as { errors?: readonly { location?: Location | null }[] }).errors?.[0]?.location
   if (fromBuild) return `${relativeTo(folder, fromBuild.file)}:${fromBuild.line}:${fromBuild.column + 1}`
   const real = realpathSync(folder)
   for (const line of String((error as Error).stack).split('\n')) {

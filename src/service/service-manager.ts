@@ -37,6 +37,7 @@ import { withinLimit } from './within-limit.ts'
 const MAIN_FILES = ['main.ts', 'main.js'] as const
 /** Folders looked into; a node with more has its `services_directory` set to something else. */
 const SERVICES_MAX = 256
+const CALL_TIMEOUT_MS = 45_000
 const START_TIMEOUT_MS = 30_000
 const STOP_TIMEOUT_MS = 5_000
 
@@ -57,6 +58,8 @@ export interface ServiceManagerOptions {
   servicesDirectory?: string
   /** URL of the module that `p2p-core/service` stands for inside services: this program's own. */
   sdkUrl: string
+  /** How long a service waits for a call to another when it does not say; default 45,000. */
+  callTimeoutMs?: number
   /** For the module to load, and again for `initialize`; default 30,000. */
   startTimeoutMs?: number
   /** For running calls to end, and again for `cleanup`; default 5,000. */
@@ -251,7 +254,12 @@ class InlineServiceManager implements ServiceManager, Component {
     // Only a service that cannot run comes here with a name that is taken; it is listed all the same.
     const name = this.#instances.has(wantedName) ? `${wantedName}@${basename(folder ?? '')}` : wantedName
     const { clock, random, log } = this.#needs
-    const { startTimeoutMs = START_TIMEOUT_MS, stopTimeoutMs = STOP_TIMEOUT_MS, identity } = this.#options
+    const {
+      callTimeoutMs = CALL_TIMEOUT_MS,
+      startTimeoutMs = START_TIMEOUT_MS,
+      stopTimeoutMs = STOP_TIMEOUT_MS,
+      identity,
+    } = this.#options
     const { nodeId, role } = identity
     const instance = new ServiceInstance(
       {
@@ -259,7 +267,7 @@ class InlineServiceManager implements ServiceManager, Component {
         log,
         dispatch: this.#dispatch,
         createProxy: (service, runtime) =>
-          createServiceProxy({ clock, random, caller: this.#router }, { kind: 'node', nodeId, role, service }, runtime),
+          createServiceProxy({ clock, random, caller: this.#router, callTimeoutMs }, { kind: 'node', nodeId, role, service }, runtime),
         onChange: () => this.#changed(),
       },
       name,

@@ -573,6 +573,7 @@ test('an idle channel whose peer answers PING stays open', async () => {
     await pinged
   }
   assert.equal(a.peers.get('b')?.closed.aborted, false)
+  session.destroy()
 })
 
 test('the bench runs', async () => {

@@ -44,14 +44,17 @@ interface Page {
 /** Swagger UI. */
 export const DOCS_PAGE: Page = {
   path: '/docs',
-  html: page('<link rel="stylesheet" href="/docs/assets/swagger-ui.css">', ['swagger-ui-bundle.js', 'docs.js']),
+  html: page(
+    '<meta name="color-scheme" content="light dark"><link rel="stylesheet" href="/docs/assets/swagger-ui.css">',
+    ['swagger-ui-bundle.js', 'docs.js'],
+  ),
   policy: policy("'self'"),
 }
 
-/** ReDoc, which makes its style elements in the browser. */
+/** ReDoc, which makes its style elements in the browser, and is light whatever the reader prefers. */
 export const REDOC_PAGE: Page = {
   path: '/redoc',
-  html: page('', ['redoc.standalone.js', 'redoc.js']),
+  html: page('<meta name="color-scheme" content="light">', ['redoc.standalone.js', 'redoc.js']),
   policy: policy("'self' 'unsafe-inline'"),
 }
 
@@ -59,7 +62,7 @@ function page(head: string, [library, own]: [DocsFile, DocsFile]): string {
   return `<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><title>P2P Core API</title><link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 ${head}<link rel="stylesheet" href="/docs/assets/login.css"></head>
 <body>
 ${LOGIN}
@@ -146,28 +149,9 @@ const ui = SwaggerUIBundle({
 
 const REDOC_SCRIPT = `import { loadDocument } from './load-document.js'
 
-const DARK = {
-  colors: {
-    primary: { main: '#79b8ff' },
-    success: { main: '#7ee787' },
-    error: { main: '#ff8a80' },
-    text: { primary: '#e4e6e6', secondary: '#b7bcbf' },
-    border: { dark: '#4d555c', light: '#343a40' },
-    responses: {
-      success: { color: '#7ee787', backgroundColor: '#16241b', tabTextColor: '#7ee787' },
-      error: { color: '#ff8a80', backgroundColor: '#2b1a1a', tabTextColor: '#ff8a80' },
-    },
-  },
-  schema: { nestedBackground: '#15191c', linesColor: '#6e7681', typeNameColor: '#e4e6e6', typeTitleColor: '#b7bcbf' },
-  typography: { code: { color: '#ffab9f', backgroundColor: '#0d1014' } },
-  sidebar: { backgroundColor: '#15191c', textColor: '#e4e6e6' },
-  rightPanel: { backgroundColor: '#0d1014' },
-}
-const isDark = matchMedia('(prefers-color-scheme: dark)').matches
-
 const { spec } = await loadDocument()
 // The search index would run in a worker made from a blob: URL, which the policy does not allow.
-Redoc.init(spec, { disableSearch: true, theme: isDark ? DARK : {} }, document.getElementById('page'))
+Redoc.init(spec, { disableSearch: true }, document.getElementById('page'))
 `
 
 /** The pages' own files. */

@@ -62,7 +62,7 @@ export function registerLogRoutes(app: App, { clock, membership, calls }: RouteN
       description:
         'Each node keeps its last `max_log_entries` lines in memory. Lines that come meanwhile shift the pages of `offset`; `until` holds them still.',
       tags,
-      querystring: LOG_FILTER.extend({ node_id: NODE_ID }),
+      querystring: z.strictObject({ node_id: NODE_ID, ...LOG_FILTER.shape }),
       response: answers({ 200: LOG_PAGE.extend({ nodes: z.array(z.string()) }) }),
     },
     handler: async (request) => {

@@ -38,7 +38,9 @@ async function start(file: string): Promise<{ child: ChildProcess; seconds: numb
   })
   children.push(child)
   for (;;) {
-    const [message] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as [{ type?: string } | number]
+    const [message] = (await Promise.race([once(child, 'message'), once(child, 'exit')])) as [
+      { type?: string } | number,
+    ]
     if (typeof message !== 'object' || message === null) throw new Error(`${file} ended with ${message}`)
     if (message.type === 'ready') return { child, seconds: (performance.now() - startedMs) / 1000 }
   }

@@ -49,7 +49,7 @@ const englishOnly: Plugin = {
 }
 
 async function buildProgram(): Promise<void> {
-  for (const name of ['chunks', 'p2p.js', 'index.js', 'service.js', 'testing.js']) {
+  for (const name of ['chunks', 'p2p.js', 'index.js', 'service.js', 'decorators.js', 'testing.js']) {
     rmSync(join(dist, name), { recursive: true, force: true })
   }
   await build({
@@ -57,6 +57,7 @@ async function buildProgram(): Promise<void> {
       p2p: join(root, 'bin/p2p.ts'),
       index: join(root, 'src/index.ts'),
       service: join(root, 'src/service/sdk/index.ts'),
+      decorators: join(root, 'src/service/decorators.ts'),
       testing: join(root, 'src/testing/index.ts'),
     },
     outdir: dist,

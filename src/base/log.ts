@@ -1,4 +1,4 @@
-/** The mission's five levels, mildest first. */
+/** The Python program's five levels, mildest first. */
 export const LOG_LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 

@@ -98,7 +98,7 @@ function momentMs(iso: string | undefined): number | undefined {
   return iso === undefined ? undefined : Date.parse(iso)
 }
 
-/** The entry with the field names of the mission. */
+/** The entry with the field names of the Python program. */
 function logLine({ timeMs, level, logger, message, fields }: LogEntry, nodeId: NodeId) {
   return { timestamp: new Date(timeMs).toISOString(), node_id: nodeId, level, logger_name: logger, message, fields }
 }

@@ -5,6 +5,7 @@ export interface Output {
   write(text: string): unknown
   readonly isTTY?: boolean
   readonly columns?: number
+  readonly rows?: number
 }
 
 /** Where a person types, or a pipe. */
@@ -35,6 +36,8 @@ export interface CliHost {
   readonly talk: Output
   /** Milliseconds since the Unix epoch. */
   wallMs(): number
+  /** Waits; rejects when the signal is aborted. */
+  readonly pause: (durationMs: number, signal: AbortSignal) => Promise<void>
   interruption(): Interruption
   /** Tells the process that started this one; undefined when it opened no channel. */
   readonly sendToParent: ((message: object) => void) | undefined

@@ -1,4 +1,5 @@
 import { homedir } from 'node:os'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { CliHost, Interruption } from './host.ts'
 
 /** The process this program is. */
@@ -18,6 +19,7 @@ export function systemHost(): CliHost {
     output: process.stdout,
     talk: process.stderr,
     wallMs: () => Date.now(),
+    pause: (durationMs, signal) => pause(durationMs, undefined, { signal }),
     interruption,
     sendToParent: process.send === undefined ? undefined : sendToParent,
     loadContext: () => import('../context/index.ts'),

@@ -38,7 +38,7 @@ export async function writeHostJoinSecret(files: Files, stateDirectory: string, 
 }
 
 /**
- * The join secret of a coordinator whose state directory lies beside this node's, as in the mission's `data/coordinator`
+ * The join secret of a coordinator whose state directory lies beside this node's, as in the Python program's `data/coordinator`
  * and `data/worker`; of several the newest. A file that others may write or read is not trusted.
  */
 export async function findHostJoinSecret(files: Files, stateDirectory: string): Promise<HostJoinSecret | undefined> {

@@ -21,7 +21,7 @@ const ROOT_KEY_ENTRY = 'certs/ca_key.key'
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 const CA_LIFETIME_MS = 3_650 * DAY_MS
-/** A year, the mission's default. */
+/** A year, the Python program's default. */
 const LEAF_LIFETIME_MS = 365 * DAY_MS
 export const LEAF_LIFETIME_MS_MIN = MINUTE_MS
 /** A certificate is valid from a little before its issue, for nodes whose clock is behind. */

@@ -1,5 +1,5 @@
 const DAY_MS = 86_400_000
-/** The mission's rule for long lives: a month to notice and mend what stands in the way. */
+/** The Python program's rule for long lives: a month to notice and mend what stands in the way. */
 const LONG_LIFE_MS = 90 * DAY_MS
 const LONG_MARGIN_MS = 30 * DAY_MS
 

@@ -29,7 +29,7 @@ export interface UnlockKey {
 
 export const PASSWORD_CHARACTERS_MIN = 8
 export const PASSWORD_CHARACTERS_MAX = 100
-/** The mission's "500,000 or more" rounds of PBKDF2-HMAC-SHA512. */
+/** The Python program's "500,000 or more" rounds of PBKDF2-HMAC-SHA512. */
 export const PLOT_ITERATIONS = 600_000
 export const PLOT_PASSWORD_CHARACTERS = 100
 /** One block of SHA-512: asking PBKDF2 for more would cost its owner twice, and an attacker nothing. */

@@ -32,7 +32,7 @@ import {
 } from './vault-file.ts'
 import { VaultStore } from './vault-store.ts'
 
-/** The mission's "auto-save every 60 seconds": how long a journal may grow before it is compacted. */
+/** The Python program's "auto-save every 60 seconds": how long a journal may grow before it is compacted. */
 export const SNAPSHOT_PERIOD_MS = 60_000
 
 export interface VaultNeeds {

@@ -6,7 +6,7 @@ export interface RateLimiterNeeds {
   clock: Clock
 }
 
-/** One class of requests; the mission's figures are 100 a minute and burst 20 for RPC, 300/50 for health, 200/30 for the rest. */
+/** One class of requests; the Python program's figures are 100 a minute and burst 20 for RPC, 300/50 for health, 200/30 for the rest. */
 export interface RateLimiterOptions {
   /** Tokens that come back per minute. */
   perMinute: number

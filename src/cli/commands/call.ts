@@ -5,7 +5,7 @@ import { type OutputFormat, show } from '../output/show.ts'
 import { styler } from '../output/style.ts'
 import { methodHelp } from '../params/method-help.ts'
 import { paramsFrom } from '../params/params-from.ts'
-import { rpcError } from '../session/api-client.ts'
+import { callMethod, TIMEOUT_MS_MAX } from '../session/call-method.ts'
 import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
 import { findService } from '../session/find-service.ts'
 import type { MethodView } from '../session/wire.ts'
@@ -18,10 +18,6 @@ interface CallFlags extends ConnectionFlags {
   help?: boolean
   output: OutputFormat
 }
-
-const TIMEOUT_MS_MAX = 600_000
-/** The node gives up first, so that the answer names what took so long. */
-const TIMEOUT_MARGIN_MS = 5_000
 
 /** `p2p call SERVICE/METHOD` */
 export async function call(host: CliHost, name: string, flags: CallFlags): Promise<void> {
@@ -46,7 +42,7 @@ export async function call(host: CliHost, name: string, flags: CallFlags): Promi
   const params = flags.param
     ? paramsFrom(name, await describe(session, service, method, flags.node), flags.param)
     : parseParams(flags.params)
-  const result = await rpc(session, name, params, flags.node, timeoutMs)
+  const result = await callMethod(session, { method: name, params, node: flags.node, timeoutMs })
   // A result is data of any shape: as a table it would only be rearranged JSON.
   await show(host, flags.output === 'table' ? 'json' : flags.output, result, () => '')
 }
@@ -83,22 +79,4 @@ async function describe(
   const suggestion = closest(method, names)
   const more = suggestion === undefined ? `it has ${names.join(', ') || 'none'}` : `did you mean ${suggestion}?`
   throw new CliError('P2P_CLI_USAGE', `Service ${service} has no method "${method}"; ${more}`)
-}
-
-async function rpc(
-  session: Session,
-  method: string,
-  params: unknown,
-  node: string | undefined,
-  timeoutMs: number | undefined,
-): Promise<unknown> {
-  const answer = await session.call<{ result?: unknown; error?: unknown }>({
-    method: 'POST',
-    path: node === undefined ? '/rpc' : `/rpc?node=${encodeURIComponent(node)}`,
-    body: { jsonrpc: '2.0', id: 1, method, ...(params !== undefined && { params }) },
-    timeoutMs: (timeoutMs ?? TIMEOUT_MS_MAX) + TIMEOUT_MARGIN_MS,
-    ...(timeoutMs !== undefined && { headers: { 'x-p2p-timeout-ms': String(timeoutMs) } }),
-  })
-  if (answer.error === undefined || answer.error === null) return answer.result
-  throw rpcError(answer.error)
 }

@@ -1,37 +1,26 @@
 import { CliError } from '../../base/errors.ts'
 import type { IssuedCertificate, PendingNode } from '../../base/enrolment.ts'
-import { formatAddress } from '../../config/index.ts'
 import { confirm } from '../confirm.ts'
 import type { CliHost } from '../host.ts'
+import { nodeColumns } from '../output/node-table.ts'
 import { relativeTime } from '../output/relative-time.ts'
 import { type OutputFormat, showRows } from '../output/show.ts'
 import { plain } from '../output/style.ts'
 import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
 import type { ClusterNodes } from '../session/wire.ts'
 
-const STATUS_STYLES = { alive: 'green', suspected: 'yellow', dead: 'red', left: 'dim' } as const
-
 /** `p2p nodes` */
-export async function listNodes(host: CliHost, flags: ConnectionFlags & { output: OutputFormat }): Promise<void> {
+export async function listNodes(
+  host: CliHost,
+  flags: ConnectionFlags & { output: OutputFormat; watch?: boolean },
+): Promise<void> {
+  if (flags.watch) {
+    const { watchNodes } = await import('./watch-nodes.ts')
+    return watchNodes(host, flags)
+  }
   const session = await connect(host, flags)
   const { nodes } = await session.call<ClusterNodes>({ method: 'GET', path: '/cluster/nodes' })
-  const since = (iso: string): string => relativeTime(Date.parse(iso), host.wallMs())
-  await showRows(
-    host,
-    flags.output,
-    nodes,
-    [
-      { title: 'NODE', value: (node) => node.node_id },
-      { title: 'ROLE', value: (node) => node.role },
-      { title: 'STATUS', value: (node) => node.status, style: (node) => STATUS_STYLES[node.status] },
-      { title: 'LAST SEEN', value: (node) => (node.status === 'alive' ? 'now' : since(node.last_seen)) },
-      { title: 'ADDRESS', value: (node) => node.address && formatAddress(node.address, node.port) },
-      { title: 'STARTED', value: (node) => since(node.metadata.started_at) },
-      { title: 'VERSION', value: (node) => node.metadata.version },
-      { title: 'SERVICES', value: (node) => Object.keys(node.services).join(', ') },
-    ],
-    'There are no nodes',
-  )
+  await showRows(host, flags.output, nodes, nodeColumns(host), 'There are no nodes')
 }
 
 /** `p2p nodes pending` */

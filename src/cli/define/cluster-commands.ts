@@ -26,6 +26,9 @@ export function defineClusterCommands(program: Command, act: Act): void {
   withOutput(
     withConnection(cluster('services [name]', 'List the services of a node, or show one with its methods')),
   ).action(act(async () => (await import('../commands/services.ts')).services))
+  withOutput(withConnection(cluster('gossip', 'Show how a node keeps up with the others, and what that costs')))
+    .option('--node <target>', 'which one: a node id, coordinator, worker or remote; by default the node asked')
+    .action(act(async () => (await import('../commands/gossip.ts')).gossip))
   defineCall(cluster('call [method]', 'Call a method of a service'), act)
   defineLogs(cluster('logs', 'Show the last log lines of a node'), act)
   defineTokens(cluster('token', 'Make and withdraw the tokens that let workers join'), act)
@@ -36,7 +39,9 @@ export function defineClusterCommands(program: Command, act: Act): void {
 }
 
 function defineNodes(nodes: Command, act: Act): void {
-  withOutput(withConnection(nodes)).action(act(async () => (await import('../commands/nodes.ts')).listNodes))
+  withOutput(withConnection(nodes))
+    .option('-w, --watch', 'go on and show every change, until Ctrl-C; with --output json a line each')
+    .action(act(async () => (await import('../commands/nodes.ts')).listNodes))
   withOutput(withConnection(nodes.command('pending').description('List the nodes that wait for approval'))).action(
     act(async () => (await import('../commands/nodes.ts')).listPending),
   )
@@ -60,6 +65,7 @@ function defineNodes(nodes: Command, act: Act): void {
 Examples:
   p2p nodes                                       who is there, as a table
   p2p nodes --output json                         the same for a program
+  p2p nodes --watch                               live; in a pipe, a line for every change
   p2p nodes pending
   p2p nodes approve worker-3 --fingerprint 5f3a0c91d2e4b768
 `,

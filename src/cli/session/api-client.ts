@@ -1,4 +1,4 @@
-import { request } from 'node:https'
+import { request, type RequestOptions } from 'node:https'
 import { CliError, ERROR_CODES, type ErrorCode, type P2PError, PkiError, RpcError } from '../../base/errors.ts'
 
 export interface ApiTarget {
@@ -54,24 +54,13 @@ interface Answer {
 function exchange(target: ApiTarget, call: ApiRequest): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const payload = call.body === undefined ? undefined : JSON.stringify(call.body)
+    const bodyHeaders = payload !== undefined && {
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength(payload)),
+    }
     const outgoing = request(
       new URL(call.path, target.url),
-      {
-        method: call.method,
-        ca: target.caCertificate,
-        minVersion: 'TLSv1.2',
-        agent: false,
-        timeout: call.timeoutMs ?? TIMEOUT_MS_DEFAULT,
-        headers: {
-          accept: 'application/json, application/problem+json',
-          ...(payload !== undefined && {
-            'content-type': 'application/json',
-            'content-length': Buffer.byteLength(payload),
-          }),
-          ...(target.accessToken !== undefined && { authorization: `Bearer ${target.accessToken}` }),
-          ...call.headers,
-        },
-      },
+      requestOptions(target, { ...call, headers: { ...bodyHeaders, ...call.headers } }),
       (incoming) => {
         const chunks: Buffer[] = []
         let length = 0
@@ -99,6 +88,22 @@ function exchange(target: ApiTarget, call: ApiRequest): Promise<Answer> {
   })
 }
 
+/** How every request to a node is made. */
+export function requestOptions(target: ApiTarget, call: ApiRequest): RequestOptions {
+  return {
+    method: call.method,
+    ca: target.caCertificate,
+    minVersion: 'TLSv1.2',
+    agent: false,
+    timeout: call.timeoutMs ?? TIMEOUT_MS_DEFAULT,
+    headers: {
+      accept: 'application/json, application/problem+json',
+      ...(target.accessToken !== undefined && { authorization: `Bearer ${target.accessToken}` }),
+      ...call.headers,
+    },
+  }
+}
+
 const UNREACHABLE: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nothing listens there. Is the node running?',
   ECONNRESET: 'it closed the connection',
@@ -120,7 +125,7 @@ const UNTRUSTED_CODES = new Set([
 ])
 
 /** What a failed connection means to the person, by the code of the system or of OpenSSL. */
-function connectionError(error: Error, url: string): P2PError {
+export function connectionError(error: Error, url: string): P2PError {
   // Node tries every address of a name and reports all failures together.
   const single = error instanceof AggregateError && error.errors[0] instanceof Error ? error.errors[0] : error
   const code = (single as NodeJS.ErrnoException).code ?? ''
@@ -154,7 +159,7 @@ const CODE_BY_STATUS: Readonly<Record<number, ErrorCode>> = {
 }
 
 /** The error behind problem details. A newer node may know codes we do not: then the status decides. */
-function problemError(status: number, body: unknown, what: string): P2PError {
+export function problemError(status: number, body: unknown, what: string): P2PError {
   const { code, detail, title, trace_id, details, issues } = recordOf(body)
   const text = [detail, title].find((part) => typeof part === 'string') ?? `${what} was refused with status ${status}`
   const lines = Array.isArray(issues)

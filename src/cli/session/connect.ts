@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { CliError, codeOf, RpcError } from '../../base/errors.ts'
 import type { CliHost } from '../host.ts'
-import { type ApiRequest, callApi } from './api-client.ts'
+import { type ApiRequest, type ApiTarget, callApi } from './api-client.ts'
 import { chooseCredentialFile, type OperatorCredential, readCredential } from './credential-file.ts'
 import { DEFAULT_PROFILE, type Login, readLogin, writeLogin } from './login-file.ts'
+import { type EventsRequest, type ServerEvent, serverEvents } from './server-events.ts'
 import { signIn } from './sign-in.ts'
 
 /** Which node to talk to, from the command line. */
@@ -19,6 +20,8 @@ export interface Session {
   readonly login: Login
   /** As {@link callApi}; an expired token is renewed once, where the operator credential is readable. */
   call<T>(request: ApiRequest): Promise<T>
+  /** As {@link serverEvents}; an expired token is renewed once, likewise. */
+  events(request: EventsRequest): AsyncGenerator<ServerEvent>
   /** The same login at another node of the cluster. */
   at(url: string): Session
 }
@@ -113,13 +116,27 @@ class NodeSession implements Session {
     }
   }
 
+  async *events(request: EventsRequest): AsyncGenerator<ServerEvent> {
+    try {
+      yield* serverEvents(this.#target(), request)
+    } catch (error) {
+      if (!isTokenRefused(error)) throw error
+      this.#login = await this.#renew()
+      yield* serverEvents(this.#target(), request)
+    }
+  }
+
   at(url: string): Session {
     return new NodeSession(url, this.#login, this.#renew)
   }
 
   #send(request: ApiRequest): Promise<unknown> {
+    return callApi(this.#target(), request)
+  }
+
+  #target(): ApiTarget {
     const { ca_certificate: caCertificate, access_token: accessToken } = this.#login
-    return callApi({ url: this.url, caCertificate, accessToken }, request)
+    return { url: this.url, caCertificate, accessToken }
   }
 }
 

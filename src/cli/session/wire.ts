@@ -19,6 +19,38 @@ export interface ClusterNodes {
   nodes: ClusterNode[]
 }
 
+/** The data of a `member` event; `previous_status` is null for a node never seen before. */
+export interface MemberChange {
+  node: ClusterNode
+  previous_status: ClusterNode['status'] | null
+}
+
+interface Traffic {
+  frames: number
+  bytes: number
+  bytes_per_second: number
+}
+
+/** The result of `system/get_gossip_stats`. */
+export interface GossipStats {
+  node_id: string
+  uptime_seconds: number
+  health_score: number
+  rumours: { queued: number; dropped: number }
+  suspects: { node_id: string; since: string }[]
+  probes_failed: number
+  refutations: number
+  interval_seconds: number
+  interval_reason: string
+  state_exchanges: number
+  sent: Traffic
+  received: Traffic
+  bytes_saved: number
+  unsent: number
+  dropped: Record<string, number>
+  sessions: { node_id: string; address: string; opened_here: boolean }[]
+}
+
 export interface ServiceView {
   status: string
   health: string | null

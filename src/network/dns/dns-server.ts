@@ -50,7 +50,7 @@ export interface DnsStats {
   answers: Record<Rcode, number>
   /** Answers by UDP that sent the asker to TCP, because they were too long. */
   truncated: number
-  /** The same, because too many queries came from one network. */
+  /** Queries beyond what one network may send: sent to TCP, or there not answered. */
   limited: number
   /** Messages that were no queries: damaged, oversized, or answers. */
   dropped: number
@@ -77,10 +77,10 @@ const TCP_IDLE_MS = 10_000
 /** Unsent answers of one connection; whoever reads so slowly is cut. */
 const UNSENT_BYTES_MAX = 256 * 1024
 /**
- * Answers by UDP to one network. A query's sender can be forged; beyond this, answers are no longer than the query, and
- * who really asked comes by TCP, which cannot be forged.
+ * Queries of one network, by UDP and by TCP each. The sender of a datagram can be forged: beyond the limit its answer is no
+ * longer than the query, and who really asked comes by TCP. Beyond it there too, the connection is cut.
  */
-const UDP_LIMIT = { perMinute: 6_000, burst: 600 } as const
+const LIMIT = { perMinute: 12_000, burst: 1_000 } as const
 /** How often a port that is free for UDP is looked for when any will do. */
 const PORT_ATTEMPTS_MAX = 10
 
@@ -90,7 +90,8 @@ class MembershipDnsServer implements DnsServer, Component {
   readonly #log: Logger
   readonly #options: DnsServerOptions
   readonly #zone: Zone
-  readonly #limiter: RateLimiter
+  readonly #udpLimiter: RateLimiter
+  readonly #tcpLimiter: RateLimiter
   readonly #stats: DnsStats = {
     udpQueries: 0,
     tcpQueries: 0,
@@ -109,7 +110,8 @@ class MembershipDnsServer implements DnsServer, Component {
     this.#log = needs.log.child('DNS')
     this.#options = options
     this.#zone = new Zone(needs, options.cluster)
-    this.#limiter = createRateLimiter({ clock: needs.clock }, UDP_LIMIT)
+    this.#udpLimiter = createRateLimiter(needs, LIMIT)
+    this.#tcpLimiter = createRateLimiter(needs, LIMIT)
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -172,7 +174,7 @@ class MembershipDnsServer implements DnsServer, Component {
   }
 
   #udpReply(query: DnsQuery, from: RemoteInfo): Buffer {
-    if (!this.#limiter.take(addressPrefix(from.address)).ok) {
+    if (!this.#udpLimiter.take(addressPrefix(from.address)).ok) {
       this.#stats.limited++
       return writeTruncated(query)
     }
@@ -186,10 +188,7 @@ class MembershipDnsServer implements DnsServer, Component {
     const splitter = new MessageSplitter()
     this.#touch(socket)
     socket.on('error', () => socket.destroy())
-    socket.once('close', () => {
-      this.#connections.get(socket)?.cancel()
-      this.#connections.delete(socket)
-    })
+    socket.once('close', () => this.#forget(socket))
     socket.on('data', (chunk: Buffer) => {
       const messages = splitter.push(chunk)
       for (const message of messages ?? []) this.#onTcpMessage(socket, message)
@@ -200,28 +199,40 @@ class MembershipDnsServer implements DnsServer, Component {
   }
 
   #onTcpMessage(socket: Socket, message: Buffer): void {
+    if (socket.destroyed) return
     this.#stats.tcpQueries++
     this.#touch(socket)
-    const reply = this.#answer(message, (query) => writeReply(query, this.#resolve(query), TCP_BYTES_MAX).bytes)
+    const reply = this.#answer(message, (query) => this.#tcpReply(query, socket))
     // A stream on which a message could not be read holds nothing to wait for.
     if (!reply || socket.writableLength > UNSENT_BYTES_MAX) socket.destroy()
     else socket.write(framed(reply))
   }
 
+  #tcpReply(query: DnsQuery, socket: Socket): Buffer | undefined {
+    if (this.#tcpLimiter.take(addressPrefix(socket.remoteAddress ?? '')).ok)
+      return writeReply(query, this.#resolve(query), TCP_BYTES_MAX).bytes
+    this.#stats.limited++
+    return undefined
+  }
+
   /** Gives a connection its time anew, and makes room for it when it is one too many. */
   #touch(socket: Socket): void {
+    this.#forget(socket)
+    const idle = this.#clock.after(TCP_IDLE_MS, () => socket.destroy())
+    this.#connections.set(socket, idle)
+    const [longestSilent] = this.#connections.keys()
+    if (!longestSilent || this.#connections.size <= CONNECTIONS_MAX) return
+    this.#forget(longestSilent)
+    longestSilent.destroy()
+  }
+
+  #forget(socket: Socket): void {
     this.#connections.get(socket)?.cancel()
     this.#connections.delete(socket)
-    this.#connections.set(
-      socket,
-      this.#clock.after(TCP_IDLE_MS, () => socket.destroy()),
-    )
-    const [longestSilent] = this.#connections.keys()
-    if (this.#connections.size > CONNECTIONS_MAX) longestSilent?.destroy()
   }
 
   /** @returns undefined for a message that gets no answer */
-  #answer(packet: Buffer, reply: (query: DnsQuery) => Buffer): Buffer | undefined {
+  #answer(packet: Buffer, reply: (query: DnsQuery) => Buffer | undefined): Buffer | undefined {
     const received = readQuery(packet)
     switch (received.kind) {
       case 'dropped':

@@ -13,8 +13,8 @@ export interface ZoneNeeds {
 /** Seconds an answer may be kept, also one that says no: as long as it takes to find out that a node has died. */
 export const TTL_S = 2
 
-/** Instances in one answer. Of more, each answer has others, so that all of them get their share. */
-const INSTANCES_MAX = 256
+/** Instances in one answer. Of more, each answer has others, so that all of them get their share. Bounds what an answer costs. */
+const INSTANCES_MAX = 100
 
 /** Labels of 1 to 63 bytes (RFC 1035 section 2.3.4). A node id such as `a..b` is no name in DNS. */
 const NAME = /^(?=.{1,253}$)[\w-]{1,63}(?:\.[\w-]{1,63})*$/
@@ -93,22 +93,28 @@ export class Zone {
     const self = this.#needs.membership.self()
     return {
       answers: [{ ...record(owner), type: 'NS', data: this.#nameServer() }],
-      additionals: this.#addressRecords(this.#nameServer(), self),
+      additionals: addressRecords(this.#nameServer(), self),
     }
   }
 
   /** All addresses of a node, in its own order: the best first. */
   #nodeRecords(owner: string, type: string, members: readonly Member[]): Records {
     if (type === 'SRV') return this.#srvRecords(owner, members)
-    return { answers: members.flatMap((member) => this.#addressRecords(owner, member)).filter(isOfType(type)) }
+    const answers = members.flatMap((member) => addressRecords(owner, member))
+    return { answers: answers.filter((answer) => answer.type === type) }
   }
 
   /** One address of each instance, in another order each time. */
   #serviceRecords(owner: string, type: string, members: Member[]): Records {
     const instances = shuffle(this.#needs.random, members)
     if (type === 'SRV') return this.#srvRecords(owner, instances.slice(0, INSTANCES_MAX))
-    const best = (member: Member): Answer[] => this.#addressRecords(owner, member).filter(isOfType(type)).slice(0, 1)
-    return { answers: instances.flatMap(best).slice(0, INSTANCES_MAX) }
+    const answers: Answer[] = []
+    for (const member of instances) {
+      const best = placesOf(member).find(({ host }) => addressType(host) === type)
+      if (best) answers.push(addressRecord(owner, best.host))
+      if (answers.length === INSTANCES_MAX) break
+    }
+    return { answers }
   }
 
   /** Where the nodes answer calls: host and port of the address that each says is its best. */
@@ -120,17 +126,12 @@ export class Zone {
       if (!best) continue
       const own = this.#nodeName(member.record.nodeId)
       // A node may be known by a host name of the world outside, which has its addresses there.
-      const target = isAddress(best.host) ? own : validName(best.host)
+      const target = addressType(best.host) ? own : validName(best.host)
       if (target === undefined) continue
       answers.push({ ...record(owner), type: 'SRV', data: { priority: 0, weight: 1, port: best.port, target } })
-      if (target === own) additionals.push(...this.#addressRecords(target, member))
+      if (target === own) additionals.push(...addressRecords(target, member))
     }
     return { answers, additionals }
-  }
-
-  #addressRecords(owner: string, member: Member): Answer[] {
-    const hosts = [...new Set(placesOf(member).map(({ host }) => host))].filter(isAddress)
-    return hosts.map((data) => ({ ...record(owner), type: isIPv4(data) ? 'A' : 'AAAA', data }))
   }
 
   #nodeName(nodeId: string): string | undefined {
@@ -174,10 +175,6 @@ function record(name: string) {
   return { name, ttl: TTL_S, class: 'IN' as const }
 }
 
-function isOfType(type: string): (answer: Answer) => boolean {
-  return (answer) => answer.type === type
-}
-
 /** A suspect is most often only slow, and who asks for a node by name has no other to go to. */
 function isPresent({ status }: Member): boolean {
   return status === 'alive' || status === 'suspect'
@@ -197,7 +194,18 @@ function placesOf({ record }: Member): HostPort[] {
   return record.addresses.flatMap((address) => parseHostPort(address) ?? [])
 }
 
-/** An IP address as a record can hold it: without a zone. */
-function isAddress(host: string): boolean {
-  return isIPv4(host) || (isIPv6(host) && !host.includes('%'))
+/** Addresses a record can hold: not host names, not IPv6 with a zone. */
+function addressType(host: string): 'A' | 'AAAA' | undefined {
+  if (isIPv4(host)) return 'A'
+  return isIPv6(host) && !host.includes('%') ? 'AAAA' : undefined
+}
+
+function addressRecord(owner: string, host: string): Answer {
+  return { ...record(owner), type: addressType(host) as 'A' | 'AAAA', data: host }
+}
+
+/** Every address of the node, in its own order. */
+function addressRecords(owner: string, member: Member): Answer[] {
+  const hosts = new Set(placesOf(member).map(({ host }) => host))
+  return [...hosts].filter((host) => addressType(host) !== undefined).map((host) => addressRecord(owner, host))
 }

@@ -2,7 +2,7 @@ import type { Member, MemberStatus, Membership } from '../../base/member.ts'
 import { parseHostPort } from '../../transport/index.ts'
 import type { ServiceDescription } from '../descriptor.ts'
 
-/** Names of SWIM's states on the HTTP surface, where the mission says `suspected`. */
+/** Names of SWIM's states on the HTTP surface, where the Python program says `suspected`. */
 export const STATUS_NAMES = {
   alive: 'alive',
   suspect: 'suspected',
@@ -17,7 +17,7 @@ export function memberCounts(membership: Membership) {
   return counts
 }
 
-/** A member with the field names of the mission. */
+/** A member with the field names of the Python program. */
 export function clusterNode({ record, status, sinceMs }: Member, wallMs: number) {
   const places = record.addresses.map(parseHostPort).filter((place) => place !== undefined)
   return {
@@ -53,7 +53,7 @@ export function clusterNodes(membership: Membership, wallMs: number) {
   return { nodes, cluster_size: present.length, coordinators, workers: present.length - coordinators }
 }
 
-/** A service with the field names of the mission. Only public methods appear: nobody outside the node can call the others. */
+/** A service with the field names of the Python program. Only public methods appear: nobody outside the node can call the others. */
 export function serviceView(service: ServiceDescription) {
   const methods = service.methods.filter((method) => method.isPublic)
   return {

@@ -37,7 +37,7 @@ interface Page {
 }
 
 describe('the log collector', () => {
-  test('answers with the field names of the mission', () =>
+  test('answers with the field names of the Python program', () =>
     withNode(async ({ node, memory }) => {
       const timeMs = Date.UTC(2026, 0, 2, 3, 4, 5, 67)
       memory.sink({ timeMs, level: 'ERROR', logger: 'Vault', message: 'Disk full', fields: { path: '/data' } })

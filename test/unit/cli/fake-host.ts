@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import type { TestContext } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { type CliHost, type ContextEntry, runCli } from '../../../src/cli/index.ts'
 
 /** 2026-01-02 03:04:05 UTC. */
@@ -22,6 +23,8 @@ export interface FakeUser {
   /** What the terminal types at each prompt; without any there is no terminal. */
   typed: string[]
   nowMs: number
+  /** What the output is written to; without it a pipe. */
+  terminal: { columns: number; rows: number } | undefined
   context: Partial<ContextEntry>
   toParent: object[] | undefined
   stop: AbortController
@@ -37,6 +40,7 @@ export function fakeUser(t: TestContext): FakeUser {
     environment: {},
     typed: [],
     nowMs: NOW_MS,
+    terminal: undefined,
     context: {},
     toParent: undefined,
     stop: new AbortController(),
@@ -61,7 +65,7 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
     homeDirectory: user.home,
     platform: process.platform,
     input: Object.assign(input, { isTTY, setRawMode: () => input }),
-    output: { write: (text) => void (said.output += text) },
+    output: { write: (text) => void (said.output += text), ...(user.terminal && { isTTY: true, ...user.terminal }) },
     talk: {
       write(text) {
         said.talk += text
@@ -70,6 +74,10 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
       },
     },
     wallMs: () => user.nowMs,
+    pause: async (durationMs, signal) => {
+      user.nowMs += durationMs
+      await setImmediate(undefined, { signal })
+    },
     interruption: () => ({ signal: user.stop.signal, dispose: () => {} }),
     sendToParent: toParent && ((message) => void toParent.push(message)),
     loadContext: async () => ({

@@ -1,4 +1,4 @@
-/** The two files of the mission's README, as written there. */
+/** The two files of the Python program's README, as written there. */
 export const README_COORDINATOR = `node_id: "coordinator-1"
 port: 8001
 bind_address: "0.0.0.0"

@@ -21,7 +21,7 @@ function cluster(...members: Member[]) {
   return {
     membership,
     listeners,
-    replace(at: number, by: Member) {
+    replace: (at: number, by: Member) => {
       members[at] = by
       for (const listener of listeners) listener({ member: by, previous: 'alive' })
     },

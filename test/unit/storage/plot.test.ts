@@ -20,7 +20,7 @@ import { bytesOf, refusal, seededRandom, world } from './support.ts'
 
 const PATH = '/node/dist/services/plot'
 
-/** The plot of the mission's test vector: a linear congruential generator. */
+/** The plot of the Python program's test vector: a linear congruential generator. */
 const VECTOR_PLOT = vectorPlot()
 const VECTOR_PATTERN = '!M(XmBgaR%f=?ZH7e]5'
 /** docs/protocol/plot.md publishes these. */
@@ -74,7 +74,7 @@ test('the layers, the password, the join key and the fingerprint are the publish
   assert.equal(plotFingerprint(password), 'de64-8d9a-f1b1-7aa7')
 })
 
-test('a new plot has the size and alphabet of the mission and a pattern of 85 characters, from every start', () => {
+test('a new plot has the size and alphabet of the Python program and a pattern of 85 characters, from every start', () => {
   for (let seed = 1; seed <= 20; seed++) {
     const text = generatePlot(seededRandom(seed))
     checkPlot(text, 'plot')

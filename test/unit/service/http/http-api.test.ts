@@ -45,7 +45,7 @@ test('requests that come together while the application loads are all answered',
   assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]))
 })
 
-test('cluster nodes carry the field names of the mission', async () => {
+test('cluster nodes carry the field names of the Python program', async () => {
   await using node = await startStubNode()
   const answer = (await node.ask('/cluster/nodes', { token: await node.tokenFor('viewer') })).json()
   assert.deepEqual([answer['cluster_size'], answer['coordinators'], answer['workers']], [2, 1, 1])

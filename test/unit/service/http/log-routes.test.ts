@@ -36,7 +36,7 @@ function answering(answer: unknown): { asked: AskedCall[]; calls: Caller } {
   }
 }
 
-test('without a node id the log is that of the node asked, and the answer has the fields of the mission', async () => {
+test('without a node id the log is that of the node asked, and the answer has the fields of the Python program', async () => {
   const { asked, calls } = answering({ ...PAGE, logs: [{ ...LINE, node_id: 'coordinator-1' }] })
   await using node = await startStubNode({ calls })
   const answer = await node.ask('/api/logs', { token: await node.tokenFor('viewer') })

@@ -7,7 +7,11 @@ const url = require('url')
 
 const MAJOR_MIN = 24
 
-if (parseInt(process.versions.node, 10) < MAJOR_MIN) {
+if (parseInt(process.versions.node, 10) >= MAJOR_MIN) {
+  start()
+} else if (broughtNode()) {
+  run(broughtNode(), [__filename])
+} else {
   console.error(
     'p2p needs Node.js ' +
       MAJOR_MIN +
@@ -16,8 +20,16 @@ if (parseInt(process.versions.node, 10) < MAJOR_MIN) {
       '. Get one from https://nodejs.org, or run "npm start" in the clone, which brings its own.',
   )
   process.exitCode = 1
-} else {
-  start()
+}
+
+/** The newer Node.js that a clone has brought where the system's is too old; undefined where there is none. */
+function broughtNode() {
+  const modules = path.join(__dirname, '..', 'node_modules')
+  const names = fs.existsSync(modules) ? fs.readdirSync(modules) : []
+  const name = names.filter((entry) => /^node-(bin-)?(linux|darwin|win)-/.test(entry))[0]
+  if (!name) return undefined
+  const binary = path.join(modules, name, 'bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  return fs.existsSync(binary) ? binary : undefined
 }
 
 function start() {
@@ -32,19 +44,20 @@ function start() {
       process.exitCode = 1
     })
   } else if (fs.existsSync(source)) {
-    runSource(source)
+    // A clone without a build: the sources run as they are, in a process of their own because of the condition.
+    run(process.execPath, ['--conditions=source', source])
   } else {
     console.error('p2p is not complete: ' + built + ' is missing. Install the package again.')
     process.exitCode = 1
   }
 }
 
-/** A clone without a build: the sources run as they are, in a process of their own because of the condition. */
-function runSource(source) {
-  const args = ['--conditions=source', source].concat(process.argv.slice(2))
+/** Runs the command line in another process, which gets our streams, signals and parent and gives us its exit code. */
+function run(node, nodeArgs) {
+  const args = nodeArgs.concat(process.argv.slice(2))
   const stdio = ['inherit', 'inherit', 'inherit']
   if (process.send) stdio.push('ipc')
-  const child = require('child_process').spawn(process.execPath, args, { stdio: stdio })
+  const child = require('child_process').spawn(node, args, { stdio: stdio })
   // A terminal sends Ctrl-C to the child too; the child counts two at the same moment as one.
   const signals = process.platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGINT', 'SIGTERM', 'SIGHUP']
   signals.forEach(function (name) {

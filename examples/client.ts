@@ -28,14 +28,19 @@ const response = await fetch(`${url}/rpc${target}`, {
   body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: JSON.parse(params) }),
 })
 
-// What was refused before the call is a problem (RFC 9457); what came after it is a JSON-RPC answer.
-const answer = await response.json()
-if (answer.result !== undefined) {
+// What was refused before the call is told as a problem (RFC 9457); what came after it, as a JSON-RPC answer.
+const answer = (await response.json()) as {
+  result?: unknown
+  error?: { message: string; data: { code: string } }
+  code?: string
+  detail?: string
+}
+if ('result' in answer) {
   console.log(JSON.stringify(answer.result, null, 2))
 } else {
   const { code, message } = answer.error
-    ? { ...answer.error, code: answer.error.data.code }
-    : { ...answer, message: answer.detail }
-  console.error(`${code}: ${message}`)
+    ? { code: answer.error.data.code, message: answer.error.message }
+    : { code: answer.code, message: answer.detail }
+  console.error(`${message}\n(${code})`)
   process.exitCode = 1
 }

@@ -1,7 +1,6 @@
 import { BaseService, ServiceError, serviceMethod, type ServiceProxy, z } from 'p2p-core/service'
 
 const HELLO = { en: 'Hello', de: 'Hallo', es: 'Hola' }
-type Language = keyof typeof HELLO
 
 const Greet = z.strictObject({
   name: z.string().min(1).max(100).describe('Whom to greet'),
@@ -29,7 +28,7 @@ export class Run extends BaseService {
     params: Greet,
     result: z.object({ greeting: z.string(), from: z.string() }),
   })
-  async greet({ name, language }: { name: string; language: Language }) {
+  async greet({ name, language }: z.infer<typeof Greet>) {
     this.#greeted.set(name, (this.#greeted.get(name) ?? 0) + 1)
     this.metrics.increment('greetings')
     // Another service, on another node: wherever the coordinator is, the call is the same.

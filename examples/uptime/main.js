@@ -5,7 +5,7 @@ const Report = z.object({
   hostname: z.string(),
   since: z.iso.datetime().describe('When the machine was started'),
   days: z.number(),
-  load: z.number().describe('Average over one minute, per processor not divided'),
+  load: z.number().describe('Programs that run or wait to, on average over one minute'),
 })
 
 export default defineService({

@@ -68,9 +68,7 @@ export const ERROR_CODES = {
   P2P_TRANSPORT_UNREACHABLE: { rpc: -32006, http: 503, retryable: true, exit: 75 },
   // network
   P2P_NETWORK_DNS_UNAVAILABLE: { rpc: -32024, http: 500, retryable: true, exit: 75 },
-  P2P_NETWORK_MESSAGE_INVALID: { rpc: -32020, http: 400, retryable: false },
   P2P_NETWORK_NODE_UNKNOWN: { rpc: -32021, http: 404, retryable: false },
-  P2P_NETWORK_NOT_JOINED: { rpc: -32022, http: 503, retryable: true },
   P2P_NETWORK_RECORD_INVALID: { rpc: -32023, http: 400, retryable: false },
   // cache
   P2P_CACHE_URL_INVALID: { rpc: -32050, http: 400, retryable: false, exit: 2 },

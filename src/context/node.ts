@@ -8,6 +8,7 @@ import { createLogCollectorService, createSystemService, type LogMemory } from '
 import { createCache } from '../cache/index.ts'
 import type { NodeConfig } from '../config/index.ts'
 import {
+  createDnsServer,
   createGossip,
   createRecordSigner,
   createRecordVerifier,
@@ -141,7 +142,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 
   const services = createServiceManager(
     { clock, random, log, files, membership: gossip, peers, cache },
-    { identity: identity.identity(), servicesDirectory: config.servicesDirectory, sdkUrl: sdkUrl(), callTimeoutMs: config.readTimeoutMs },
+    {
+      identity: identity.identity(),
+      servicesDirectory: config.servicesDirectory,
+      sdkUrl: sdkUrl(),
+      callTimeoutMs: config.readTimeoutMs,
+    },
   )
   services.register(
     createSystemService(
@@ -155,6 +161,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   await stack.start(gossip)
   await stack.start(trust.follow(gossip))
   await stack.start(publishChanges({ gossip, services, identity, addresses }))
+
+  const dns =
+    config.dns &&
+    (await stack.start(createDnsServer({ membership: gossip, clock, random, log }, { ...config.dns, cluster })))
 
   await stack.start(
     createHttpApi(
@@ -183,6 +193,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
           storageBytes: vault.status().bytes,
         }),
         ...(config.rateLimits && { limits: createRateLimits(config.rateLimits) }),
+        gossipStats: () => gossip.stats(),
+        ...(dns && { dnsStats: () => dns.stats() }),
         ...trust.admin,
       },
       { assetsDirectory: assetsDirectory() },

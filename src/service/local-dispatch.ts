@@ -68,7 +68,7 @@ export class LocalDispatch {
     }
     method.stats.begin()
     this.#track(invocation)
-    void this.#serve(invocation, params)
+    this.#serve(invocation, params)
     return invocation
   }
 
@@ -107,28 +107,47 @@ export class LocalDispatch {
     this.#timer.note(invocation.deadlineMs)
   }
 
-  /** Never rejects. */
-  async #serve(invocation: Invocation, params: unknown): Promise<void> {
-    const { method } = invocation
-    let isError = false
-    let outcome: unknown
+  /** Never throws. Nothing here waits for what is there already: most methods answer at once. */
+  #serve(invocation: Invocation, params: unknown): void {
     try {
-      const named = namedParams(method.name, params, method.parameterNames)
-      let input = named
-      if (method.params) {
-        const checked = method.params['~standard'].validate(named)
-        input = parsedParams(method.name, checked instanceof Promise ? await checked : checked)
-      }
-      outcome = await (this.#fromCache(invocation, named, input) ?? this.#invoke(invocation, input))
+      const outcome = this.#checkAndRun(invocation, params)
+      if (isThenable(outcome)) {
+        outcome.then(
+          (value) => this.#end(invocation, value),
+          (error: unknown) => this.#fail(invocation, error),
+        )
+      } else this.#end(invocation, outcome)
     } catch (error) {
-      isError = true
-      outcome = error instanceof P2PError ? error : this.#callersError(error, invocation)
+      this.#fail(invocation, error)
     }
+  }
+
+  #end(invocation: Invocation, value: unknown): void {
+    if (this.#close(invocation, invocation.hasEnded)) invocation.resolve(value)
+  }
+
+  #fail(invocation: Invocation, error: unknown): void {
+    const failure = error instanceof P2PError ? error : this.#callersError(error, invocation)
+    if (this.#close(invocation, true)) invocation.reject(failure)
+  }
+
+  /** @returns whether somebody still waits for the outcome */
+  #close(invocation: Invocation, isError: boolean): boolean {
     this.#unfinished--
-    method.stats.end(this.#needs.clock.nowMs() - invocation.startedMs, isError || invocation.hasEnded)
-    if (!this.#open.delete(invocation)) return
-    if (isError) invocation.reject(outcome)
-    else invocation.resolve(outcome)
+    invocation.method.stats.end(this.#needs.clock.nowMs() - invocation.startedMs, isError)
+    return this.#open.delete(invocation)
+  }
+
+  /** @returns the outcome, or a promise of it */
+  #checkAndRun(invocation: Invocation, params: unknown): unknown {
+    const { method } = invocation
+    const named = namedParams(method.name, params, method.parameterNames)
+    const run = (input: unknown): unknown =>
+      this.#fromCache(invocation, named, input) ?? this.#invoke(invocation, input)
+    if (!method.params) return run(named)
+    const checked = method.params['~standard'].validate(named)
+    if (checked instanceof Promise) return checked.then((result) => run(parsedParams(method.name, result)))
+    return run(parsedParams(method.name, checked))
   }
 
   /** @param named the parameters before they were parsed: what the caller's result is kept under */
@@ -151,24 +170,33 @@ export class LocalDispatch {
       this.#unfinished--
       if (this.#open.delete(invocation)) end()
     }
-    this.#invoke(invocation, input).then(
-      (value) => settle(() => invocation.resolve(value)),
-      (error: unknown) => settle(() => invocation.reject(error)),
-    )
+    try {
+      const value = await this.#invoke(invocation, input)
+      settle(() => invocation.resolve(value))
+    } catch (error) {
+      settle(() => invocation.reject(error))
+    }
     return invocation.result
   }
 
-  async #invoke(invocation: Invocation, input: unknown): Promise<unknown> {
+  /** @returns the result, or a promise of it */
+  #invoke(invocation: Invocation, input: unknown): unknown {
     const { method } = invocation
     let value: unknown
     try {
-      value = await callScope.run(invocation, method.invoke, input, invocation)
+      value = callScope.run(invocation, method.invoke, input, invocation)
     } catch (error) {
       throw this.#callersError(error, invocation)
     }
-    if (!method.result) return value
-    const checked = method.result['~standard'].validate(value)
-    return parsedResult(method.name, checked instanceof Promise ? await checked : checked)
+    if (isThenable(value)) {
+      return value.then(
+        (settled) => checkedResult(method, settled),
+        (error: unknown) => {
+          throw this.#callersError(error, invocation)
+        },
+      )
+    }
+    return checkedResult(method, value)
   }
 
   /** What the caller may know of a failure. The log gets what the caller does not. */
@@ -208,6 +236,19 @@ export class LocalDispatch {
     }
     return nextMs
   }
+}
+
+/** @returns the result, or a promise of it */
+function checkedResult(method: LocalMethod, value: unknown): unknown {
+  if (!method.result) return value
+  const checked = method.result['~standard'].validate(value)
+  if (checked instanceof Promise) return checked.then((result) => parsedResult(method.name, result))
+  return parsedResult(method.name, checked)
+}
+
+/** Also promises that are not Node's own, as `await` does. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
 interface ServiceErrorLike {

@@ -1,14 +1,12 @@
-import { readFileSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { type ModuleHooks, registerHooks } from 'node:module'
 import { sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Location } from 'esbuild'
-import { hasDecorator, translate } from './translate.ts'
+import { translatedSource } from './translate.ts'
 
 /** What a service's sources import; the running program answers to it, whatever is installed beside the service. */
 const SDK_SPECIFIER = 'p2p-core/service'
-const TYPESCRIPT = /\.[cm]?ts$/
-const JAVASCRIPT = /\.m?js$/
 
 /** Loads the modules of services, translating what Node cannot run itself. */
 export interface ModuleLoader {
@@ -44,7 +42,7 @@ class HookedModuleLoader implements ModuleLoader {
         return { url: this.#sdkUrl, shortCircuit: true }
       },
       load: (url, context, next) => {
-        const source = this.#isOurs(url) ? this.#translated(url) : undefined
+        const source = this.#isOurs(url) ? translatedSource(url) : undefined
         return source === undefined ? next(url, context) : { format: 'module', source, shortCircuit: true }
       },
     })
@@ -61,16 +59,6 @@ class HookedModuleLoader implements ModuleLoader {
     if (!url?.startsWith('file:') || url.includes('/node_modules/')) return false
     for (const folder of this.#folders) if (url.startsWith(folder)) return true
     return false
-  }
-
-  /** @returns undefined when Node can run the file as it is */
-  #translated(url: string): string | undefined {
-    const { pathname } = new URL(url)
-    const isTypeScript = TYPESCRIPT.test(pathname)
-    if (!isTypeScript && !JAVASCRIPT.test(pathname)) return undefined
-    const path = fileURLToPath(new URL(pathname, 'file:'))
-    const source = readFileSync(path, 'utf8')
-    return isTypeScript || hasDecorator(source) ? translate(source, path) : undefined
   }
 }
 

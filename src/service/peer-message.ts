@@ -50,8 +50,7 @@ export function cancelText(id: number): string {
 
 /** Reads one frame. Nothing in it can make this throw. */
 export function parsePeerMessage(payload: Uint8Array): PeerMessage {
-  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  const text = bytes.toString('utf8')
+  const text = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
   let value: Record<string, unknown>
   try {
     const parsed: unknown = JSON.parse(text)
@@ -62,7 +61,7 @@ export function parsePeerMessage(payload: Uint8Array): PeerMessage {
   }
   const { id, method } = value
   if (method === undefined) return answerOf(id, value)
-  if (isTooDeep(bytes, RPC_LIMITS.depthMax)) return { kind: 'invalid', reason: 'nested too deep' }
+  if (isTooDeep(text, RPC_LIMITS.depthMax)) return { kind: 'invalid', reason: 'nested too deep' }
   if (forbiddenKeyIn(text, value) !== undefined) return { kind: 'invalid', reason: 'a key that is not allowed' }
   if (method === CANCEL_METHOD) return cancelOf(value.params)
   return requestOf(id, method, value)

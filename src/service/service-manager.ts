@@ -267,7 +267,11 @@ class InlineServiceManager implements ServiceManager, Component {
         log,
         dispatch: this.#dispatch,
         createProxy: (service, runtime) =>
-          createServiceProxy({ clock, random, caller: this.#router, callTimeoutMs }, { kind: 'node', nodeId, role, service }, runtime),
+          createServiceProxy(
+            { clock, random, caller: this.#router, callTimeoutMs },
+            { kind: 'node', nodeId, role, service },
+            runtime,
+          ),
         onChange: () => this.#changed(),
       },
       name,

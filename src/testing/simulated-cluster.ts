@@ -40,8 +40,8 @@ interface SimulatedNode {
   address: string
   gossip: (Gossip & Component) | undefined
   random: SimulatedRandom
-  /** Until when its being held for dead is no wonder. */
-  disturbedUntilMs: number
+  /** When a fault of this node or of its links last began or ended. */
+  disturbedMs: number
   incarnations: Map<NodeId, number>
 }
 
@@ -83,7 +83,7 @@ export class SimulatedCluster {
         address,
         gossip: undefined,
         random: random.fork(),
-        disturbedUntilMs: 0,
+        disturbedMs: 0,
         incarnations: new Map(),
       })
     }
@@ -184,7 +184,7 @@ export class SimulatedCluster {
   /** SIGSTOP. */
   stop(nodeId: NodeId): void {
     this.network.stop(nodeId)
-    this.#disturb(nodeId, Number.POSITIVE_INFINITY)
+    this.#disturb(nodeId)
   }
 
   /** SIGCONT. */
@@ -194,13 +194,13 @@ export class SimulatedCluster {
   }
 
   partition(groups: readonly (readonly NodeId[])[]): void {
-    for (const nodeId of groups.flat()) this.#disturb(nodeId, Number.POSITIVE_INFINITY)
+    for (const nodeId of groups.flat()) this.#disturb(nodeId)
     this.network.partition(groups)
   }
 
   /** Only one direction. */
   block(from: NodeId, to: NodeId): void {
-    for (const nodeId of [from, to]) this.#disturb(nodeId, Number.POSITIVE_INFINITY)
+    for (const nodeId of [from, to]) this.#disturb(nodeId)
     this.network.block(from, to)
   }
 
@@ -283,7 +283,8 @@ export class SimulatedCluster {
   }
 
   #checkDeath(target: NodeId): void {
-    if (!this.running.includes(target) || this.clock.nowMs() < this.#node(target).disturbedUntilMs) return
+    const calmMs = this.clock.nowMs() - this.#node(target).disturbedMs
+    if (!this.running.includes(target) || this.network.isCutOff(target) || calmMs < RECOVERY_MS) return
     const observers = this.running.filter((observer) => observer !== target)
     const accusers = observers.filter((observer) => this.statusOf(observer, target) === 'dead')
     if (accusers.length * 2 > observers.length) {
@@ -291,8 +292,8 @@ export class SimulatedCluster {
     }
   }
 
-  #disturb(nodeId: NodeId, untilMs = this.clock.nowMs() + RECOVERY_MS): void {
-    this.#node(nodeId).disturbedUntilMs = untilMs
+  #disturb(nodeId: NodeId): void {
+    this.#node(nodeId).disturbedMs = this.clock.nowMs()
   }
 
   #assertUnbroken(): void {

@@ -107,6 +107,11 @@ export class SimulatedNetwork implements SimulatedLink {
     this.#blocked.clear()
   }
 
+  /** Whether any link of the machine is blocked. */
+  isCutOff(nodeId: NodeId): boolean {
+    return [...this.#blocked].some((link) => link.split('>').includes(nodeId))
+  }
+
   /** Breaks some of the open channels at once, at both ends. */
   resetSome(ratio: number): void {
     for (const connection of this.#connections) {

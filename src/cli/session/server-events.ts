@@ -86,7 +86,8 @@ async function* parsed(chunks: AsyncIterable<string>): AsyncGenerator<ServerEven
     let from = Math.max(0, text.length - 1)
     text += chunk
     for (let end = text.indexOf('\n\n', from); end >= 0; end = text.indexOf('\n\n', from)) {
-      yield eventOf(text.slice(0, end))
+      const event = eventOf(text.slice(0, end))
+      if (event) yield event
       text = text.slice(end + 2)
       from = 0
     }
@@ -94,16 +95,14 @@ async function* parsed(chunks: AsyncIterable<string>): AsyncGenerator<ServerEven
   }
 }
 
-function eventOf(block: string): ServerEvent {
+/** @returns undefined for a block without data, such as a `retry` alone: it is no event */
+function eventOf(block: string): ServerEvent | undefined {
+  if (block.startsWith(':')) return { event: 'heartbeat', id: undefined, data: '' }
   const fields = new Map<string, string>()
   for (const line of block.split('\n')) {
-    const [, name = '', value = ''] = /^([^:]*): ?(.*)$/s.exec(line) ?? [line, line]
+    const [, name = '', value = ''] = /^([^:]*): ?(.*)$/.exec(line) ?? [line, line]
     fields.set(name, name === 'data' && fields.has(name) ? `${fields.get(name)}\n${value}` : value)
   }
   const data = fields.get('data')
-  return {
-    event: data === undefined ? 'heartbeat' : (fields.get('event') ?? 'message'),
-    id: fields.get('id'),
-    data: data ?? '',
-  }
+  return data === undefined ? undefined : { event: fields.get('event') ?? 'message', id: fields.get('id'), data }
 }

@@ -33,7 +33,7 @@ export const ACCESS = {
   'POST /auth/token': 'open', // the credential is in the body
   'POST /auth/revoke': VIEWERS,
 
-  // Joining: the stranger's proof is in the request, the answers are worthless without it (TRUST.md section 2).
+  // Joining: the stranger's proof is in the request, the answers are worthless without it (docs/protocol/enrolment.md).
   'GET /internal/ca-cert': 'open',
   'GET /internal/crl': 'open',
   'POST /internal/cert-nonce': 'open',

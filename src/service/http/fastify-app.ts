@@ -111,9 +111,6 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 /** Size was checked while reading; then depth, grammar and keys, as for JSON-RPC bodies. */
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined
-  if (isTooDeep(body, RPC_LIMITS.depthMax)) {
-    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body nests deeper than ${RPC_LIMITS.depthMax} levels`)
-  }
   let text: string
   let value: unknown
   try {
@@ -122,6 +119,9 @@ function parseJson(body: Buffer): unknown {
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : 'it is not UTF-8'
     throw new RpcError('P2P_HTTP_BODY_INVALID', `The body is not JSON: ${reason}`)
+  }
+  if (isTooDeep(text, RPC_LIMITS.depthMax)) {
+    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body nests deeper than ${RPC_LIMITS.depthMax} levels`)
   }
   const key = forbiddenKeyIn(text, value)
   if (key !== undefined) throw new RpcError('P2P_HTTP_BODY_INVALID', `The key "${key}" is not allowed in a body`)

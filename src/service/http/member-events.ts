@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
-import type { MemberFeed } from './member-feed.ts'
+import type { MemberChange, MemberFeed } from './member-feed.ts'
 import { clusterNode, clusterNodes, STATUS_NAMES } from './node-view.ts'
 import { jittered, WATCH_MS_MAX } from './until-changed.ts'
 
@@ -80,9 +80,7 @@ class MemberEvents extends Readable {
       const change = this.#needs.feed.after(this.#index)
       if (!change) return
       this.#index = change.index
-      const { member, previous, wallMs } = change
-      const data = { node: clusterNode(member, wallMs), previous_status: previous ? STATUS_NAMES[previous] : null }
-      this.#isWanted = this.push(eventText('member', change.index, data))
+      this.#isWanted = this.push(bytesOf(change))
     }
   }
 
@@ -106,6 +104,19 @@ class MemberEvents extends Readable {
   #release(): void {
     for (const release of this.#cleanUp.splice(0)) release()
   }
+}
+
+/** A change goes to every reader in the same bytes, so they are made once. */
+const CHANGE_BYTES = new WeakMap<MemberChange, Buffer>()
+
+function bytesOf(change: MemberChange): Buffer {
+  const known = CHANGE_BYTES.get(change)
+  if (known) return known
+  const { index, member, previous, wallMs } = change
+  const data = { node: clusterNode(member, wallMs), previous_status: previous ? STATUS_NAMES[previous] : null }
+  const bytes = Buffer.from(eventText('member', index, data))
+  CHANGE_BYTES.set(change, bytes)
+  return bytes
 }
 
 /** JSON has no line breaks, so one data line is enough. */

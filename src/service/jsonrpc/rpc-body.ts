@@ -1,4 +1,4 @@
-import { RpcError } from '../../base/errors.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
 import { forbiddenKeyIn, isTooDeep } from './json-guard.ts'
 import { RPC_LIMITS } from './limits.ts'
 
@@ -23,20 +23,23 @@ export type RpcBody =
 // Fatal, because JSON is UTF-8 (RFC 8259 section 8.1) and a replaced character would be another text.
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
-/** Reads a JSON-RPC body: size first, then depth, grammar, keys and shape. */
+/** Reads a JSON-RPC body: size first, then encoding, depth, grammar, keys and shape. */
 export function parseRpcBody(bytes: Uint8Array): RpcBody {
   const { bodyBytesMax, depthMax, batchMax } = RPC_LIMITS
   if (bytes.length > bodyBytesMax)
     return refused(invalid(`the body has ${bytes.length} bytes, ${bodyBytesMax} are allowed`))
-  if (isTooDeep(bytes, depthMax)) return refused(invalid(`the body nests deeper than ${depthMax} levels`))
   let text: string
-  let value: unknown
   try {
     text = decoder.decode(bytes)
+  } catch {
+    return refused(new RpcError('P2P_RPC_PARSE_ERROR', 'Parse error: the body is not UTF-8'))
+  }
+  if (isTooDeep(text, depthMax)) return refused(invalid(`the body nests deeper than ${depthMax} levels`))
+  let value: unknown
+  try {
     value = JSON.parse(text)
   } catch (error) {
-    const reason = error instanceof SyntaxError ? error.message : 'the body is not UTF-8'
-    return refused(new RpcError('P2P_RPC_PARSE_ERROR', `Parse error: ${reason}`))
+    return refused(new RpcError('P2P_RPC_PARSE_ERROR', `Parse error: ${messageOf(error)}`))
   }
   const key = forbiddenKeyIn(text, value)
   if (key !== undefined) return refused(invalid(`the key "${key}" is not allowed anywhere in a body`))

@@ -1,26 +1,46 @@
 import { execFileSync } from 'node:child_process'
-import type { TestContext } from 'node:test'
+import { isIPv6 } from 'node:net'
+import type { Cleanup } from './node-process.ts'
 
-/** A test host: a network namespace of its own with one leg into its own subnet. */
+/** A test host: a network namespace of its own with the interfaces it was asked for. */
 export interface TestHost {
   name: string
+  /** That of the first interface. */
   address: string
   /** Put in front of a command to run it on this host. */
   prefix: string[]
+  /**
+   * Where this process reaches the host, whatever becomes of its other interfaces. The interface is called as those of
+   * container managers are, so that nodes announce it to nobody.
+   */
+  controlAddress: string
+  /** Cuts one of its cables, or repairs it. */
+  setLink(name: string, state: 'up' | 'down'): void
+  /** Gives an interface another address, as a new DHCP lease would. */
+  replaceAddress(name: string, from: string, to: string): void
+  /**
+   * Replaces what its packet filter does with what comes in, in nftables' words, for instance `ip saddr 10.77.2.2 drop`.
+   * Loopback and the control interface are left alone.
+   */
+  filter(...rules: string[]): void
 }
 
-function ip(...args: string[]): void {
-  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+/** Interfaces of a host by name, with their addresses: `{ eth0: '10.77.1.2/24' }`. */
+export type HostPlan = Readonly<Record<string, string>>
+
+export interface NetworkOptions {
+  /** Whether a router (`.1` or `::1` in each network) joins the networks; it is the default of each host's first one. */
+  hasRouter: boolean
 }
 
 /**
- * `count` hosts on as many subnets (10.77.N.0/24), joined by a router. Everything is removed after the test.
+ * Hosts on Ethernets: interfaces with addresses of one subnet are in one Ethernet. Everything is removed after the test.
  * Needs root on Linux; `isLeftOut` tells whether the test run already named namespaces as left out.
  */
-export function makeHosts(t: TestContext, count: number): TestHost[] {
+export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: NetworkOptions): TestHost[] {
   const id = `p2p${process.pid % 100_000}`
-  const router = `${id}r`
-  const names = [router]
+  const switches = `${id}s`
+  const names = [switches]
   t.after(() => {
     for (const name of names) {
       try {
@@ -30,26 +50,114 @@ export function makeHosts(t: TestContext, count: number): TestHost[] {
       }
     }
   })
-  ip('netns', 'add', router)
-  ip('-n', router, 'link', 'set', 'lo', 'up')
-  execFileSync('ip', ['netns', 'exec', router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1'])
-  const hosts: TestHost[] = []
-  for (let index = 1; index <= count; index++) {
-    const name = `${id}h${index}`
+  ip('netns', 'add', switches)
+  if (options.hasRouter) setKernel(switches, 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
+  const bridges = new Map<string, string>()
+  return plans.map((plan, index) => {
+    const name = `${id}h${index + 1}`
     names.push(name)
     ip('netns', 'add', name)
     ip('-n', name, 'link', 'set', 'lo', 'up')
-    ip('link', 'add', 'eth0', 'netns', name, 'type', 'veth', 'peer', 'name', `leg${index}`, 'netns', router)
-    ip('-n', router, 'addr', 'add', `10.77.${index}.1/24`, 'dev', `leg${index}`)
-    ip('-n', router, 'link', 'set', `leg${index}`, 'up')
-    ip('-n', name, 'addr', 'add', `10.77.${index}.2/24`, 'dev', 'eth0')
-    ip('-n', name, 'link', 'set', 'eth0', 'up')
-    ip('-n', name, 'route', 'add', 'default', 'via', `10.77.${index}.1`)
-    hosts.push({ name, address: `10.77.${index}.2`, prefix: ['ip', 'netns', 'exec', name] })
-  }
-  return hosts
+    const controlAddress = addControlInterface(name, `${id}c${index + 1}`, index)
+    const addresses = Object.entries(plan).map(([device, cidr], position) => {
+      const network = networkOf(cidr)
+      const bridge = bridges.get(network) ?? `lan${bridges.size}`
+      if (!bridges.has(network)) addBridge(switches, bridge, options.hasRouter ? routerIn(cidr) : undefined)
+      bridges.set(network, bridge)
+      const leg = `h${index + 1}l${position}`
+      ip('link', 'add', device, 'netns', name, 'type', 'veth', 'peer', 'name', leg, 'netns', switches)
+      ip('-n', switches, 'link', 'set', leg, 'master', bridge, 'up')
+      setAddress(name, 'add', device, cidr)
+      ip('-n', name, 'link', 'set', device, 'up')
+      if (options.hasRouter && position === 0) addDefaultRoute(name, cidr)
+      return cidr.split('/')[0] as string
+    })
+    return {
+      name,
+      address: addresses[0] as string,
+      prefix: ['ip', 'netns', 'exec', name],
+      controlAddress,
+      setLink: (device, state) => ip('-n', name, 'link', 'set', device, state),
+      replaceAddress(device, from, to) {
+        setAddress(name, 'add', device, to)
+        setAddress(name, 'delete', device, from)
+      },
+      filter: (...rules) => setFilter(name, rules),
+    }
+  })
+}
+
+/** `count` hosts on as many subnets (10.77.N.0/24), joined by a router. */
+export function makeHosts(t: Cleanup, count: number): TestHost[] {
+  const plans = Array.from({ length: count }, (_, index) => ({ eth0: `10.77.${index + 1}.2/24` }))
+  return makeNetwork(t, plans, { hasRouter: true })
 }
 
 export function isLeftOut(part: string): boolean {
   return (process.env['P2P_TEST_LEFT_OUT'] ?? '').split(',').includes(part)
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+}
+
+function setKernel(namespace: string, ...settings: string[]): void {
+  execFileSync('ip', ['netns', 'exec', namespace, 'sysctl', '-qw', ...settings])
+}
+
+/** Without duplicate address detection, which would keep an IPv6 address from being used for a second. */
+function setAddress(namespace: string, action: 'add' | 'delete', device: string, cidr: string): void {
+  const flags = action === 'add' && isIPv6(cidr.split('/')[0] as string) ? ['nodad'] : []
+  ip('-n', namespace, 'addr', action, cidr, 'dev', device, ...flags)
+}
+
+function addBridge(namespace: string, bridge: string, router: string | undefined): void {
+  ip('-n', namespace, 'link', 'add', bridge, 'type', 'bridge')
+  if (router !== undefined) setAddress(namespace, 'add', bridge, router)
+  ip('-n', namespace, 'link', 'set', bridge, 'up')
+}
+
+function addDefaultRoute(namespace: string, cidr: string): void {
+  const router = routerIn(cidr).split('/')[0] as string
+  ip('-n', namespace, 'route', 'add', 'default', 'via', router)
+}
+
+/** Addresses of RFC 2544's benchmarking range; other test processes on this machine take others. */
+function addControlInterface(namespace: string, outside: string, index: number): string {
+  const prefix = `198.${18 + ((process.pid >> 8) % 2)}.${process.pid % 256}`
+  const [near, far] = [`${prefix}.${index * 4 + 1}`, `${prefix}.${index * 4 + 2}`]
+  ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', CONTROL, 'netns', namespace)
+  ip('addr', 'add', `${near}/30`, 'dev', outside)
+  ip('link', 'set', outside, 'up')
+  setAddress(namespace, 'add', CONTROL, `${far}/30`)
+  ip('-n', namespace, 'link', 'set', CONTROL, 'up')
+  return far
+}
+
+const CONTROL = 'docker0'
+
+/** Good enough for the subnets of tests: /24 and /64. */
+function networkOf(cidr: string): string {
+  return cidr.includes(':') ? cidr.slice(0, cidr.lastIndexOf(':')) : cidr.slice(0, cidr.lastIndexOf('.'))
+}
+
+function routerIn(cidr: string): string {
+  const [, bits] = cidr.split('/')
+  return `${networkOf(cidr)}${cidr.includes(':') ? ':' : '.'}1/${bits}`
+}
+
+function setFilter(namespace: string, rules: readonly string[]): void {
+  const lines = [
+    'table inet p2p_test',
+    'delete table inet p2p_test',
+    'table inet p2p_test {',
+    '  chain input {',
+    '    type filter hook input priority 0; policy accept;',
+    `    iifname { "lo", "${CONTROL}" } accept`,
+    ...rules.map((rule) => `    ${rule}`),
+    '  }',
+    '}',
+    '',
+  ]
+  execFileSync('ip', ['netns', 'exec', namespace, 'nft', '-f', '-'], { input: lines.join('\n') })
 }

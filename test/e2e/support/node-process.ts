@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { TestContext } from 'node:test'
 import type { NodeEvent } from '../../../src/context/index.ts'
 import { nextFreePort } from '../../../src/cli/local/free-port.ts'
 
@@ -21,8 +20,13 @@ export interface Home {
   config(nodeId: string, values: Record<string, unknown>): string
 }
 
+/** A test, or a benchmark that runs what it is given at its own end. */
+export interface Cleanup {
+  after(fn: () => unknown): void
+}
+
 /** A temporary folder that holds a cluster's configuration, plot, services and state. Removed after the test. */
-export function makeHome(t: TestContext): Home {
+export function makeHome(t: Cleanup): Home {
   const directory = mkdtempSync(join(tmpdir(), 'p2p-e2e-'))
   t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }))
   mkdirSync(join(directory, 'config'))
@@ -84,7 +88,7 @@ export interface StartOptions {
 }
 
 /** Starts `p2p --config FILE` and stops it after the test, by force if need be. */
-export function startNode(t: TestContext, configFile: string, options: StartOptions = {}): NodeProcess {
+export function startNode(t: Cleanup, configFile: string, options: StartOptions = {}): NodeProcess {
   const command = [
     ...(options.prefix ?? []),
     process.execPath,

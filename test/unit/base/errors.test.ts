@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { ERROR_CODES, messageOf, StorageError } from '../../../src/base/errors.ts'
 import { VERSION } from '../../../src/base/version.ts'
@@ -17,6 +17,16 @@ test('docs/errors.md has exactly the codes of the list, with their numbers', () 
     `${facts.rpc}, ${facts.http}, ${facts.retryable ? 'yes' : 'no'}`,
   ])
   assert.deepEqual(Object.fromEntries(documented), Object.fromEntries(listed))
+})
+
+test('every code of the list is used', () => {
+  const root = new URL('../../../src/', import.meta.url)
+  const files = readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  const sources = files
+    .filter((name) => !name.endsWith('errors.ts'))
+    .map((name) => readFileSync(new URL(name, root), 'utf8'))
+  const unused = Object.keys(ERROR_CODES).filter((code) => !sources.some((text) => text.includes(`'${code}'`)))
+  assert.deepEqual(unused, [])
 })
 
 test('our JSON-RPC numbers lie in the range the specification leaves to servers', () => {

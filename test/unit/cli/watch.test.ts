@@ -197,6 +197,7 @@ suite('p2p nodes --watch', () => {
   test('on a terminal: one table, always as it is now', async (t) => {
     const { user } = await watched(t, [
       breaking(
+        'retry: 2000\n\n',
         snapshot(5, clusterNode('w2', 'alive'), clusterNode('w1', 'alive')),
         ':\n\n',
         member(6, clusterNode('w1', 'dead'), 'alive'),

@@ -138,7 +138,9 @@ test('a process that burns its processor leads the list by CPU, and all figures 
   }
 })
 
-test('where processes cannot be listed the error says so, and a caller that left is not measured for', { skip: !isLinux }, async (t) => {
+test('where processes cannot be listed the error says so, and a caller that left is not measured for', {
+  skip: !isLinux,
+}, async (t) => {
   await assert.rejects(processes(1, AbortSignal.abort(new RangeError('left'))), RangeError)
   const platform = Object.getOwnPropertyDescriptor(process, 'platform') as PropertyDescriptor
   t.after(() => Object.defineProperty(process, 'platform', platform))

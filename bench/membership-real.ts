@@ -1,0 +1,264 @@
+import { loadavg } from 'node:os'
+import { parseArgs } from 'node:util'
+import { freePort } from '../test/e2e/support/node-process.ts'
+import { awaitAll, type RealCluster } from './real-cluster/cluster.ts'
+import { createP2pCluster } from './real-cluster/p2p-cluster.ts'
+import { cpuMs, residentBytes } from './real-cluster/process-usage.ts'
+import { createSerfCluster, isSerfInstalled } from './real-cluster/serf-cluster.ts'
+import { countWireBytes } from './real-cluster/wire-bytes.ts'
+
+/*
+ * Membership of real nodes on this machine, beside as many agents of serf (LAN profile; Debian package `serf`), both running at
+ * the same time and measured in turns: until all know of a killed process (kill -9), of a silent one (SIGSTOP), of one that
+ * is there again, and of a changed record; bytes, CPU and memory when quiet. Uses the built program.
+ *   node --conditions=source bench/membership-real.ts [--nodes 30] [--rounds 5] [--quiet 60] [--without-serf]
+ */
+
+const KNOWN_MS_MAX = 90_000
+/** After the last event of a round, so that its rumours are not counted to the next one, nor to the quiet time. */
+const SETTLE_MS = 3_000
+/** Adaptive intervals need that long to become those of a quiet cluster. */
+const CALM_MS = 60_000
+
+export interface RealBenchOptions {
+  nodes: number
+  /** Of each kind of event, each with another member. */
+  rounds: number
+  quietMs: number
+  /** Before the quiet time. */
+  calmMs: number
+  isBesideSerf: boolean
+  /** Told what is going on. */
+  onProgress?: (text: string) => void
+}
+
+export interface RealBenchRow {
+  label: string
+  /** From the signal until the last member knew, and until the median one did; one value a round. */
+  killedMs: number[]
+  killedMedianMs: number[]
+  silentMs: number[]
+  /** From SIGCONT of the silent one until all have it back. */
+  backMs: number[]
+  /** From the first member that knew of a process started again to the last one. */
+  joinedMs: number[]
+  /** From the call that changes the record to the last member that has it. */
+  changedMs: number[]
+  /** Sent by one member, quiet cluster, with all headers; undefined where it cannot be counted. */
+  wireBytesPerSecond: number | undefined
+  /** The same as the members count it: messages without TLS and headers. */
+  messageBytesPerSecond: number | undefined
+  /** Of one core. */
+  cpuPercent: number
+  residentMbMedian: number
+  /** Members taken for dead that were not. */
+  falseDeaths: number
+}
+
+export async function runRealBench(options: RealBenchOptions): Promise<RealBenchRow[]> {
+  const { nodes, isBesideSerf, onProgress: say = () => {} } = options
+  const ends: (() => unknown)[] = []
+  const clusters: RealCluster[] = [createP2pCluster({ after: (end) => ends.push(end) }, await freePorts(nodes))]
+  if (isBesideSerf) clusters.push(createSerfCluster(await freePorts(nodes), await freePorts(nodes)))
+  const wire = countWireBytes(clusters)
+  try {
+    const rows = new Map(clusters.map((cluster) => [cluster, emptyRow(cluster.label)]))
+    for (const cluster of clusters) {
+      await cluster.start()
+      say(`${cluster.label}: ${nodes} members know each other`)
+    }
+    for (const cluster of clusters) countFalseDeaths(cluster, rows.get(cluster) as RealBenchRow)
+    for (let round = 0; round < options.rounds; round++) {
+      for (const [cluster, row] of rows) {
+        const name = cluster.names[1 + (round % (nodes - 1))] as string
+        await measureEvents(cluster, name, row)
+        say(`${cluster.label}: round ${round + 1}, load ${loadavg()[0]?.toFixed(1)}, ${roundText(row)}`)
+      }
+    }
+    await measureQuiet(rows, wire, options)
+    return [...rows.values()]
+  } finally {
+    wire?.close()
+    await Promise.all(clusters.map((cluster) => cluster.stop()))
+    for (const end of ends.reverse()) await end()
+  }
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = []
+  while (ports.length < count) ports.push(await freePort())
+  return ports
+}
+
+function emptyRow(label: string): RealBenchRow {
+  return {
+    label,
+    killedMs: [],
+    killedMedianMs: [],
+    silentMs: [],
+    backMs: [],
+    joinedMs: [],
+    changedMs: [],
+    wireBytesPerSecond: undefined,
+    messageBytesPerSecond: undefined,
+    cpuPercent: 0,
+    residentMbMedian: 0,
+    falseDeaths: 0,
+  }
+}
+
+/** Members that were harmed on purpose, and are not back yet. */
+const harmed = new WeakMap<RealCluster, Set<string>>()
+
+function countFalseDeaths(cluster: RealCluster, row: RealBenchRow): void {
+  const guilty = new Set<string>()
+  harmed.set(cluster, guilty)
+  cluster.onSight(({ subject, sight }) => {
+    if (sight === 'failed' && !guilty.has(subject)) row.falseDeaths++
+  })
+}
+
+async function measureEvents(cluster: RealCluster, name: string, row: RealBenchRow): Promise<void> {
+  const known = (sight: 'joined' | 'failed' | 'changed'): Promise<number[]> =>
+    awaitAll(cluster, name, sight, KNOWN_MS_MAX).then((seenMs) => [...seenMs.values()].sort((a, b) => a - b))
+  const guilty = harmed.get(cluster) as Set<string>
+
+  const changed = known('changed')
+  const changeMs = performance.now()
+  await cluster.change(name)
+  row.changedMs.push(last(await changed) - changeMs)
+
+  guilty.add(name)
+  const killed = known('failed')
+  const killMs = performance.now()
+  process.kill(cluster.pid(name), 'SIGKILL')
+  const deadMs = await killed
+  row.killedMs.push(last(deadMs) - killMs)
+  row.killedMedianMs.push(median(deadMs) - killMs)
+
+  const joined = known('joined')
+  await Promise.all([joined, cluster.restart(name)])
+  const joinedMs = await joined
+  row.joinedMs.push(last(joinedMs) - (joinedMs[0] as number))
+  await settle(SETTLE_MS)
+
+  const silent = known('failed')
+  const stopMs = performance.now()
+  process.kill(cluster.pid(name), 'SIGSTOP')
+  row.silentMs.push(last(await silent) - stopMs)
+  const back = known('joined')
+  const continueMs = performance.now()
+  process.kill(cluster.pid(name), 'SIGCONT')
+  row.backMs.push(last(await back) - continueMs)
+  await settle(SETTLE_MS)
+  guilty.delete(name)
+}
+
+async function measureQuiet(
+  rows: ReadonlyMap<RealCluster, RealBenchRow>,
+  wire: ReturnType<typeof countWireBytes>,
+  { nodes, quietMs, calmMs, onProgress: say = () => {} }: RealBenchOptions,
+): Promise<void> {
+  say(`quiet for ${(calmMs + quietMs) / 1_000} s`)
+  const clusters = [...rows.keys()]
+  for (const cluster of clusters) cluster.stopWatching()
+  await settle(calmMs)
+  const countedBefore = await Promise.all(clusters.map((cluster) => cluster.bytesSent()))
+  await settle(1_000)
+  const startMs = performance.now()
+  const cpuBefore = clusters.map(cpuOf)
+  const wireBefore = wire?.read()
+  await settle(quietMs)
+  const seconds = (performance.now() - startMs) / 1_000
+  const wireAfter = wire?.read()
+  const cpuAfter = clusters.map(cpuOf)
+  const countedAfter = await Promise.all(clusters.map((cluster) => cluster.bytesSent()))
+  clusters.forEach((cluster, index) => {
+    const row = rows.get(cluster) as RealBenchRow
+    const perMember = (after: number | undefined, before: number | undefined): number | undefined =>
+      after === undefined || before === undefined ? undefined : (after - before) / nodes / seconds
+    row.cpuPercent = ((cpuAfter[index] as number) - (cpuBefore[index] as number)) / nodes / seconds / 10
+    row.wireBytesPerSecond = perMember(wireAfter?.get(cluster.label), wireBefore?.get(cluster.label))
+    row.messageBytesPerSecond = perMember(countedAfter[index], countedBefore[index])
+    row.residentMbMedian = median(
+      cluster.names.map((name) => residentBytes(cluster.pid(name)) / 1024 ** 2).sort((a, b) => a - b),
+    )
+  })
+}
+
+function cpuOf(cluster: RealCluster): number {
+  return cluster.names.reduce((sum, name) => sum + cpuMs(cluster.pid(name)), 0)
+}
+
+function settle(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+function last(sorted: readonly number[]): number {
+  return sorted.at(-1) as number
+}
+
+function median(sorted: readonly number[]): number {
+  return sorted[Math.floor(sorted.length / 2)] as number
+}
+
+function seconds(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b)
+  return [median(sorted), sorted[0] as number, last(sorted)].map((ms) => (ms / 1_000).toFixed(2)).join(' / ')
+}
+
+function roundText(row: RealBenchRow): string {
+  const columns = {
+    killed: row.killedMs,
+    joined: row.joinedMs,
+    silent: row.silentMs,
+    back: row.backMs,
+    changed: row.changedMs,
+  }
+  return Object.entries(columns)
+    .map(([name, values]) => `${name} ${(last(values) / 1_000).toFixed(2)}`)
+    .join(', ')
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: 'string', default: '30' },
+      rounds: { type: 'string', default: '5' },
+      quiet: { type: 'string', default: '60' },
+      'without-serf': { type: 'boolean', default: false },
+    },
+  })
+  const isBesideSerf = !values['without-serf'] && isSerfInstalled()
+  if (!isBesideSerf) console.log('LEFT OUT: serf (Debian package "serf" is not installed)')
+  const rows = await runRealBench({
+    nodes: Number(values.nodes),
+    rounds: Number(values.rounds),
+    quietMs: Number(values.quiet) * 1_000,
+    calmMs: CALM_MS,
+    isBesideSerf,
+    onProgress: (text) => console.log(text),
+  })
+  console.log(`${values.nodes} members each; seconds until all know, median / min / max of ${values.rounds} rounds`)
+  console.table(
+    rows.map((row) => ({
+      '': row.label,
+      'killed (-9)': seconds(row.killedMs),
+      'median member': seconds(row.killedMedianMs),
+      'silent (STOP)': seconds(row.silentMs),
+      'back (CONT)': seconds(row.backMs),
+      'join, first to last': seconds(row.joinedMs),
+      'record change': seconds(row.changedMs),
+      'false deaths': row.falseDeaths,
+    })),
+  )
+  console.table(
+    rows.map((row) => ({
+      '': row.label,
+      'B/s on the wire': row.wireBytesPerSecond?.toFixed(0) ?? 'not counted (needs nft, as root)',
+      'B/s of messages': row.messageBytesPerSecond?.toFixed(0) ?? '',
+      'CPU, % of a core': row.cpuPercent.toFixed(2),
+      'resident MB': row.residentMbMedian.toFixed(1),
+    })),
+  )
+}

@@ -1,7 +1,7 @@
 import { messageOf, P2PError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { VERSION } from '../base/version.ts'
-import { createLogMemory } from '../builtin/index.ts'
+import { createLogMemory, type LogMemory } from '../builtin/index.ts'
 import type { NodeConfig } from '../config/index.ts'
 import { createLogger } from '../platform/index.ts'
 import { type RunningNode, startNode } from './node.ts'
@@ -26,18 +26,33 @@ const STOP_MS_MAX = 15_000
  * @returns the exit code of the process
  */
 export async function runNode(options: RunNodeOptions): Promise<number> {
-  const { config, signal, onEvent } = options
+  const { config } = options
   const logMemory = createLogMemory({ max: config.logEntriesMax })
   const log = createLogger({ level: config.logLevel, format: 'text', sinks: [logMemory.sink] })
   log.info('Starting', { node_id: config.nodeId, role: config.role, version: VERSION, pid: process.pid })
+  const strays = catchStrays(log)
+  try {
+    return await runUntilEnd(options, log, logMemory, strays.signal)
+  } finally {
+    strays.dispose()
+  }
+}
+
+async function runUntilEnd(
+  options: RunNodeOptions,
+  log: Logger,
+  logMemory: LogMemory,
+  crashed: AbortSignal,
+): Promise<number> {
+  const { signal, onEvent } = options
   let node: RunningNode
   try {
-    node = await startNode({ ...options, log, logMemory })
+    node = await startNode({ ...options, signal: AbortSignal.any([signal, crashed]), log, logMemory })
   } catch (error) {
     if (signal.aborted) return 0
     return fail(log, error)
   }
-  const reason = await endOf(signal, node.failed)
+  const reason = await endOf(signal, AbortSignal.any([node.failed, crashed]))
   onEvent({ type: 'stopping', reason: reason.text })
   log.info('Stopping', { reason: reason.text })
   try {
@@ -48,6 +63,29 @@ export async function runNode(options: RunNodeOptions): Promise<number> {
   }
   log.info('Stopped')
   return reason.exitCode
+}
+
+/**
+ * What a service throws outside any call ends up here, because services share the node's process. A rejected promise nobody
+ * handled is said and survived; after an uncaught exception nothing can be relied on, so the node stops in order, and
+ * whatever runs it (systemd, a container) starts it again.
+ */
+function catchStrays(log: Logger): { signal: AbortSignal; dispose(): void } {
+  const crashed = new AbortController()
+  const onRejection = (error: unknown): void => log.error('A promise was rejected and nobody handled it', { error })
+  const onException = (error: unknown): void => {
+    log.critical('An exception was thrown outside any call; the node stops', { error })
+    crashed.abort(new Error(`uncaught exception: ${messageOf(error)}`))
+  }
+  process.on('unhandledRejection', onRejection)
+  process.on('uncaughtException', onException)
+  return {
+    signal: crashed.signal,
+    dispose() {
+      process.off('unhandledRejection', onRejection)
+      process.off('uncaughtException', onException)
+    },
+  }
 }
 
 function fail(log: Logger, error: unknown): number {

@@ -170,12 +170,10 @@ export class LocalDispatch {
       this.#unfinished--
       if (this.#open.delete(invocation)) end()
     }
-    try {
-      const value = await this.#invoke(invocation, input)
-      settle(() => invocation.resolve(value))
-    } catch (error) {
-      settle(() => invocation.reject(error))
-    }
+    Promise.try(() => this.#invoke(invocation, input)).then(
+      (value) => settle(() => invocation.resolve(value)),
+      (error: unknown) => settle(() => invocation.reject(error)),
+    )
     return invocation.result
   }
 

@@ -3,7 +3,7 @@ import { type ModuleHooks, registerHooks } from 'node:module'
 import { sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Location } from 'esbuild'
-import { translatedSource } from './translate.ts'
+import { checkSyntax, translatedSource } from './translate.ts'
 
 /** What a service's sources import; the running program answers to it, whatever is installed beside the service. */
 const SDK_SPECIFIER = 'p2p-core/service'
@@ -46,7 +46,12 @@ class HookedModuleLoader implements ModuleLoader {
         return source === undefined ? next(url, context) : { format: 'module', source, shortCircuit: true }
       },
     })
-    return (await import(pathToFileURL(main).href)) as Record<string, unknown>
+    try {
+      return (await import(pathToFileURL(main).href)) as Record<string, unknown>
+    } catch (error) {
+      if (error instanceof SyntaxError && placeOf(error, folder) === undefined) checkSyntax(main)
+      throw error
+    }
   }
 
   close(): void {

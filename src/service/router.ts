@@ -49,7 +49,7 @@ export class Router implements Caller {
     target?: CallTarget,
   ): Promise<unknown> {
     const here = this.#mayRunHere(target) ? this.#needs.local.find(method) : undefined
-    if (here) return this.#follow(this.#needs.local.start(here, params, context), context.signal)
+    if (here) return this.#follow(this.#needs.local.start(here, params, context), context)
     return this.#callElsewhere({ method, params, origin: context, signal: context.signal }, target)
   }
 
@@ -65,7 +65,9 @@ export class Router implements Caller {
     return target === this.#self.nodeId || target === this.#self.role
   }
 
-  #follow(invocation: Invocation, signal: AbortSignal | undefined): Promise<unknown> {
+  #follow(invocation: Invocation, context: { readonly signal?: AbortSignal }): Promise<unknown> {
+    // Asked only now: a request makes its signal when it is read, and most calls have ended by here.
+    const signal = invocation.hasEnded ? undefined : context.signal
     if (!signal) return invocation.result
     const { name } = invocation.method
     const onAbort = (): void => {

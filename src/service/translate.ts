@@ -24,11 +24,23 @@ export function translatedSource(url: string): string | undefined {
   const path = fileURLToPath(new URL(pathname, 'file:'))
   const source = readFileSync(path, 'utf8')
   if (!isTypeScript && !DECORATOR.test(source)) return undefined
+  return translate(source, path, isTypeScript)
+}
+
+/**
+ * For a file that Node could not parse without saying where.
+ * @throws an error of esbuild, whose `errors` name the place
+ */
+export function checkSyntax(path: string): void {
+  translate(readFileSync(path, 'utf8'), path, TYPESCRIPT.test(path))
+}
+
+function translate(source: string, path: string, isTypeScript: boolean): string {
   if (!esbuild) {
     esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild
     setSourceMapsSupport(true, { nodeModules: false, generatedCode: false })
   }
-  const { code } = esbuild.transformSync(source, {
+  return esbuild.transformSync(source, {
     loader: isTypeScript ? 'ts' : 'js',
     format: 'esm',
     target: 'node24',
@@ -36,6 +48,5 @@ export function translatedSource(url: string): string | undefined {
     sourcemap: 'inline',
     // Whatever tsconfig lies around, decorators are the standard ones.
     tsconfigRaw: '{}',
-  })
-  return code
+  }).code
 }

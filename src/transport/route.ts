@@ -77,24 +77,18 @@ export async function serveHttp1Route(
   answerHttp1(response, answer)
 }
 
-export function answerHttp2(stream: ServerHttp2Stream, answer: RouteResponse): void {
-  const body = bytesOf(answer.body)
-  if (!body) {
-    stream.respond({ ':status': answer.status, ...answer.headers }, { endStream: true })
+export function answerHttp2(stream: ServerHttp2Stream, { status, headers, body }: RouteResponse): void {
+  if (body === undefined) {
+    stream.respond({ ':status': status, ...headers }, { endStream: true })
     return
   }
-  stream.respond({ ':status': answer.status, ...answer.headers, 'content-length': body.length })
+  stream.respond({ ':status': status, ...headers, 'content-length': Buffer.byteLength(body) })
   stream.end(body)
 }
 
-export function answerHttp1(response: ServerResponse, answer: RouteResponse): void {
-  const body = bytesOf(answer.body)
-  response.writeHead(answer.status, { ...answer.headers, 'content-length': body?.length ?? 0 })
+export function answerHttp1(response: ServerResponse, { status, headers, body }: RouteResponse): void {
+  response.writeHead(status, { ...headers, 'content-length': body === undefined ? 0 : Buffer.byteLength(body) })
   response.end(body)
-}
-
-function bytesOf(body: string | Uint8Array | undefined): Uint8Array | undefined {
-  return typeof body === 'string' ? Buffer.from(body) : body
 }
 
 /** @returns undefined when the client has gone and there is nobody to answer */

@@ -230,15 +230,14 @@ export class Swim {
     }
   }
 
-  /** The dialler opens the exchange: a join, or a meeting after a long time. */
+  /** The dialler opens the exchange with whom it does not know to be alive: a join, or a meeting after a long time. */
   #onChannelOpen(nodeId: NodeId, isDialled: boolean): void {
     this.#connected.add(nodeId)
     const member = this.#members.get(nodeId)
-    if (member) {
-      member.isConnected = true
-      member.heardMs = this.#nowMs
-    }
-    if (isDialled) this.#send(nodeId, [this.#exchange.opening()])
+    if (isDialled && member?.status !== 'alive') this.#send(nodeId, [this.#exchange.opening()])
+    if (!member) return
+    member.isConnected = true
+    member.heardMs = this.#nowMs
   }
 
   /** A process that dies loses all its channels at once: a closed one is worth an immediate look. */

@@ -52,23 +52,21 @@ class TableGate implements Gate {
   async admit(key: RouteKey | undefined, request: GateRequest): Promise<Principal> {
     const limiter = this.#limits?.[limitClassOf(key)]
     const isOpen = key !== undefined && ACCESS[key] === 'open'
-    const principal = await this.#identify(limiter, request, isOpen)
+    let principal: Principal = ANONYMOUS
+    // Open routes look at certificates only: an expired token must not turn a health check red.
+    if (!isOpen || request.connection.identity) {
+      try {
+        principal = await this.#authenticator.authenticate(request)
+      } catch (error) {
+        limit(limiter, ANONYMOUS, request)
+        throw error
+      }
+    }
     limit(limiter, principal, request)
     if (isOpen) return principal
     if (principal.kind === 'anonymous') throw authenticationRequired(request)
     if (key !== undefined && !isAllowed(key, principal)) throw accessDenied(key, principal)
     return principal
-  }
-
-  /** Open routes look at certificates only: an expired token must not turn a health check red. */
-  async #identify(limiter: RateLimiter | undefined, request: GateRequest, isOpen: boolean): Promise<Principal> {
-    if (isOpen && !request.connection.identity) return ANONYMOUS
-    try {
-      return await this.#authenticator.authenticate(request)
-    } catch (error) {
-      limit(limiter, ANONYMOUS, request)
-      throw error
-    }
   }
 }
 

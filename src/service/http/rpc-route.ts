@@ -57,7 +57,10 @@ async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: stri
     traceId,
     deadlineMs: clock.nowMs() + timeoutMsOf(request.headers[TIMEOUT_HEADER]),
     target: targetOf(request.query.get('node')),
-    signal: request.signal,
+    // The request makes it when it is read; a call that ends at once never does.
+    get signal() {
+      return request.signal
+    },
   })
   return body === undefined ? { status, headers: SECURITY_HEADERS } : { status, headers: JSON_HEADERS, body }
 }

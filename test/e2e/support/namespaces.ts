@@ -33,12 +33,16 @@ export interface NetworkOptions {
   hasRouter: boolean
 }
 
+/** Networks and hosts that this process has made. */
+let networks = 0
+let hostsMade = 0
+
 /**
  * Hosts on Ethernets: interfaces with addresses of one subnet are in one Ethernet. Everything is removed after the test.
  * Needs root on Linux; `isLeftOut` tells whether the test run already named namespaces as left out.
  */
 export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: NetworkOptions): TestHost[] {
-  const id = `p2p${process.pid % 100_000}`
+  const id = `p2p${process.pid % 100_000}n${++networks}`
   const switches = `${id}s`
   const names = [switches]
   t.after(() => {
@@ -58,7 +62,7 @@ export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: Net
     names.push(name)
     ip('netns', 'add', name)
     ip('-n', name, 'link', 'set', 'lo', 'up')
-    const controlAddress = addControlInterface(name, `${id}c${index + 1}`, index)
+    const controlAddress = addControlInterface(name)
     const addresses = Object.entries(plan).map(([device, cidr], position) => {
       const network = networkOf(cidr)
       const bridge = bridges.get(network) ?? `lan${bridges.size}`
@@ -123,9 +127,11 @@ function addDefaultRoute(namespace: string, cidr: string): void {
 }
 
 /** Addresses of RFC 2544's benchmarking range; other test processes on this machine take others. */
-function addControlInterface(namespace: string, outside: string, index: number): string {
+function addControlInterface(namespace: string): string {
+  const index = hostsMade++
   const prefix = `198.${18 + ((process.pid >> 8) % 2)}.${process.pid % 256}`
   const [near, far] = [`${prefix}.${index * 4 + 1}`, `${prefix}.${index * 4 + 2}`]
+  const outside = `p2p${process.pid % 100_000}c${index}`
   ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', CONTROL, 'netns', namespace)
   ip('addr', 'add', `${near}/30`, 'dev', outside)
   ip('link', 'set', outside, 'up')

@@ -1,3 +1,4 @@
+import { cpus } from 'node:os'
 import { resolve } from 'node:path'
 import { formatBytes } from '../../base/bytes.ts'
 import { CliError } from '../../base/errors.ts'
@@ -18,6 +19,8 @@ export async function generatePlot(host: CliHost, flags: PlotFlags): Promise<voi
   const tools = (await host.loadContext()).createStorageTools()
   const interruption = host.interruption()
   let shown = ''
+  const processors = cpus()
+  host.talk.write(`Processor: ${processors.length} × ${processors[0]?.model.trim() || 'unknown model'}\n`)
   try {
     const plot = await tools.generatePlot(
       path,

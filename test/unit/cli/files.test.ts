@@ -124,7 +124,7 @@ suite('p2p plot', () => {
     })
     const { output, talk } = await user.run('plot', 'generate', '-o', 'json')
     assert.deepEqual(JSON.parse(output), PLOT)
-    assert.match(talk, /^Making the plot 0 %\nMaking the plot 20 %\nMaking the plot 100 %\nKeep/)
+    assert.match(talk, /^Processor: \d+ × .+\nMaking the plot 0 %\nMaking the plot 20 %\nMaking the plot 100 %\nKeep/)
   })
 
   test('a refusal ends with the exit code of its kind', async (t) => {

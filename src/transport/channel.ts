@@ -5,13 +5,15 @@ import type { NodeIdentity } from '../base/identity.ts'
 import { FRAME_KINDS, type FrameKind, type PeerChannel } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
 import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from './frames.ts'
-import { SessionProbe } from './session-probe.ts'
+import { type SessionPatience, SessionProbe } from './session-probe.ts'
 
 export interface ChannelLimits {
   /** Payload of one frame. */
   frameBytesMax: number
   /** Frames not yet taken by the peer; beyond it `send` throws P2P_TRANSPORT_OVERLOADED. */
   sendQueueBytesMax: number
+  /** When a silent channel is taken for dead. */
+  patience: SessionPatience
   /** How long a closing channel may take to hand over what was sent. */
   closeGraceMs: number
 }
@@ -61,7 +63,7 @@ export class Http2Channel implements PeerChannel {
     this.#session = parts.session
     this.#clock = parts.clock
     this.#limits = parts.limits
-    this.#probe = new SessionProbe(parts.session)
+    this.#probe = new SessionProbe(parts.session, parts.limits.patience)
     this.#session.setLocalWindowSize(WINDOW_BYTES)
     this.finished = new Promise((resolve) => {
       if (parts.session.destroyed) resolve()
@@ -103,7 +105,7 @@ export class Http2Channel implements PeerChannel {
     this.#session.destroy()
   }
 
-  /** Call once per keep-alive period; cuts the channel of a peer that has gone silent. */
+  /** Call once per check period; cuts the channel of a peer that has gone silent. */
   checkAlive(): void {
     if (!this.#probe.check()) this.cut('the peer does not answer any more')
   }

@@ -1,8 +1,11 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../base/time.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
-import { SessionProbe } from './session-probe.ts'
+import { type SessionPatience, SessionProbe } from './session-probe.ts'
 import type { TransportLimits } from './transport-limits.ts'
+
+/** A check comes every `keepAliveMs`. */
+const PATIENCE: SessionPatience = { idleChecks: 1, answerChecks: 1 }
 
 /**
  * A client's HTTP/2 session and its open streams, with what tells whether they are still of use. What happens for every
@@ -23,7 +26,7 @@ export class Http2Connection {
     this.facts = facts
     this.#session = session
     this.#clock = clock
-    this.#probe = new SessionProbe(session)
+    this.#probe = new SessionProbe(session, PATIENCE)
     this.#idleSinceMs = clock.nowMs()
     const forget = (stream: ServerHttp2Stream): void => {
       this.#streams.delete(stream)

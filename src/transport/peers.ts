@@ -102,7 +102,7 @@ class ChannelRegistry implements Peers, Component {
     this.#isRunning = true
     this.#needs.transport.stream('POST', CHANNEL_PATH, (request) => this.#onRequest(request))
     this.#unsubscribe = this.#needs.revocations.onChange(() => this.#cutRevoked())
-    this.#timer = this.#clock.every(this.#limits.keepAliveMs, () => {
+    this.#timer = this.#clock.every(this.#limits.checkMs, () => {
       for (const { channel } of this.#channels.values()) channel.checkAlive()
     })
   }

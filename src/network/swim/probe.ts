@@ -69,20 +69,24 @@ export class Probe {
     return count
   }
 
-  /** Pings the target. Does nothing while a probe of it is under way, but for the last one before a verdict. */
-  begin(nowMs: number, target: NodeId, kind: ProbeKind): ProbeOutput[] {
+  /**
+   * Pings the target. Does nothing while a probe of it is under way, but for the last one before a verdict.
+   * @param isConnected without an open channel the probe gets a period more, for the dial
+   */
+  begin(nowMs: number, target: NodeId, kind: ProbeKind, isConnected: boolean): ProbeOutput[] {
     const running = this.#find(target)
     if (running && kind !== 'last') return []
     if (running) this.#pending.delete(running.seq)
     const seq = this.#nextSeq++
     const periodMs = this.#profile.protocolPeriodMs
+    const answerMs = kind === 'periodic' ? this.#awareness.scaleTimeout(periodMs) : periodMs
     this.#pending.set(seq, {
       target,
       kind,
       startedMs: nowMs,
       indirectMs: nowMs + this.#profile.probeTimeoutMs,
       redialMs: Number.POSITIVE_INFINITY,
-      deadlineMs: nowMs + (kind === 'periodic' ? this.#awareness.scaleTimeout(periodMs) : periodMs),
+      deadlineMs: nowMs + answerMs + (isConnected ? 0 : periodMs),
       refusedMs: undefined,
       isRefusedAgain: false,
       helpers: new Set(),

@@ -11,7 +11,7 @@ import { LIMITS } from './limits.ts'
 import { isGone, type MemberState, Members } from './members.ts'
 import type { Message, RecordEnvelope, Rumour } from './message.ts'
 import type { SwimOutput } from './output.ts'
-import { Probe, type ProbeOutput } from './probe.ts'
+import { Probe, type ProbeKind, type ProbeOutput } from './probe.ts'
 import { ProbeOrder } from './probe-order.ts'
 import { LAN_PROFILE, type SwimProfile } from './profile.ts'
 
@@ -253,7 +253,7 @@ export class Swim {
     const member = this.#members.get(nodeId)
     if (!member || isGone(member.status) || this.#isLeaving) return
     if (this.#probe.count('second-look') >= LIMITS.hintsMax) return
-    this.#onProbe(this.#probe.begin(this.#nowMs, nodeId, 'second-look'))
+    this.#beginProbe(nodeId, 'second-look')
   }
 
   #leave(): void {
@@ -299,7 +299,11 @@ export class Swim {
         return member !== undefined && this.#isPeer(member) && !this.#probe.isProbing(nodeId)
       },
     )
-    if (target !== undefined) this.#onProbe(this.#probe.begin(this.#nowMs, target, 'periodic'))
+    if (target !== undefined) this.#beginProbe(target, 'periodic')
+  }
+
+  #beginProbe(target: NodeId, kind: ProbeKind): void {
+    this.#onProbe(this.#probe.begin(this.#nowMs, target, kind, this.#connected.has(target)))
   }
 
   #exchangeWithOne(): void {
@@ -363,7 +367,7 @@ export class Swim {
         return
       case 'last-probe':
         if (output.isPathSilent) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
-        this.#onProbe(this.#probe.begin(this.#nowMs, output.nodeId, 'last'))
+        this.#beginProbe(output.nodeId, 'last')
         return
       case 'tell':
         this.#send(output.nodeId, [])

@@ -23,7 +23,7 @@ function seqOf(outputs: readonly ProbeOutput[]): number {
 test('an ack in time answers the probe and improves the local health', () => {
   const { probe, awareness } = setUp()
   awareness.applyDelta(1)
-  const seq = seqOf(probe.begin(0, 'x', 'periodic'))
+  const seq = seqOf(probe.begin(0, 'x', 'periodic', true))
   assert.deepEqual(probe.onAck('x', seq), [
     { type: 'answered', target: 'x', kind: 'periodic', startedMs: 0, isPathSilent: false },
   ])
@@ -33,7 +33,7 @@ test('an ack in time answers the probe and improves the local health', () => {
 
 test('without an ack others are asked, and without any answer the target is accused at the end of the period', () => {
   const { probe } = setUp()
-  probe.begin(0, 'x', 'periodic')
+  probe.begin(0, 'x', 'periodic', true)
   assert.equal(probe.nextDueMs, 500)
   assert.deepEqual(probe.due(499), [])
   assert.deepEqual(sent(probe.due(500)), [
@@ -47,14 +47,14 @@ test('without an ack others are asked, and without any answer the target is accu
 
 test('missing nacks lower the local health, complete ones leave it', () => {
   const healthy = setUp()
-  const seq = seqOf(healthy.probe.begin(0, 'x', 'periodic'))
+  const seq = seqOf(healthy.probe.begin(0, 'x', 'periodic', true))
   healthy.probe.due(500)
   for (const helper of ['h1', 'h2', 'h3']) healthy.probe.onNack(helper, seq)
   healthy.probe.due(1_000)
   assert.equal(healthy.awareness.score, 0)
 
   const deaf = setUp()
-  deaf.probe.begin(0, 'x', 'periodic')
+  deaf.probe.begin(0, 'x', 'periodic', true)
   deaf.probe.due(500)
   deaf.probe.due(1_000)
   assert.equal(deaf.awareness.score, 3)
@@ -63,14 +63,22 @@ test('missing nacks lower the local health, complete ones leave it', () => {
 test('a node in poor health gives its target more time', () => {
   const { probe, awareness } = setUp([])
   awareness.applyDelta(2)
-  probe.begin(0, 'x', 'periodic')
+  probe.begin(0, 'x', 'periodic', true)
   probe.due(500)
   assert.equal(probe.nextDueMs, 3_000)
 })
 
+test('a target without an open channel gets a period more, others are asked as early', () => {
+  const { probe } = setUp()
+  probe.begin(0, 'x', 'periodic', false)
+  assert.equal(sent(probe.due(500)).length, 3)
+  assert.deepEqual(probe.due(1_999), [])
+  assert.equal(probe.due(2_000)[0]?.type, 'unanswered')
+})
+
 test('an ack counts only from the target or from a member that was asked', () => {
   const { probe } = setUp(['h1'])
-  const seq = seqOf(probe.begin(0, 'x', 'periodic'))
+  const seq = seqOf(probe.begin(0, 'x', 'periodic', true))
   assert.deepEqual(probe.onAck('liar', seq), [])
   assert.deepEqual(probe.onAck('x', seq + 99), [])
   probe.due(500)
@@ -81,14 +89,14 @@ test('an ack counts only from the target or from a member that was asked', () =>
 
 test('an ack after the deadline changes nothing', () => {
   const { probe } = setUp([])
-  const seq = seqOf(probe.begin(0, 'x', 'periodic'))
+  const seq = seqOf(probe.begin(0, 'x', 'periodic', true))
   probe.due(1_000)
   assert.deepEqual(probe.onAck('x', seq), [])
 })
 
 test('an answer through others alone tells of a silent path', () => {
   const { probe } = setUp()
-  const seq = seqOf(probe.begin(0, 'x', 'periodic'))
+  const seq = seqOf(probe.begin(0, 'x', 'periodic', true))
   probe.due(500)
   assert.deepEqual(probe.onAck('h2', seq), [])
   assert.deepEqual(probe.due(1_000), [
@@ -98,7 +106,7 @@ test('an answer through others alone tells of a silent path', () => {
 
 test('a dial that is refused again a moment later ends a probe at once, two at the same moment do not', () => {
   const { probe } = setUp()
-  probe.begin(0, 'x', 'second-look')
+  probe.begin(0, 'x', 'second-look', true)
   assert.equal(sent(probe.onUnreachable(5, 'x', true)).length, 3, 'others are asked without waiting')
   assert.deepEqual(probe.onUnreachable(20, 'x', true), [], 'a dial for another member, at the same moment')
   assert.deepEqual(sent(probe.due(255)), [['x', 'ping']])
@@ -109,7 +117,7 @@ test('a dial that is refused again a moment later ends a probe at once, two at t
 
 test('a member others still reach is not accused for refused dials', () => {
   const { probe } = setUp()
-  const seq = seqOf(probe.begin(0, 'x', 'second-look'))
+  const seq = seqOf(probe.begin(0, 'x', 'second-look', true))
   probe.onUnreachable(5, 'x', true)
   probe.onAck('h1', seq)
   probe.due(255)
@@ -118,7 +126,7 @@ test('a member others still reach is not accused for refused dials', () => {
 
 test('a dial that failed without a refusal waits for the deadline', () => {
   const { probe } = setUp([])
-  probe.begin(0, 'x', 'periodic')
+  probe.begin(0, 'x', 'periodic', true)
   assert.deepEqual(probe.onUnreachable(10, 'x', false), [])
   assert.deepEqual(probe.onUnreachable(20, 'x', false), [])
   assert.equal(probe.isProbing('x'), true)
@@ -126,9 +134,9 @@ test('a dial that failed without a refusal waits for the deadline', () => {
 
 test('one target is probed once at a time, but for the last probe before a verdict', () => {
   const { probe } = setUp()
-  probe.begin(0, 'x', 'periodic')
-  assert.deepEqual(probe.begin(100, 'x', 'second-look'), [])
-  assert.equal(probe.begin(200, 'x', 'last').length, 1)
+  probe.begin(0, 'x', 'periodic', true)
+  assert.deepEqual(probe.begin(100, 'x', 'second-look', true), [])
+  assert.equal(probe.begin(200, 'x', 'last', true).length, 1)
   assert.deepEqual([probe.count('periodic'), probe.count('last')], [0, 1])
   assert.deepEqual(probe.due(700), [], 'the last probe asks nobody else')
 })

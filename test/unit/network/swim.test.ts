@@ -267,7 +267,7 @@ test('a higher version of the own record counts only with its signature', () => 
 test('who has an equal view does not answer a sync; who has another one sends its digest', () => {
   const node = new SwimHarness(['b', 'c'])
   const twin = new SwimHarness(['b', 'c'])
-  const [opening] = twin.step({ type: 'channel-open', nodeId: 'self', isDialled: true })
+  const [opening] = twin.step({ type: 'channel-open', nodeId: 'stranger', isDialled: true })
   assert.ok(opening?.type === 'send')
   node.receive('b', ...opening.messages)
   assert.deepEqual(node.sent('digest'), [])
@@ -275,6 +275,18 @@ test('who has an equal view does not answer a sync; who has another one sends it
   assert.deepEqual(
     node.sent('digest').map(({ to, message }) => [to, message.entries.map((e) => e.nodeId)]),
     [['b', ['b', 'c', 'self']]],
+  )
+})
+
+test('a dialled channel opens an exchange with a stranger and with the dead, not with the living', () => {
+  const node = new SwimHarness(['a', 'b'])
+  node.receive('a', dead('b'))
+  node.outputs = []
+  for (const nodeId of ['a', 'b', 'stranger']) node.step({ type: 'channel-open', nodeId, isDialled: true })
+  node.step({ type: 'channel-open', nodeId: 'accepted', isDialled: false })
+  assert.deepEqual(
+    node.sent('sync').map(({ to }) => to),
+    ['b', 'stranger'],
   )
 })
 

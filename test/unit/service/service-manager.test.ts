@@ -280,7 +280,8 @@ describe('what cannot run is listed with its reason, and disturbs nobody:', () =
     await withServices(
       tree,
       async (node) => {
-        while (node.manager.get('my_service')?.status !== 'initializing') await turn()
+        // Until one initializes and the other loads: each with its limit on the clock.
+        while (node.manager.get('my_service')?.status !== 'initializing' || clock.timerCount < 2) await turn()
         await assert.rejects(call(node, 'my_service/count'), { code: 'P2P_RPC_NO_INSTANCE', message: /initializing/ })
         clock.advance(30_000)
         await node.manager.settled()

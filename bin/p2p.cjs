@@ -33,8 +33,8 @@ function broughtNode() {
 }
 
 function start() {
-  // Loading the program makes much that lives on; V8 answers by growing its nursery to 16 MB and keeps it. What a node does
-  // afterwards lives so shortly that the nursery's first size serves it as well.
+  // Loading the program makes much that lives on; V8 would answer by growing its nursery and keep it at that size for good.
+  // The node lets it grow again once it has started (src/context/run-node.ts).
   require('v8').setFlagsFromString('--semi-space-growth-factor=1')
   const built = path.join(__dirname, '..', 'dist', 'p2p.js')
   const source = path.join(__dirname, 'p2p.ts')

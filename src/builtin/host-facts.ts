@@ -1,3 +1,5 @@
+import type { InterfaceFact } from '../base/interface-fact.ts'
+
 /** Bytes of memory. `availableBytes` is what programs could still get without swapping. */
 export interface MemoryFacts {
   totalBytes: number
@@ -8,18 +10,6 @@ export interface MemoryFacts {
 export interface DiskFacts {
   totalBytes: number
   freeBytes: number
-}
-
-/** One address of one network interface. */
-export interface InterfaceFact {
-  name: string
-  address: string
-  family: 'IPv4' | 'IPv6'
-  prefixLength: number
-  /** Loopback, or otherwise not reachable from outside. */
-  internal: boolean
-  /** A VPN or another tunnel. */
-  isTunnel: boolean
 }
 
 /**

@@ -51,7 +51,7 @@ export interface NodeConfig {
 
   /** May hold a password: never to be logged. */
   readonly redisUrl: string | undefined
-  /** Per node. */
+  /** Log lines this node keeps in memory. */
   readonly logEntriesMax: number
   readonly logLevel: LogLevel
 

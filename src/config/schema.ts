@@ -266,10 +266,10 @@ export const CONFIG_SCHEMA = z.strictObject({
   redis_enabled: flag(true, 'Set to false to leave `redis_url` unused.'),
   max_log_entries: wholeNumber(
     10,
-    1_000_000,
+    100_000,
     1_000,
     'lines',
-    'Log lines of each node the coordinator keeps in memory.',
+    'Log lines this node keeps in memory, for `GET /api/logs` and `p2p logs`; at most 2 KiB each on average.',
   ),
 
   state_directory: directory(

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8'
 import { messageOf, P2PError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { VERSION } from '../base/version.ts'
@@ -52,6 +53,8 @@ async function runUntilEnd(
     if (signal.aborted) return 0
     return fail(log, error)
   }
+  // Held back by bin/p2p.cjs while the program was loaded: from here on only load makes the nursery grow.
+  setFlagsFromString('--semi-space-growth-factor=2')
   const reason = await endOf(signal, AbortSignal.any([node.failed, crashed]))
   onEvent({ type: 'stopping', reason: reason.text })
   log.info('Stopping', { reason: reason.text })

@@ -1,5 +1,5 @@
 export { createHostFacts } from './host-facts.ts'
-export { type InterfaceFact, interfaceFacts } from './interface-facts.ts'
+export { interfaceFacts } from './interface-facts.ts'
 export type { LogEntry } from '../base/log.ts'
 export { createLogger, type LoggerOptions, type LogSink } from './logger.ts'
 export { systemClock } from './system-clock.ts'

@@ -1,20 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { platform } from 'node:process'
-
-/** One address of one network interface of this machine, as it is now. */
-export interface InterfaceFact {
-  /** `eth0`, `utun3`, `Ethernet 2`. */
-  name: string
-  /** IPv4 or IPv6 address without zone. */
-  address: string
-  family: 'IPv4' | 'IPv6'
-  prefixLength: number
-  /** Loopback, or otherwise not reachable from outside. */
-  internal: boolean
-  /** A VPN or another tunnel: usable, but worse than a real network between the same two machines. */
-  isTunnel: boolean
-}
+import type { InterfaceFact } from '../base/interface-fact.ts'
 
 /** `type` of the interfaces that are tunnels: PPP, IPIP, IP6IP6, SIT, GRE, GRE6, and tun or WireGuard (linux/if_arp.h). */
 const TUNNEL_TYPES = new Set([512, 768, 769, 776, 778, 823, 65_534])

@@ -533,7 +533,7 @@ test('a peer that never finishes closing does not hold stop open', async () => {
 })
 
 /** Another process that answers on channels, and this node's channel to it. */
-async function openToProcess(keepAliveMs: number) {
+async function openToProcess(checkMs: number) {
   const child = fork(new URL('../../bench/transport.ts', import.meta.url), ['--serve'], {
     execArgv: ['--conditions=source'],
   })
@@ -541,7 +541,7 @@ async function openToProcess(keepAliveMs: number) {
   child.send(await authority.issue({ nodeId: 'server', cluster: 'bench' }))
   const [ports] = (await once(child, 'message')) as [{ transport: number }]
   const leaf = await authority.issue({ nodeId: 'a', cluster: 'bench' })
-  const node = await startNode('a', { leaf, cluster: 'bench', peerLimits: { keepAliveMs } })
+  const node = await startNode('a', { leaf, cluster: 'bench', peerLimits: { checkMs } })
   const channel = await node.peers.open({ nodeId: 'server', addresses: [`${HOST}:${ports.transport}`] })
   return { child, channel }
 }
@@ -554,7 +554,7 @@ test('the channel closes when the peer is killed, without waiting for a PING', a
 })
 
 test('the channel closes when the peer has frozen', async () => {
-  const { child, channel } = await openToProcess(100)
+  const { child, channel } = await openToProcess(20)
   child.kill('SIGSTOP')
   await closing(channel)
   assert.match(channel.closed.reason.message, /does not answer/)
@@ -562,18 +562,61 @@ test('the channel closes when the peer has frozen', async () => {
 
 test('an idle channel whose peer answers PING stays open', async () => {
   const clock = new ManualClock()
-  const a = await startNode('a', { clock })
+  const a = await startNode('a', { clock, peerLimits: { patience: { idleChecks: 2, answerChecks: 2 } } })
   const { stream } = await requestChannel(a, await authority.issue({ nodeId: 'b' }))
   const session = stream.session as ClientHttp2Session
   for (let i = 0; i < 3; i++) {
     // Its answer shows that the node has received all that was sent before.
     await new Promise<void>((resolve) => session.ping(() => resolve()))
     const pinged = once(session, 'ping')
-    clock.advance(6_000)
+    clock.advance(3_000)
     await pinged
   }
   assert.equal(a.peers.get('b')?.closed.aborted, false)
   session.destroy()
+})
+
+test('a channel moves to another address: both ends use the new one, the old one stays for what is under way', async () => {
+  const clock = new ManualClock()
+  // Nothing is read while the test moves the clock: checks would find every channel silent.
+  const [a, b] = await startPair({ clock, peerLimits: { checkMs: 3_600_000 } })
+  const received = inbox(b)
+  const old = await a.peers.open(targetOf(b))
+  const oldAtB = await otherEnd(b, 'a')
+  const moved = await a.peers.move(old, [`localhost:${b.port}`])
+  assert.notEqual(moved, old)
+  assert.equal(a.peers.get('b'), moved)
+  assert.deepEqual(a.peers.list(), [moved])
+  assert.notEqual(b.peers.get('a'), oldAtB)
+  old.send('rpc', Buffer.from('under way'))
+  moved.send('rpc', Buffer.from('new'))
+  assert.deepEqual((await received.until(2)).toSorted(), ['new', 'under way'])
+  assert.equal(old.closed.aborted || oldAtB.closed.aborted, false)
+  clock.advance(60_000)
+  await Promise.all([closing(old), closing(oldAtB)])
+  assert.equal(a.peers.get('b'), moved)
+  assert.equal(moved.closed.aborted, false)
+})
+
+test('a channel whose other addresses do not work stays as it is', async () => {
+  const [a, b] = await startPair()
+  const channel = await a.peers.open(targetOf(b))
+  const other = await startNode('other')
+  const failsWith = (address: string, code: ErrorCode): Promise<void> =>
+    assert.rejects(a.peers.move(channel, [address]), (error) => codeOf(error) === code)
+  await failsWith('127.0.0.1:1', 'P2P_TRANSPORT_UNREACHABLE')
+  await failsWith(other.address, 'P2P_TRANSPORT_IDENTITY_MISMATCH')
+  assert.equal(a.peers.get('b'), channel)
+  assert.equal(channel.closed.aborted, false)
+})
+
+test('a channel that was lost while it was to be moved is simply opened', async () => {
+  const [a, b] = await startPair()
+  const lost = await a.peers.open(targetOf(b))
+  lost.close()
+  const opened = await a.peers.move(lost, [b.address])
+  assert.equal(a.peers.get('b'), opened)
+  assert.equal(opened.closed.aborted, false)
 })
 
 test('the bench runs', async () => {

@@ -9,7 +9,7 @@ import fastify, {
 } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { assert } from '../../base/assert.ts'
-import { RpcError } from '../../base/errors.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
 import type { Principal } from '../../base/identity.ts'
 import { ACCESS, type RouteKey } from '../auth/access.ts'
 import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
@@ -112,16 +112,19 @@ const decoder = new TextDecoder('utf-8', { fatal: true })
 function parseJson(body: Buffer): unknown {
   if (body.length === 0) return undefined
   let text: string
-  let value: unknown
   try {
     text = decoder.decode(body)
-    value = JSON.parse(text)
-  } catch (error) {
-    const reason = error instanceof SyntaxError ? error.message : 'it is not UTF-8'
-    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body is not JSON: ${reason}`)
+  } catch {
+    throw new RpcError('P2P_HTTP_BODY_INVALID', 'The body is not JSON: it is not UTF-8')
   }
   if (isTooDeep(text, RPC_LIMITS.depthMax)) {
     throw new RpcError('P2P_HTTP_BODY_INVALID', `The body nests deeper than ${RPC_LIMITS.depthMax} levels`)
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (error) {
+    throw new RpcError('P2P_HTTP_BODY_INVALID', `The body is not JSON: ${messageOf(error)}`)
   }
   const key = forbiddenKeyIn(text, value)
   if (key !== undefined) throw new RpcError('P2P_HTTP_BODY_INVALID', `The key "${key}" is not allowed in a body`)

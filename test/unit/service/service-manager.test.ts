@@ -244,11 +244,14 @@ describe('what cannot run is listed with its reason, and disturbs nobody:', () =
     )
   })
 
-  test('a name that is taken', async () => {
-    assert.match(
-      await failureOf({ 'aa/main.js': DEFINED.replace("version: '2.0.0'", "version: '1'") }, 'defined@zz_good'),
-      /is taken/,
-    )
+  test('a name that is taken, by whichever of the two was loaded first', async () => {
+    await withServices({ 'aa/main.js': DEFINED, 'zz/main.js': DEFINED }, async (node) => {
+      await node.manager.settled()
+      const [first, second] = node.manager.list()
+      assert.deepEqual([first?.name, first?.status, second?.status], ['defined', 'running', 'error'])
+      assert.match(second?.failure ?? '', /is taken/)
+      assert.deepEqual(await call(node, 'defined/echo', { alive: true }), { alive: true })
+    })
   })
 
   test('a manifest that is broken, too large, or names another service', async () => {

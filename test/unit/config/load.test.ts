@@ -48,6 +48,7 @@ test('the README coordinator gives the promised settings, in units', () => {
     bindAddress: '0.0.0.0',
     port: 8001,
     advertiseAddress: undefined,
+    interfaceKinds: {},
     coordinatorAddresses: [],
     securityProfile: 'standard',
     certificateEntries: {
@@ -77,6 +78,14 @@ test('the README coordinator gives the promised settings, in units', () => {
     plotFile: join(home, 'dist/services/plot'),
     servicesDirectory: join(home, 'dist/services'),
   })
+})
+
+test('an interface can be said to be something else than it looks like', () => {
+  const given = load(`${README_WORKER}network_interfaces: {tun0: lan, eth2: ignored, "Ethernet 3": vpn}\n`)
+  assert.deepEqual(given.interfaceKinds, { tun0: 'lan', eth2: 'ignored', 'Ethernet 3': 'vpn' })
+  for (const wrong of ['{tun0: wan}', '[tun0]', 'tun0', '{"": lan}']) {
+    assert.throws(() => load(`${README_WORKER}network_interfaces: ${wrong}\n`), { code: 'P2P_CONFIG_INVALID' }, wrong)
+  }
 })
 
 test('DNS is off unless it has a port, and stays on this machine unless it has an address', () => {
@@ -242,7 +251,7 @@ test('all issues come at once, in the order of the file, those of flags first', 
     'config/node.yaml:1:7: port: expected a whole number from 0 to 65535, not 99999',
     'config/node.yaml:2:19: coordinator_mode: expected true or false, not "yes"; write true',
     'config/node.yaml:3:1: jwt_secret was removed: the signing key is made and kept in the vault',
-    'config/node.yaml:4:18: max_log_entries: expected a whole number from 10 to 1000000 (lines), not "500"; leave the quotes out',
+    'config/node.yaml:4:18: max_log_entries: expected a whole number from 10 to 100000 (lines), not "500"; leave the quotes out',
   ])
 })
 

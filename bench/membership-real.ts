@@ -50,7 +50,8 @@ export interface RealBenchRow {
   messageBytesPerSecond: number | undefined
   /** Of one core. */
   cpuPercent: number
-  residentMbMedian: number
+  /** Of the median member. */
+  residentMb: number
   /** Members taken for dead that were not. */
   falseDeaths: number
 }
@@ -102,7 +103,7 @@ function emptyRow(label: string): RealBenchRow {
     wireBytesPerSecond: undefined,
     messageBytesPerSecond: undefined,
     cpuPercent: 0,
-    residentMbMedian: 0,
+    residentMb: 0,
     falseDeaths: 0,
   }
 }
@@ -180,7 +181,7 @@ async function measureQuiet(
     row.cpuPercent = ((cpuAfter[index] as number) - (cpuBefore[index] as number)) / nodes / seconds / 10
     row.wireBytesPerSecond = perMember(wireAfter?.get(cluster.label), wireBefore?.get(cluster.label))
     row.messageBytesPerSecond = perMember(countedAfter[index], countedBefore[index])
-    row.residentMbMedian = median(
+    row.residentMb = median(
       cluster.names.map((name) => residentBytes(cluster.pid(name)) / 1024 ** 2).sort((a, b) => a - b),
     )
   })
@@ -258,7 +259,7 @@ if (import.meta.main) {
       'B/s on the wire': row.wireBytesPerSecond?.toFixed(0) ?? 'not counted (needs nft, as root)',
       'B/s of messages': row.messageBytesPerSecond?.toFixed(0) ?? '',
       'CPU, % of a core': row.cpuPercent.toFixed(2),
-      'resident MB': row.residentMbMedian.toFixed(1),
+      'resident MB': row.residentMb.toFixed(1),
     })),
   )
 }

@@ -106,6 +106,7 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
     bindAddress: values.bind_address,
     port: values.port ?? (role === 'coordinator' ? COORDINATOR_PORT : WORKER_PORT),
     advertiseAddress: values.advertise_address,
+    interfaceKinds: values.network_interfaces ?? {},
     coordinatorAddresses: values.coordinator_addresses ?? [],
     securityProfile: values.security_profile,
     certificateEntries: {

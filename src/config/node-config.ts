@@ -1,5 +1,6 @@
 import type { LogLevel } from '../base/log.ts'
 import type { NodeId, NodeRole } from '../base/identity.ts'
+import type { InterfaceKind } from '../base/interface-fact.ts'
 
 /** Token bucket: so many requests a minute on average, `burst` at once. */
 export interface RateLimit {
@@ -21,6 +22,8 @@ export interface NodeConfig {
   readonly port: number
   /** IP address or host name without port; undefined: found from the interfaces. */
   readonly advertiseAddress: string | undefined
+  /** By interface name, for those that are not to be taken for what they look like. */
+  readonly interfaceKinds: Readonly<Record<string, InterfaceKind>>
   /** `host:port` in the order to try; at least one on a worker, none on a coordinator. */
   readonly coordinatorAddresses: readonly string[]
   /** `open` only ever with a loopback `bindAddress`. */

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
 import { isNodeId, type NodeRole } from '../base/identity.ts'
+import { INTERFACE_KINDS } from '../base/interface-fact.ts'
 import { isHost, normalAddress } from './address.ts'
 import { parseDuration } from './duration.ts'
 
@@ -95,6 +96,18 @@ export const CONFIG_SCHEMA = z.strictObject({
     fallback: 'found from the network interfaces',
     description: 'Address the other nodes dial first, where it cannot be found: behind NAT or with several interfaces.',
   }),
+  network_interfaces: key(
+    z
+      .record(z.string().min(1).max(256), z.enum(INTERFACE_KINDS))
+      .refine((kinds) => Object.keys(kinds).length <= 64)
+      .optional(),
+    {
+      expects: 'a map of interface names to lan, vpn or ignored',
+      fallback: 'recognised from the interfaces themselves',
+      description:
+        'What an interface is, where the node takes it for something else: `{tun0: lan, eth2: ignored}`. Other nodes prefer LAN addresses to those of a VPN; addresses of an ignored interface are not announced.',
+    },
+  ),
   coordinator_addresses: key(
     z
       .array(

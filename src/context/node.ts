@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import type { Component } from '../base/component.ts'
 import type { RevocationList } from '../base/credentials.ts'
+import type { InterfaceFact } from '../base/interface-fact.ts'
 import type { Logger } from '../base/log.ts'
 import { REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
@@ -15,6 +16,7 @@ import {
   type Gossip,
   localAddresses,
   createMemberRevocations,
+  createPathKeeper,
 } from '../network/index.ts'
 import {
   type CertificateAuthority,
@@ -119,7 +121,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       log,
       signer: createRecordSigner(identity),
       verifier: createRecordVerifier({ credentials: identity, revocations, clock }),
-      interfaces: interfaceFacts,
+      interfaces: () => interfacesOf(config),
     },
     {
       nodeId,
@@ -159,6 +161,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   await stack.start(services)
   gossip.update({ services: services.records() })
   await stack.start(gossip)
+  await stack.start(
+    createPathKeeper({
+      peers,
+      clock,
+      random,
+      log,
+      interfaces: () => interfacesOf(config),
+      addressesOf: (peerId) => gossip.get(peerId)?.record.addresses ?? [],
+    }),
+  )
   await stack.start(trust.follow(gossip))
   await stack.start(publishChanges({ gossip, services, identity, addresses }))
 
@@ -371,8 +383,16 @@ function identityOptions(config: NodeConfig) {
   }
 }
 
+/** This machine's interfaces as they are now, and what the operator says of them. */
+function interfacesOf({ interfaceKinds }: NodeConfig): InterfaceFact[] {
+  return interfaceFacts().map((fact) => {
+    const kind = interfaceKinds[fact.name]
+    return kind ? { ...fact, kind } : fact
+  })
+}
+
 function announcedHosts(config: NodeConfig, port = config.port): string[] {
-  return localAddresses(interfaceFacts(), {
+  return localAddresses(interfacesOf(config), {
     bindAddress: config.bindAddress,
     port,
     ...(config.advertiseAddress !== undefined && { advertiseAddresses: [config.advertiseAddress] }),

@@ -1,18 +1,6 @@
 import { BlockList, isIP, isIPv4 } from 'node:net'
+import type { InterfaceFact, InterfaceKind } from '../base/interface-fact.ts'
 import { formatHostPort, parseHostPort } from '../transport/index.ts'
-
-/** One address of one network interface of this machine. */
-export interface InterfaceFact {
-  name: string
-  /** IPv4 or IPv6 address without zone. */
-  address: string
-  family: 'IPv4' | 'IPv6'
-  prefixLength: number
-  /** Loopback. */
-  internal: boolean
-  /** The system knows it for a tunnel. */
-  isTunnel?: boolean
-}
 
 export interface LocalAddressOptions {
   /** What the server is bound to: an address, `0.0.0.0`, `::`, or a host name. */
@@ -20,12 +8,7 @@ export interface LocalAddressOptions {
   port: number
   /** Explicit `host`, `host:port` or `[v6]:port`, announced first and in this order. */
   advertiseAddresses?: readonly string[]
-  /** Overrides what was recognised, by interface name; an interface that is `ignored` is not announced. */
-  interfaceKinds?: Readonly<Record<string, InterfaceKind>>
 }
-
-/** `lan` is preferred to `vpn` when both work. */
-export type InterfaceKind = 'lan' | 'vpn' | 'ignored'
 
 const LINK_LOCAL = new BlockList()
 LINK_LOCAL.addSubnet('169.254.0.0', 16, 'ipv4')
@@ -42,6 +25,7 @@ const VIRTUAL_NAME = /^(?:docker\d|br-[0-9a-f]{12}$|veth|virbr|cni\d|flannel|cal
 
 /** Whether an interface is a real network, a VPN, or one whose addresses mean nothing to other machines. */
 export function interfaceKind(fact: InterfaceFact): InterfaceKind {
+  if (fact.kind) return fact.kind
   if (VIRTUAL_NAME.test(fact.name)) return 'ignored'
   return fact.isTunnel || VPN_NAME.test(fact.name) || contains(VPN_RANGES, fact.address) ? 'vpn' : 'lan'
 }
@@ -53,11 +37,11 @@ export function interfaceKind(fact: InterfaceFact): InterfaceKind {
  */
 export function localAddresses(facts: readonly InterfaceFact[], options: LocalAddressOptions): string[] {
   const explicit = (options.advertiseAddresses ?? []).map((text) => withPort(text, options.port))
-  const kindOf = (fact: InterfaceFact): InterfaceKind => options.interfaceKinds?.[fact.name] ?? interfaceKind(fact)
   const usable = facts.filter(
-    (fact) => !fact.internal && !contains(LINK_LOCAL, fact.address) && kindOf(fact) !== 'ignored',
+    (fact) => !fact.internal && !contains(LINK_LOCAL, fact.address) && interfaceKind(fact) !== 'ignored',
   )
-  const rank = (fact: InterfaceFact): number => (kindOf(fact) === 'vpn' ? 2 : 0) + (fact.family === 'IPv6' ? 1 : 0)
+  const rank = (fact: InterfaceFact): number =>
+    (interfaceKind(fact) === 'vpn' ? 2 : 0) + (fact.family === 'IPv6' ? 1 : 0)
   const found = boundTo(options.bindAddress, usable)
     .toSorted((a, b) => rank(a) - rank(b))
     .map((fact) => formatHostPort(fact.address, options.port))
@@ -71,17 +55,29 @@ export function localAddresses(facts: readonly InterfaceFact[], options: LocalAd
  * networks before VPNs, then the others as the peer ranks them. Nothing is left out: the dial decides what works.
  */
 export function orderForPeer(own: readonly InterfaceFact[], theirs: readonly string[]): string[] {
+  const rank = pathRank(own)
+  return theirs.toSorted((a, b) => rank(a) - rank(b))
+}
+
+/** Those of a peer's addresses to which this machine has a better path than to `current`, best first. */
+export function betterAddresses(own: readonly InterfaceFact[], theirs: readonly string[], current: string): string[] {
+  const rank = pathRank(own)
+  const currentRank = rank(current)
+  return orderForPeer(own, theirs).filter((address) => rank(address) < currentRank)
+}
+
+/** Ranks a peer's `host:port` by the network that leads there, 0 best: a LAN of our own, unknown, VPN, ignored. */
+function pathRank(own: readonly InterfaceFact[]): (address: string) => number {
   const nets = own
     .filter((fact) => !fact.internal && !contains(LINK_LOCAL, fact.address))
     .map((fact) => ({ kind: interfaceKind(fact), subnet: subnetOf(fact) }))
-  const rank = (text: string): number => {
-    const host = parseHostPort(text)?.host ?? ''
+  return (address) => {
+    const host = parseHostPort(address)?.host ?? ''
     const kinds = nets.filter((net) => contains(net.subnet, host)).map((net) => net.kind)
     if (kinds.includes('lan')) return 0
     if (kinds.includes('vpn') || contains(VPN_RANGES, host)) return 2
     return kinds.includes('ignored') ? 3 : 1
   }
-  return theirs.toSorted((a, b) => rank(a) - rank(b))
 }
 
 function boundTo(bindAddress: string, facts: readonly InterfaceFact[]): InterfaceFact[] {

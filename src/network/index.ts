@@ -1,6 +1,5 @@
 export {
-  type InterfaceFact,
-  type InterfaceKind,
+  betterAddresses,
   interfaceKind,
   type LocalAddressOptions,
   localAddresses,
@@ -22,6 +21,7 @@ export {
   type RecordPatch,
 } from './gossip.ts'
 export { createMemberRevocations, type MemberRevocations } from './member-revocations.ts'
+export { createPathKeeper, type PathKeeperNeeds } from './path-keeper.ts'
 export {
   createRecordSigner,
   createRecordVerifier,

@@ -4,6 +4,7 @@ import type { NodeId, NodeIdentity } from '../base/identity.ts'
 import type { Member, Membership, NodeRecord, ServiceRecord } from '../base/member.ts'
 import type { PeerChannel, Peers } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
+import type { Gossip } from '../network/index.ts'
 import type { CallContext, CallTarget, Caller, ServiceDescription, ServiceDirectory } from './descriptor.ts'
 import type { CallOrigin, Invocation } from './invocation.ts'
 import { parseMethodName } from './jsonrpc/index.ts'
@@ -17,12 +18,15 @@ const NODES_SHOWN_MAX = 20
 
 export interface RouterNeeds {
   clock: Clock
-  membership: Membership
+  membership: DiallableMembership
   peers: Peers
   local: LocalDispatch
   remote: PeerRpc
   directory: ServiceDirectory
 }
+
+/** The members, and how each is dialled: as whom, best address first. */
+export type DiallableMembership = Membership & Pick<Gossip, 'targetOf'>
 
 /** Finds where a call runs, and runs it there. */
 export class Router implements Caller {
@@ -135,7 +139,7 @@ export class Router implements Caller {
   }
 
   async #dial(member: Member, { method, deadlineMs, signal }: OutgoingCall): Promise<PeerChannel> {
-    const { nodeId, addresses } = member.record
+    const { nodeId } = member.record
     const giveUp = new AbortController()
     const waitMs = Math.max(0, deadlineMs - this.#needs.clock.nowMs())
     const timer = this.#needs.clock.after(waitMs, () => {
@@ -146,7 +150,10 @@ export class Router implements Caller {
       giveUp.abort(new RpcError('P2P_RPC_CANCELLED', `The call of ${method} was given up`, { method }))
     signal?.addEventListener('abort', onAbort, { once: true })
     try {
-      return await this.#needs.peers.open({ nodeId, addresses }, giveUp.signal)
+      return await this.#needs.peers.open(
+        this.#needs.membership.targetOf(nodeId) ?? { nodeId, addresses: [] },
+        giveUp.signal,
+      )
     } finally {
       timer.cancel()
       signal?.removeEventListener('abort', onAbort)

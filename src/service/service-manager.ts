@@ -5,7 +5,7 @@ import { RpcError } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import type { NodeIdentity } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
-import type { Membership, ServiceRecord } from '../base/member.ts'
+import type { ServiceRecord } from '../base/member.ts'
 import type { Peers } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
@@ -26,7 +26,7 @@ import { readManifest } from './manifest.ts'
 import { createModuleLoader, type ModuleLoader } from './module-loader.ts'
 import { PeerRpc } from './peer-rpc.ts'
 import type { ResultCache } from './result-cache.ts'
-import { Router } from './router.ts'
+import { type DiallableMembership, Router } from './router.ts'
 import { answerRpc } from './rpc-endpoint.ts'
 import type { ServiceDefinition } from './sdk/define-service.ts'
 import { type ServiceSource, sourceOfDefinition, sourceOfModule } from './service-body.ts'
@@ -46,7 +46,7 @@ export interface ServiceManagerNeeds {
   random: Random
   log: Logger
   files: Files
-  membership: Membership
+  membership: DiallableMembership
   peers: Peers
   /** For methods with `cacheTtlMs`; without it they compute every time. */
   cache?: ResultCache

@@ -107,7 +107,13 @@ export class Http2Channel implements PeerChannel {
 
   /** Call once per check period; cuts the channel of a peer that has gone silent. */
   checkAlive(): void {
-    if (!this.#probe.check()) this.cut('the peer does not answer any more')
+    if (!this.closed.aborted && !this.#probe.check()) this.cut('the peer does not answer any more')
+  }
+
+  /** Nothing new is to be sent on it: it stays for the answers that are still to come, and is closed after `graceMs`. */
+  retire(graceMs: number): void {
+    const closing = this.#clock.after(graceMs, () => this.close('another path has taken its place'))
+    this.closed.addEventListener('abort', () => closing.cancel(), { once: true })
   }
 
   #receive({ stream, limits, onFrame }: ChannelParts): void {

@@ -1,7 +1,7 @@
 export type { ConnectionFacts } from './connection-facts.ts'
 export { dialUnverified, type UnverifiedConnection, type UnverifiedDialOptions } from './dial-unverified.ts'
 export { formatHostPort, type HostPort, parseHostPort } from './host-port.ts'
-export { createPeers, type PeersNeeds, type PeersOptions } from './peers.ts'
+export { createPeers, type MovablePeers, type PeersNeeds, type PeersOptions } from './peers.ts'
 export type { PeersLimits } from './peers-limits.ts'
 export {
   addressPrefix,

@@ -23,7 +23,7 @@ import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.t
 import { formatHostPort } from './host-port.ts'
 import { DEFAULT_PEERS_LIMITS, type PeersLimits } from './peers-limits.ts'
 import { raceAddresses } from './race-addresses.ts'
-import { CHANNEL_PATH, PROTOCOL_VERSION, requestChannel } from './request-channel.ts'
+import { CHANNEL_PATH, MOVE_HEADER, PROTOCOL_VERSION, requestChannel } from './request-channel.ts'
 import { answerHttp2, problem } from './route.ts'
 import { SharedTask } from './shared-task.ts'
 import type { StreamRequest, Transport } from './transport.ts'
@@ -44,11 +44,22 @@ export interface PeersOptions {
   limits?: Partial<PeersLimits>
 }
 
+/** {@link Peers} over sockets, which lead along a path that may be changed. */
+export interface MovablePeers extends Peers {
+  /**
+   * Puts a channel over one of these addresses in the place of one that works. Calls under way are still answered on the
+   * old one, which is closed after `moveGraceMs`.
+   * @returns the channel that is in use then; also another one, when that came first
+   * @throws as {@link Peers.open}; the old channel is then as it was
+   */
+  move(channel: PeerChannel, addresses: readonly string[], signal?: AbortSignal): Promise<PeerChannel>
+}
+
 /** Addresses of one target that are tried; a node has a handful. */
 const ADDRESSES_MAX = 16
 
 /** The channels to all peers: dials, accepts, verifies both ways, keeps at most one per peer (docs/protocol/transport.md). */
-export function createPeers(needs: PeersNeeds, options: PeersOptions): Peers & Component {
+export function createPeers(needs: PeersNeeds, options: PeersOptions): MovablePeers & Component {
   return new ChannelRegistry(needs, options)
 }
 
@@ -58,7 +69,7 @@ interface Registered {
   peerDial: DialId
 }
 
-class ChannelRegistry implements Peers, Component {
+class ChannelRegistry implements MovablePeers, Component {
   readonly name = 'peers'
   readonly #needs: PeersNeeds
   readonly #clock: Clock
@@ -103,7 +114,7 @@ class ChannelRegistry implements Peers, Component {
     this.#needs.transport.stream('POST', CHANNEL_PATH, (request) => this.#onRequest(request))
     this.#unsubscribe = this.#needs.revocations.onChange(() => this.#cutRevoked())
     this.#timer = this.#clock.every(this.#limits.checkMs, () => {
-      for (const { channel } of this.#channels.values()) channel.checkAlive()
+      for (const channel of this.#unfinished) channel.checkAlive()
     })
   }
 
@@ -112,7 +123,7 @@ class ChannelRegistry implements Peers, Component {
     this.#timer?.cancel()
     this.#unsubscribe?.()
     for (const dial of [...this.#dials.values(), ...this.#requests.values()]) dial.cancel(this.#stopped())
-    for (const { channel } of this.#channels.values()) channel.close('this node is stopping')
+    for (const channel of this.#unfinished) channel.close('this node is stopping')
     await Promise.all([...this.#unfinished].map((channel) => channel.finished))
   }
 
@@ -129,14 +140,14 @@ class ChannelRegistry implements Peers, Component {
     const open = target.nodeId === undefined ? undefined : this.get(target.nodeId)
     if (open) return Promise.resolve(open)
     const key = target.nodeId ?? target.addresses.join(' ')
-    let dial = this.#dials.get(key)
-    if (!dial || dial.isOver) {
-      const started = new SharedTask((ended) => this.#dial(target, ended))
-      dial = started
-      this.#dials.set(key, started)
-      this.#forgetWhenSettled(this.#dials, key, started)
-    }
-    return dial.join(signal)
+    return this.#dialOnce(key, (ended) => this.#dial(target, undefined, ended)).join(signal)
+  }
+
+  move(channel: PeerChannel, addresses: readonly string[], signal?: AbortSignal): Promise<PeerChannel> {
+    if (!this.#isRunning) return Promise.reject(this.#stopped())
+    const { nodeId } = channel.peer
+    const key = `move ${nodeId}`
+    return this.#dialOnce(key, (ended) => this.#dial({ nodeId, addresses }, channel, ended)).join(signal)
   }
 
   handle(kind: FrameKind, handler: FrameHandler): void {
@@ -156,16 +167,28 @@ class ChannelRegistry implements Peers, Component {
 
   // ---- Dialling ----
 
-  async #dial(target: PeerTarget, signal: AbortSignal): Promise<PeerChannel> {
+  /** All who want the same wait for the same dial. */
+  #dialOnce(key: string, run: (ended: AbortSignal) => Promise<PeerChannel>): SharedTask<PeerChannel> {
+    const running = this.#dials.get(key)
+    if (running && !running.isOver) return running
+    const dial = new SharedTask(run)
+    this.#dials.set(key, dial)
+    this.#forgetWhenSettled(this.#dials, key, dial)
+    return dial
+  }
+
+  /** @param moved the channel whose place the new one is to take; any other that is open makes the dial superfluous */
+  async #dial(target: PeerTarget, moved: PeerChannel | undefined, signal: AbortSignal): Promise<PeerChannel> {
     const connection = await this.#connect(target, signal)
     const peerId = connection.peer.nodeId
     const open = this.get(peerId)
+    const isMove = open !== undefined && open === moved
     const pending = this.#requests.get(peerId)
-    if (open || (pending && !pending.isOver)) {
+    if ((open && !isMove) || (pending && !pending.isOver)) {
       connection.socket.destroy()
       return open ?? (pending as SharedTask<PeerChannel>).join(signal)
     }
-    const request = new SharedTask((ended) => this.#request(connection, ended))
+    const request = new SharedTask((ended) => this.#request(connection, isMove, ended))
     this.#requests.set(peerId, request)
     this.#forgetWhenSettled(this.#requests, peerId, request)
     return request.join(signal)
@@ -197,12 +220,12 @@ class ChannelRegistry implements Peers, Component {
     }
   }
 
-  async #request(connection: PeerConnection, signal: AbortSignal): Promise<PeerChannel> {
+  async #request(connection: PeerConnection, isMove: boolean, signal: AbortSignal): Promise<PeerChannel> {
     const { peer, address } = connection
     const dial = { instance: this.#instance, count: ++this.#dialCount }
     const tooLate = unreachable(address, 'it did not answer in time')
     const answer = await within(this.#clock, this.#limits.dialTimeoutMs, signal, tooLate, (inTime) =>
-      requestChannel(connection, dial, inTime),
+      requestChannel(connection, { dial, isMove }, inTime),
     )
     if (!answer.isOpen) return this.#onRefusal(peer, address, answer)
     const { stream, session, peerDial } = answer
@@ -212,7 +235,7 @@ class ChannelRegistry implements Peers, Component {
     }
     const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
     const facts = { peer, peerSerial: connection.serial, remoteAddress, dialled: true }
-    return this.#register(this.#channelOn(stream, session, facts), peerDial)
+    return this.#register(this.#channelOn(stream, session, facts), peerDial, isMove)
   }
 
   #onRefusal(peer: NodeIdentity, address: string, refusal: { status: number; detail: string }): PeerChannel {
@@ -277,7 +300,7 @@ class ChannelRegistry implements Peers, Component {
     const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
     const facts = { peer, peerSerial: connection.serial as string, remoteAddress, dialled: false }
     const channel = this.#channelOn(stream, session, facts)
-    this.#register(channel, dial)
+    this.#register(channel, dial, request.headers[MOVE_HEADER] === '1')
     // Whoever is waiting for this peer has its channel.
     this.#dials.get(peer.nodeId)?.fulfil(channel)
     this.#requests.get(peer.nodeId)?.fulfil(channel)
@@ -300,11 +323,12 @@ class ChannelRegistry implements Peers, Component {
     return new Http2Channel({ stream, session, ...facts, ...shared })
   }
 
-  #register(channel: Http2Channel, peerDial: DialId): PeerChannel {
+  #register(channel: Http2Channel, peerDial: DialId, isMove: boolean): PeerChannel {
     const peerId = channel.peer.nodeId
     const replaced = this.#channels.get(peerId)?.channel
     this.#channels.set(peerId, { channel, peerDial })
-    replaced?.cut('the peer opened a newer one')
+    if (isMove) replaced?.retire(this.#limits.moveGraceMs)
+    else replaced?.cut('the peer opened a newer one')
     this.#unfinished.add(channel)
     void channel.finished.then(() => this.#unfinished.delete(channel))
     channel.closed.addEventListener('abort', () => this.#onClosed(channel), { once: true })
@@ -344,7 +368,7 @@ class ChannelRegistry implements Peers, Component {
   }
 
   #cutRevoked(): void {
-    for (const { channel } of this.#channels.values()) {
+    for (const channel of this.#unfinished) {
       if (this.#needs.revocations.isRevoked(channel.peerSerial)) channel.cut('its certificate has been revoked')
     }
   }

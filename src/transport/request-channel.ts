@@ -13,6 +13,14 @@ import { type DialId, formatDialId, parseDialId } from './dial-id.ts'
 
 export const CHANNEL_PATH = '/p2p/v1/channel'
 export const PROTOCOL_VERSION = '1'
+/** Says that the channel that is there works, and that this one is to take its place: calls under way are not to be cut. */
+export const MOVE_HEADER = 'p2p-move'
+
+/** What a node asks for a channel with. */
+export interface ChannelRequest {
+  dial: DialId
+  isMove: boolean
+}
 
 /** The peer's answer to a request for a channel. */
 export type ChannelAnswer =
@@ -29,7 +37,7 @@ const REFUSAL_BYTES_MAX = 4 * 1024
  */
 export async function requestChannel(
   { socket, address }: PeerConnection,
-  dial: DialId,
+  request: ChannelRequest,
   signal: AbortSignal,
 ): Promise<ChannelAnswer> {
   const session = connect(`https://${address}`, {
@@ -42,7 +50,7 @@ export async function requestChannel(
   signal.addEventListener('abort', onAbort, { once: true })
   try {
     signal.throwIfAborted()
-    const { stream, headers } = await ask(session, address, dial)
+    const { stream, headers } = await ask(session, address, request)
     const peerDial = parseDialId(headers['p2p-dial'])
     if (headers[':status'] === 200 && peerDial && !stream.destroyed) return { isOpen: true, session, stream, peerDial }
     const body = await readBody(stream, REFUSAL_BYTES_MAX, headers['content-length'])
@@ -62,7 +70,7 @@ type AnswerHeaders = IncomingHttpHeaders & IncomingHttpStatusHeader
 function ask(
   session: ClientHttp2Session,
   address: string,
-  dial: DialId,
+  { dial, isMove }: ChannelRequest,
 ): Promise<{ stream: ClientHttp2Stream; headers: AnswerHeaders }> {
   return new Promise((resolve, reject) => {
     const headers = {
@@ -71,6 +79,7 @@ function ask(
       'content-type': 'application/octet-stream',
       'p2p-protocol': PROTOCOL_VERSION,
       'p2p-dial': formatDialId(dial),
+      ...(isMove && { [MOVE_HEADER]: '1' }),
     }
     const stream = session.request(headers, { endStream: false })
     const onLost = (): void => reject(unreachable(address, 'the connection ended before the peer answered'))

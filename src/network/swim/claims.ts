@@ -11,8 +11,8 @@ import { Suspicion, suspicionTimeout } from './suspicion.ts'
 
 export type ClaimOutput =
   | Extract<SwimOutput, { type: 'changed' }>
-  /** Somebody found the member's port closed: worth a look from here. */
-  | { type: 'second-look'; nodeId: NodeId }
+  /** Somebody else got no answer: worth a look from about `wanted` others. */
+  | { type: 'second-look'; nodeId: NodeId; wanted: number }
   /** One more direct ping before the verdict, over a new channel when `isPathSilent`. */
   | { type: 'last-probe'; nodeId: NodeId; isPathSilent: boolean }
   /** The member is to be told what is claimed of it, so that it can refute. */
@@ -29,6 +29,11 @@ export interface ClaimsNeeds {
 
 /** A member heard on an open channel within so many periods is not dead because another one says so. */
 const IN_TOUCH_PERIODS = 3
+
+/** About so many others look themselves when one suspects a member: a real death is confirmed at once, not when their turn comes. */
+const LOOKS_WHEN_SILENT = 3
+/** The same when nobody listens at the member's addresses: such looks are cheap, and two of them make the verdict. */
+const LOOKS_WHEN_REFUSED = 8
 
 /**
  * What is claimed of members and what becomes of it: alive, suspect, dead and left claims, running suspicions, verdicts,
@@ -83,9 +88,9 @@ export class Claims {
     const isConfirmed = suspicion.confirm(claim.from)
     const isFoundRefused = claim.isRefused && suspicion.confirmRefused(nowMs, claim.from)
     if (isNew || isConfirmed || isFoundRefused) this.#broadcast(claim)
-    if (isFoundRefused && claim.from !== this.#self.nodeId) {
-      this.#emit({ type: 'second-look', nodeId: claim.nodeId })
-    }
+    if (claim.from === this.#self.nodeId) return
+    if (isFoundRefused) this.#emit({ type: 'second-look', nodeId: claim.nodeId, wanted: LOOKS_WHEN_REFUSED })
+    else if (isNew) this.#emit({ type: 'second-look', nodeId: claim.nodeId, wanted: LOOKS_WHEN_SILENT })
   }
 
   dead(nowMs: number, claim: Dead): void {

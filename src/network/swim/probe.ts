@@ -71,7 +71,7 @@ export class Probe {
 
   /**
    * Pings the target. Does nothing while a probe of it is under way, but for the last one before a verdict.
-   * @param isConnected without an open channel the probe gets a period more, for the dial
+   * @param isConnected without an open channel a periodic probe gets one period more, for the dial
    */
   begin(nowMs: number, target: NodeId, kind: ProbeKind, isConnected: boolean): ProbeOutput[] {
     const running = this.#find(target)
@@ -79,14 +79,15 @@ export class Probe {
     if (running) this.#pending.delete(running.seq)
     const seq = this.#nextSeq++
     const periodMs = this.#profile.protocolPeriodMs
-    const answerMs = kind === 'periodic' ? this.#awareness.scaleTimeout(periodMs) : periodMs
+    const dialMs = isConnected ? 0 : periodMs
+    const answerMs = kind === 'periodic' ? this.#awareness.scaleTimeout(periodMs) + dialMs : periodMs
     this.#pending.set(seq, {
       target,
       kind,
       startedMs: nowMs,
       indirectMs: nowMs + this.#profile.probeTimeoutMs,
       redialMs: Number.POSITIVE_INFINITY,
-      deadlineMs: nowMs + answerMs + (isConnected ? 0 : periodMs),
+      deadlineMs: nowMs + answerMs,
       refusedMs: undefined,
       isRefusedAgain: false,
       helpers: new Set(),

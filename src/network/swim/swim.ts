@@ -17,8 +17,6 @@ import { LAN_PROFILE, type SwimProfile } from './profile.ts'
 
 /** With so many open channels, rumours and exchanges use them and open no others. */
 const CONNECTED_ENOUGH = 8
-/** About so many members look themselves when one reports a closed port: enough to be sure, however large the cluster. */
-const SECOND_LOOKS_WANTED = 8
 /** A leaving node says goodbye to so many members itself. */
 const GOODBYES_MAX = 128
 
@@ -363,7 +361,7 @@ export class Swim {
         this.#onChanged(output)
         return
       case 'second-look':
-        if (this.#random.float() < SECOND_LOOKS_WANTED / this.#members.living) this.#lookAgain(output.nodeId)
+        if (this.#random.float() < output.wanted / this.#members.living) this.#lookAgain(output.nodeId)
         return
       case 'last-probe':
         if (output.isPathSilent) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })

@@ -7,6 +7,8 @@ export interface TestHost {
   name: string
   /** That of the first interface. */
   address: string
+  /** Of all interfaces that were asked for, in their order. */
+  addresses: readonly string[]
   /** Put in front of a command to run it on this host. */
   prefix: string[]
   /**
@@ -79,12 +81,19 @@ export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: Net
     return {
       name,
       address: addresses[0] as string,
+      addresses,
       prefix: ['ip', 'netns', 'exec', name],
       controlAddress,
-      setLink: (device, state) => ip('-n', name, 'link', 'set', device, state),
+      setLink(device, state) {
+        ip('-n', name, 'link', 'set', device, state)
+        // The kernel has forgotten it, and nobody here does what a DHCP client would.
+        const isFirst = device === Object.keys(plan)[0]
+        if (state === 'up' && isFirst && options.hasRouter) addDefaultRoute(name, plan[device] as string)
+      },
       replaceAddress(device, from, to) {
-        setAddress(name, 'add', device, to)
+        // In this order: with the first address of a subnet go the later ones.
         setAddress(name, 'delete', device, from)
+        setAddress(name, 'add', device, to)
       },
       filter: (...rules) => setFilter(name, rules),
     }

@@ -54,9 +54,9 @@ export function makeHome(t: Cleanup): Home {
 
 const taken = new Set<number>()
 
-/** A free loopback port that no other caller in this process gets. */
+/** A free loopback port that no other caller in this process gets; below those the system gives to connections that go out. */
 export async function freePort(host = '127.0.0.1'): Promise<number> {
-  const port = await nextFreePort(20_000 + Math.floor(Math.random() * 20_000), host, taken)
+  const port = await nextFreePort(20_000 + Math.floor(Math.random() * 12_600), host, taken)
   taken.add(port)
   return port
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type InterfaceFact, interfaceKind, localAddresses, orderForPeer } from '../../../src/network/index.ts'
+import type { InterfaceFact } from '../../../src/base/interface-fact.ts'
+import { betterAddresses, interfaceKind, localAddresses, orderForPeer } from '../../../src/network/index.ts'
 
 function fact(name: string, address: string, prefixLength: number, more: Partial<InterfaceFact> = {}): InterfaceFact {
   return {
@@ -84,14 +85,26 @@ test('bridges that have the same address on every host are not announced', () =>
   assert.deepEqual(localAddresses([fact('eth0', '172.17.0.5', 16)], any), ['172.17.0.5:8002'], 'inside a container')
 })
 
-test('what was recognised can be overridden by interface name', () => {
-  const interfaceKinds = { wg0: 'lan', eth0: 'vpn', docker0: 'lan', wlan0: 'ignored' } as const
-  const facts = [lan, vpn, fact('docker0', '172.17.0.1', 16), fact('wlan0', '192.168.7.7', 24)]
-  assert.deepEqual(localAddresses(facts, { ...any, interfaceKinds }), [
-    '10.8.0.2:8002',
-    '172.17.0.1:8002',
-    '192.168.1.20:8002',
-  ])
+test('what somebody has said of an interface counts more than what it looks like', () => {
+  const facts: InterfaceFact[] = [
+    { ...lan, kind: 'vpn' },
+    { ...vpn, kind: 'lan' },
+    { ...fact('docker0', '172.17.0.1', 16), kind: 'lan' },
+    { ...fact('wlan0', '192.168.7.7', 24), kind: 'ignored' },
+  ]
+  assert.deepEqual(localAddresses(facts, any), ['10.8.0.2:8002', '172.17.0.1:8002', '192.168.1.20:8002'])
+  const theirs = ['192.168.7.9:8002', '192.168.1.9:8002', '10.8.0.9:8002']
+  assert.deepEqual(orderForPeer(facts, theirs), theirs.toReversed())
+})
+
+test('a better path leads over a better kind of network', () => {
+  const theirs = ['10.8.0.9:8002', '172.30.0.4:8002', '192.168.1.9:8002']
+  const own = [loopback, lan, vpn]
+  assert.deepEqual(betterAddresses(own, theirs, '10.8.0.9:8002'), ['192.168.1.9:8002', '172.30.0.4:8002'])
+  assert.deepEqual(betterAddresses(own, theirs, '172.30.0.4:8002'), ['192.168.1.9:8002'])
+  assert.deepEqual(betterAddresses(own, theirs, '192.168.1.9:8002'), [])
+  assert.deepEqual(betterAddresses([vpn], theirs, '10.8.0.9:8002'), ['172.30.0.4:8002', '192.168.1.9:8002'])
+  assert.deepEqual(betterAddresses([], theirs, '10.8.0.9:8002'), [])
 })
 
 test('a peer is dialled in the shared subnet first, over VPN after what else it announces', () => {

@@ -33,7 +33,7 @@ test('a suspicion that nobody refutes ends in death, after the suspicion time an
 
 test('a higher incarnation refutes a suspicion, the same one does not', () => {
   const node = new SwimHarness(['a', 'b'])
-  node.receive('b', suspect('a', 1))
+  node.answer(node.receive('b', suspect('a', 1)), () => true)
   node.receive('b', alive('a', 1))
   assert.equal(node.status('a'), 'suspect')
   node.receive('b', alive('a', 2))
@@ -145,6 +145,17 @@ test('a lost channel brings an immediate look, and refused dials a fast verdict'
   node.receive('b', suspect('a', 1, 'b', true))
   node.pass(1_000)
   assert.equal(node.status('a'), 'dead')
+})
+
+test('a member that another one suspects is looked at from here as well', () => {
+  const node = new SwimHarness(['a', 'b', 'c'])
+  node.receive('b', suspect('a'))
+  assert.deepEqual(
+    node.sent('ping').map(({ to }) => to),
+    ['a'],
+  )
+  node.receive('c', suspect('a', 1, 'c'))
+  assert.equal(node.sent('ping').length, 1, 'once a suspicion')
 })
 
 test('a channel that only reconnects costs nobody the life', () => {

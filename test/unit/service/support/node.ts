@@ -1,7 +1,8 @@
 import type { Component } from '../../../../src/base/component.ts'
 import type { NodeId, NodeIdentity, NodeRole, Principal } from '../../../../src/base/identity.ts'
 import { type Logger, silentLogger } from '../../../../src/base/log.ts'
-import type { Member, MemberEvent, Membership, MemberStatus, ServiceRecord } from '../../../../src/base/member.ts'
+import type { Member, MemberEvent, MemberStatus, ServiceRecord } from '../../../../src/base/member.ts'
+import type { PeerTarget } from '../../../../src/base/peer.ts'
 import { systemFiles } from '../../../../src/platform/index.ts'
 import {
   createServiceManager,
@@ -9,6 +10,7 @@ import {
   type ServiceDefinition,
   type ServiceManager,
 } from '../../../../src/service/index.ts'
+import type { DiallableMembership } from '../../../../src/service/router.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryNetwork, type MemoryPeers } from './memory-peers.ts'
 
@@ -20,7 +22,7 @@ export const VIEWER: Principal = { kind: 'person', name: 'vic', role: 'viewer' }
 /** Counts up: unpredictable enough for tests, and the same every time. */
 export const countingRandom = { bytes: (length: number) => new Uint8Array(length).fill(7), float: () => 0.5 }
 
-export class StubMembership implements Membership {
+export class StubMembership implements DiallableMembership {
   readonly #members = new Map<NodeId, Member>()
   readonly #listeners = new Set<(event: MemberEvent) => void>()
   readonly #self: NodeId
@@ -39,6 +41,11 @@ export class StubMembership implements Membership {
 
   get(nodeId: NodeId): Member | undefined {
     return this.#members.get(nodeId)
+  }
+
+  targetOf(nodeId: NodeId): PeerTarget | undefined {
+    const record = this.#members.get(nodeId)?.record
+    return record && { nodeId, addresses: record.addresses }
   }
 
   onChange(listener: (event: MemberEvent) => void): () => void {

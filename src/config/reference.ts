@@ -14,6 +14,9 @@ export interface KeyDescription {
 export function describeKeys(): KeyDescription[] {
   return CONFIG_KEYS.map((key) => {
     const { expects, fallback, description } = metaOf(key)
-    return { key, value: expects, default: fallback ?? String(CONFIG_SCHEMA.shape[key].parse(undefined)), description }
+    const value = CONFIG_SCHEMA.shape[key].parse(undefined)
+    // A key whose default is no plain value says it in words.
+    const inWords = fallback ?? (typeof value === 'object' ? JSON.stringify(value) : String(value))
+    return { key, value: expects, default: inWords, description }
   })
 }

@@ -82,7 +82,7 @@ test('a path that does not work is tried ever more seldom, for ever, and at once
   const late = pauses.slice(6)
   assert.ok(
     late.every((pause) => pause >= 300_000 && pause <= 605_000),
-    `${late}`,
+    late.join(),
   )
   const before = moves.length
   world.announced = ['192.168.1.10:8002', '10.8.0.9:8002']

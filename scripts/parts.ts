@@ -6,8 +6,7 @@ export interface Part {
   /** Which tests are left out without it. */
   usedBy: string
   isThere(): boolean
-  /** Debian package that brings it; undefined: cannot be installed. */
-  debianPackage: string | undefined
+  debianPackages: readonly string[]
 }
 
 function hasCommand(command: string): boolean {
@@ -15,9 +14,9 @@ function hasCommand(command: string): boolean {
   return spawnSync(finder, [command], { stdio: 'ignore' }).status === 0
 }
 
-/** Whether this user may make network namespaces: asks by making one. */
+/** Whether this user may make network namespaces, with what routes and filters in them: asks by making one. */
 function canMakeNamespaces(): boolean {
-  if (process.platform !== 'linux' || !hasCommand('ip')) return false
+  if (process.platform !== 'linux' || !['ip', 'nft', 'sysctl'].every(hasCommand)) return false
   const name = `p2p-probe-${process.pid}`
   if (spawnSync('ip', ['netns', 'add', name], { stdio: 'ignore' }).status !== 0) return false
   spawnSync('ip', ['netns', 'delete', name], { stdio: 'ignore' })
@@ -29,43 +28,49 @@ export const PARTS: readonly Part[] = [
     name: 'redis-server',
     usedBy: 'cache tests against a real Redis',
     isThere: () => hasCommand('redis-server'),
-    debianPackage: 'redis-server',
+    debianPackages: ['redis-server'],
   },
   {
     name: 'openssl',
     usedBy: 'certificate checks by an independent implementation',
     isThere: () => hasCommand('openssl'),
-    debianPackage: 'openssl',
+    debianPackages: ['openssl'],
   },
   {
     name: 'curl',
     usedBy: 'the documented curl lines',
     isThere: () => hasCommand('curl'),
-    debianPackage: 'curl',
+    debianPackages: ['curl'],
   },
   {
     name: 'dig',
     usedBy: 'DNS answers read by an independent implementation',
     isThere: () => hasCommand('dig'),
-    debianPackage: 'dnsutils',
+    debianPackages: ['dnsutils'],
   },
   {
     name: 'chromium',
     usedBy: 'the API pages in a real browser',
     isThere: () => hasCommand('chromium'),
-    debianPackage: 'chromium',
+    debianPackages: ['chromium'],
+  },
+  {
+    name: 'serf',
+    usedBy: 'the comparison of failure detection',
+    isThere: () => hasCommand('serf'),
+    debianPackages: ['serf'],
   },
   {
     name: 'network namespaces',
     usedBy: 'clusters across several subnets',
     isThere: canMakeNamespaces,
-    debianPackage: 'iproute2',
+    debianPackages: ['iproute2', 'nftables', 'procps'],
   },
 ]
 
 /** Tries to install what is missing with the system's package manager, where this user may. */
 export function installMissing(parts: readonly Part[]): void {
-  const packages = parts.flatMap((part) => (part.debianPackage ? [part.debianPackage] : []))
+  const packages = parts.flatMap((part) => part.debianPackages)
   const mayInstall = process.platform === 'linux' && process.getuid?.() === 0 && hasCommand('apt-get')
   if (packages.length === 0 || !mayInstall) return
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }

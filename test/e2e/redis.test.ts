@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -16,6 +16,7 @@ import { RedisStore } from '../../src/cache/redis-store.ts'
 import { StoreCache } from '../../src/cache/store-cache.ts'
 import { createLogger, type LogEntry, systemClock } from '../../src/platform/index.ts'
 import { cacheContract, type OpenedCache } from '../contract/cache.ts'
+import { isLeftOut } from './support/namespaces.ts'
 
 const PASSWORD = 'kirschbaum'
 const MINUTE_MS = 60_000
@@ -131,18 +132,10 @@ class LogRecorder {
 const IN_USE = 'Redis is in use'
 const AWAY = 'Redis is away'
 const server = new RedisServer()
-const isInstalled = spawnSync('redis-server', ['--version']).status === 0
+const skip = isLeftOut('redis-server') && 'redis-server is not installed'
 
-/** Runs a test with Redis up; without Redis it is left out only where that is allowed. */
 function testWithRedis(title: string, body: () => Promise<void>): void {
-  test(title, async (t) => {
-    if (!isInstalled && process.env.P2P_TEST_LEFT_OUT_OK === '1') {
-      t.skip('redis-server is not installed')
-      return
-    }
-    assert.ok(isInstalled, 'redis-server is not installed (set P2P_TEST_LEFT_OUT_OK=1 to leave these tests out)')
-    await body()
-  })
+  test(title, { skip }, body)
 }
 
 /**
@@ -201,7 +194,7 @@ function createControl() {
 }
 
 before(async () => {
-  if (isInstalled) await server.start()
+  if (!skip) await server.start()
 })
 after(() => server.dispose())
 
@@ -215,7 +208,7 @@ async function opened(cache: Cache & Component): Promise<OpenedCache> {
   }
 }
 
-if (isInstalled) {
+if (!skip) {
   const needs = { clock: NO_OUTAGE, log: silentLogger }
   cacheContract('redis', () => opened(new StoreCache(new RedisStore(needs, server.url))))
   cacheContract('two-level', () => opened(createCache(needs, { redisUrl: server.url })))

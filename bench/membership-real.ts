@@ -15,7 +15,6 @@ import { countWireBytes } from './real-cluster/wire-bytes.ts'
  */
 
 const KNOWN_MS_MAX = 90_000
-/** After the last event of a round, so that its rumours are not counted to the next one, nor to the quiet time. */
 const SETTLE_MS = 3_000
 /** Adaptive intervals need that long to become those of a quiet cluster. */
 const CALM_MS = 60_000
@@ -27,6 +26,8 @@ export interface RealBenchOptions {
   quietMs: number
   /** Before the quiet time. */
   calmMs: number
+  /** After an event, so that its rumours are not counted to the next one. */
+  settleMs: number
   isBesideSerf: boolean
   /** Told what is going on. */
   onProgress?: (text: string) => void
@@ -63,21 +64,20 @@ export async function runRealBench(options: RealBenchOptions): Promise<RealBench
   if (isBesideSerf) clusters.push(createSerfCluster(await freePorts(nodes), await freePorts(nodes)))
   const wire = countWireBytes(clusters)
   try {
-    const rows = new Map(clusters.map((cluster) => [cluster, emptyRow(cluster.label)]))
     for (const cluster of clusters) {
       await cluster.start()
       say(`${cluster.label}: ${nodes} members know each other`)
     }
-    for (const cluster of clusters) countFalseDeaths(cluster, rows.get(cluster) as RealBenchRow)
+    const trials = clusters.map(beginTrial)
     for (let round = 0; round < options.rounds; round++) {
-      for (const [cluster, row] of rows) {
-        const name = cluster.names[1 + (round % (nodes - 1))] as string
-        await measureEvents(cluster, name, row)
+      for (const trial of trials) {
+        const { cluster, row } = trial
+        await measureEvents(trial, cluster.names[1 + (round % (nodes - 1))] as string, options.settleMs)
         say(`${cluster.label}: round ${round + 1}, load ${loadavg()[0]?.toFixed(1)}, ${roundText(row)}`)
       }
     }
-    await measureQuiet(rows, wire, options)
-    return [...rows.values()]
+    await measureQuiet(trials, wire, options)
+    return trials.map(({ row }) => row)
   } finally {
     wire?.close()
     await Promise.all(clusters.map((cluster) => cluster.stop()))
@@ -108,28 +108,32 @@ function emptyRow(label: string): RealBenchRow {
   }
 }
 
-/** Members that were harmed on purpose, and are not back yet. */
-const harmed = new WeakMap<RealCluster, Set<string>>()
-
-function countFalseDeaths(cluster: RealCluster, row: RealBenchRow): void {
-  const guilty = new Set<string>()
-  harmed.set(cluster, guilty)
-  cluster.onSight(({ subject, sight }) => {
-    if (sight === 'failed' && !guilty.has(subject)) row.falseDeaths++
-  })
+/** A cluster, and what is found out about it. */
+interface Trial {
+  cluster: RealCluster
+  row: RealBenchRow
+  /** Members that were harmed on purpose, and are not back yet. */
+  harmed: Set<string>
 }
 
-async function measureEvents(cluster: RealCluster, name: string, row: RealBenchRow): Promise<void> {
+function beginTrial(cluster: RealCluster): Trial {
+  const trial: Trial = { cluster, row: emptyRow(cluster.label), harmed: new Set() }
+  cluster.onSight(({ subject, sight }) => {
+    if (sight === 'failed' && !trial.harmed.has(subject)) trial.row.falseDeaths++
+  })
+  return trial
+}
+
+async function measureEvents({ cluster, row, harmed }: Trial, name: string, settleMs: number): Promise<void> {
   const known = (sight: 'joined' | 'failed' | 'changed'): Promise<number[]> =>
     awaitAll(cluster, name, sight, KNOWN_MS_MAX).then((seenMs) => [...seenMs.values()].sort((a, b) => a - b))
-  const guilty = harmed.get(cluster) as Set<string>
 
   const changed = known('changed')
   const changeMs = performance.now()
   await cluster.change(name)
   row.changedMs.push(last(await changed) - changeMs)
 
-  guilty.add(name)
+  harmed.add(name)
   const killed = known('failed')
   const killMs = performance.now()
   process.kill(cluster.pid(name), 'SIGKILL')
@@ -141,7 +145,7 @@ async function measureEvents(cluster: RealCluster, name: string, row: RealBenchR
   await Promise.all([joined, cluster.restart(name)])
   const joinedMs = await joined
   row.joinedMs.push(last(joinedMs) - (joinedMs[0] as number))
-  await settle(SETTLE_MS)
+  await settle(settleMs)
 
   const silent = known('failed')
   const stopMs = performance.now()
@@ -151,21 +155,21 @@ async function measureEvents(cluster: RealCluster, name: string, row: RealBenchR
   const continueMs = performance.now()
   process.kill(cluster.pid(name), 'SIGCONT')
   row.backMs.push(last(await back) - continueMs)
-  await settle(SETTLE_MS)
-  guilty.delete(name)
+  await settle(settleMs)
+  harmed.delete(name)
 }
 
 async function measureQuiet(
-  rows: ReadonlyMap<RealCluster, RealBenchRow>,
+  trials: readonly Trial[],
   wire: ReturnType<typeof countWireBytes>,
-  { nodes, quietMs, calmMs, onProgress: say = () => {} }: RealBenchOptions,
+  { nodes, quietMs, calmMs, settleMs, onProgress: say = () => {} }: RealBenchOptions,
 ): Promise<void> {
   say(`quiet for ${(calmMs + quietMs) / 1_000} s`)
-  const clusters = [...rows.keys()]
+  const clusters = trials.map(({ cluster }) => cluster)
   for (const cluster of clusters) cluster.stopWatching()
   await settle(calmMs)
   const countedBefore = await Promise.all(clusters.map((cluster) => cluster.bytesSent()))
-  await settle(1_000)
+  await settle(settleMs)
   const startMs = performance.now()
   const cpuBefore = clusters.map(cpuOf)
   const wireBefore = wire?.read()
@@ -174,8 +178,7 @@ async function measureQuiet(
   const wireAfter = wire?.read()
   const cpuAfter = clusters.map(cpuOf)
   const countedAfter = await Promise.all(clusters.map((cluster) => cluster.bytesSent()))
-  clusters.forEach((cluster, index) => {
-    const row = rows.get(cluster) as RealBenchRow
+  trials.forEach(({ cluster, row }, index) => {
     const perMember = (after: number | undefined, before: number | undefined): number | undefined =>
       after === undefined || before === undefined ? undefined : (after - before) / nodes / seconds
     row.cpuPercent = ((cpuAfter[index] as number) - (cpuBefore[index] as number)) / nodes / seconds / 10
@@ -237,6 +240,7 @@ if (import.meta.main) {
     rounds: Number(values.rounds),
     quietMs: Number(values.quiet) * 1_000,
     calmMs: CALM_MS,
+    settleMs: SETTLE_MS,
     isBesideSerf,
     onProgress: (text) => console.log(text),
   })

@@ -63,7 +63,7 @@ export function orderForPeer(own: readonly InterfaceFact[], theirs: readonly str
 export function betterAddresses(own: readonly InterfaceFact[], theirs: readonly string[], current: string): string[] {
   const rank = pathRank(own)
   const currentRank = rank(current)
-  return orderForPeer(own, theirs).filter((address) => rank(address) < currentRank)
+  return theirs.filter((address) => rank(address) < currentRank).sort((a, b) => rank(a) - rank(b))
 }
 
 /** Ranks a peer's `host:port` by the network that leads there, 0 best: a LAN of our own, unknown, VPN, ignored. */

@@ -279,7 +279,8 @@ export class SimulatedCluster {
     if (member.status === previous) return
     const { nodeId: observer } = node
     this.changes.push({ atMs: this.clock.nowMs(), observer, target, status: member.status, previous })
-    if (member.status === 'dead') this.#checkDeath(target)
+    // Who hears of a member only as of a dead one declares nothing.
+    if (member.status === 'dead' && previous !== undefined) this.#checkDeath(target)
   }
 
   #checkDeath(target: NodeId): void {

@@ -1,7 +1,13 @@
 import { TransportError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
 import type { FrameKind, PeerChannel } from '../base/peer.ts'
-import { type NetworkNode, RETRANSMIT_MS, SILENCE_MS_MAX, type SimulatedLink } from './simulated-link.ts'
+import {
+  type NetworkNode,
+  RETRANSMIT_MS,
+  SILENCE_MS_MAX,
+  type SimulatedLink,
+  UNANSWERED_MS_MAX,
+} from './simulated-link.ts'
 
 interface Segment {
   kind: FrameKind
@@ -150,7 +156,7 @@ export class SimulatedChannel implements PeerChannel {
     if (isThere && this.#link.carries(to, from)) return
     clock.after(retransmitMs, () => {
       if (this.closed.aborted) return
-      if (clock.nowMs() - segment.sentMs > SILENCE_MS_MAX) this.end('the peer did not answer any more')
+      if (clock.nowMs() - segment.sentMs > UNANSWERED_MS_MAX) this.end('the peer did not answer any more')
       else this.#transmit(segment, retransmitMs * 2)
     })
   }

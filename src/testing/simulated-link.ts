@@ -5,9 +5,11 @@ import type { SimulatedHost } from './simulated-host.ts'
 
 /** The first retransmission of a segment (Linux: TCP_RTO_MIN). */
 export const RETRANSMIT_MS = 200
-/** The transport cuts a channel on which nothing came for between one and two of its keep-alive times of 3 s. */
-export const SILENCE_MS_MIN = 3_000
-export const SILENCE_MS_MAX = 6_000
+/** The transport cuts a channel on which something was sent, and nothing came back, at the latest after this. */
+export const UNANSWERED_MS_MAX = 3_000
+/** An idle one on which nothing comes, not even the answer to a PING, it cuts after a time between these. */
+export const SILENCE_MS_MIN = 15_000
+export const SILENCE_MS_MAX = 18_000
 
 /** What a connection sees of the network it runs through. */
 export interface SimulatedLink {

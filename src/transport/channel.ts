@@ -53,6 +53,8 @@ export class Http2Channel implements PeerChannel {
   readonly #closed = new AbortController()
   #queue: Frame[] = []
   #queueBytes = 0
+  /** Something was sent after what came last. */
+  #isAnswerAwaited = false
 
   constructor(parts: ChannelParts) {
     this.peer = parts.peer
@@ -107,7 +109,10 @@ export class Http2Channel implements PeerChannel {
 
   /** Call once per check period; cuts the channel of a peer that has gone silent. */
   checkAlive(): void {
-    if (!this.closed.aborted && !this.#probe.check()) this.cut('the peer does not answer any more')
+    if (this.closed.aborted) return
+    if (!this.#probe.check(this.#isAnswerAwaited)) this.cut('the peer does not answer any more')
+    // From here on the answer to the PING tells.
+    this.#isAnswerAwaited = false
   }
 
   /** Nothing new is to be sent on it: it stays for the answers that are still to come, and is closed after `graceMs`. */
@@ -121,6 +126,7 @@ export class Http2Channel implements PeerChannel {
       if (!this.closed.aborted) onFrame(this, kind, payload)
     })
     stream.on('data', (chunk: Buffer) => {
+      this.#isAnswerAwaited = false
       try {
         parser.push(chunk)
       } catch (error) {
@@ -137,7 +143,9 @@ export class Http2Channel implements PeerChannel {
     const bytes = encodeFrames(this.#queue, this.#queueBytes)
     this.#queue = []
     this.#queueBytes = 0
-    if (!this.#stream.destroyed) this.#stream.write(bytes)
+    if (this.#stream.destroyed) return
+    this.#stream.write(bytes)
+    this.#isAnswerAwaited = true
   }
 
   /** @returns false when it was closed before */

@@ -8,7 +8,7 @@ import { isLeftOut } from './support/namespaces.ts'
 test('the benchmark of real nodes runs, beside serf where it is installed', async (t) => {
   const isBesideSerf = isSerfInstalled()
   if (!isBesideSerf) t.diagnostic('LEFT OUT: the comparison with serf (Debian package "serf")')
-  const rows = await runRealBench({ nodes: 4, rounds: 1, quietMs: 1_000, calmMs: 0, isBesideSerf })
+  const rows = await runRealBench({ nodes: 3, rounds: 1, quietMs: 1_000, calmMs: 0, settleMs: 0, isBesideSerf })
   assert.deepEqual(
     rows.map(({ label }) => label),
     isBesideSerf ? ['P2P Core', 'serf'] : ['P2P Core'],

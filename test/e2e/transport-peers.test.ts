@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import { runTransportBench } from '../../bench/transport.ts'
 import { codeOf, type ErrorCode } from '../../src/base/errors.ts'
 import type { PeerChannel } from '../../src/base/peer.ts'
-import type { PeersNeeds, StreamRequest } from '../../src/transport/index.ts'
+import type { PeersLimits, PeersNeeds, StreamRequest } from '../../src/transport/index.ts'
 import { createTestAuthority, type IssuedLeaf } from '../unit/transport/certificates.ts'
 import { ManualClock } from '../unit/transport/manual-clock.ts'
 import {
@@ -533,7 +533,7 @@ test('a peer that never finishes closing does not hold stop open', async () => {
 })
 
 /** Another process that answers on channels, and this node's channel to it. */
-async function openToProcess(checkMs: number) {
+async function openToProcess(peerLimits: Partial<PeersLimits>) {
   const child = fork(new URL('../../bench/transport.ts', import.meta.url), ['--serve'], {
     execArgv: ['--conditions=source'],
   })
@@ -541,21 +541,30 @@ async function openToProcess(checkMs: number) {
   child.send(await authority.issue({ nodeId: 'server', cluster: 'bench' }))
   const [ports] = (await once(child, 'message')) as [{ transport: number }]
   const leaf = await authority.issue({ nodeId: 'a', cluster: 'bench' })
-  const node = await startNode('a', { leaf, cluster: 'bench', peerLimits: { checkMs } })
+  const node = await startNode('a', { leaf, cluster: 'bench', peerLimits })
   const channel = await node.peers.open({ nodeId: 'server', addresses: [`${HOST}:${ports.transport}`] })
   return { child, channel }
 }
 
 test('the channel closes when the peer is killed, without waiting for a PING', async () => {
-  const { child, channel } = await openToProcess(3_600_000)
+  const { child, channel } = await openToProcess({ checkMs: 3_600_000 })
   child.kill('SIGKILL')
   await closing(channel)
   assert.equal(codeOf(channel.closed.reason), 'P2P_TRANSPORT_CHANNEL_CLOSED')
 })
 
 test('the channel closes when the peer has frozen', async () => {
-  const { child, channel } = await openToProcess(20)
+  const { child, channel } = await openToProcess({ checkMs: 20 })
   child.kill('SIGSTOP')
+  await closing(channel)
+  assert.match(channel.closed.reason.message, /does not answer/)
+})
+
+test('a frozen peer is noticed by what is sent to it, however patient the channel is when idle', async () => {
+  const patience = { idleChecks: 1_000_000, answerChecks: 2 }
+  const { child, channel } = await openToProcess({ checkMs: 20, patience })
+  child.kill('SIGSTOP')
+  channel.send('rpc', Buffer.from('anybody there?'))
   await closing(channel)
   assert.match(channel.closed.reason.message, /does not answer/)
 })

@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { NodeRecord } from '../../base/member.ts'
+import type { MemberStatus, NodeRecord } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import { ActiveTime } from './active-time.ts'
 import { AdaptiveInterval } from './adaptive-interval.ts'
@@ -17,6 +17,8 @@ import { LAN_PROFILE, type SwimProfile } from './profile.ts'
 
 /** With so many open channels, rumours and exchanges use them and open no others. */
 const CONNECTED_ENOUGH = 8
+/** Members of one kind that are tried in one interval, should this node be alone with hundreds of dead. */
+const REJOINS_MAX = 8
 /** A leaving node says goodbye to so many members itself. */
 const GOODBYES_MAX = 128
 
@@ -274,7 +276,7 @@ export class Swim {
       this.#claims.due(nowMs)
       if (nowMs >= this.#probeMs) this.#probeNext()
       if (nowMs >= this.#exchangeMs) this.#exchangeWithOne()
-      if (nowMs >= this.#rejoinMs) this.#rejoinOne()
+      if (nowMs >= this.#rejoinMs) this.#rejoinSome()
     }
     if (this.#queue.size > 0 && nowMs >= this.#gossipMs) this.#gossip()
   }
@@ -313,16 +315,22 @@ export class Swim {
   }
 
   /** Two nodes that lost each other meet again: the dead and the left are tried for ever, by the cluster as a whole. */
-  #rejoinOne(): void {
-    this.#rejoinMs = this.#nowMs + this.#jittered(this.#profile.rejoinIntervalMs)
-    const leftShare = 1 / this.#profile.leftRejoinDivisor
-    const dead = this.#members.all.filter((member) => member.status === 'dead')
-    const left = this.#members.all.filter((member) => member.status === 'left')
-    const weight = dead.length + left.length * leftShare
-    if (this.#random.float() >= (weight * this.#profile.rejoinMult) / this.#members.living) return
-    const isDead = this.#random.float() * weight < dead.length
-    const [member] = this.#members.pick(1, ({ status }) => status === (isDead ? 'dead' : 'left'))
-    if (member) this.#outputs.push({ type: 'connect', nodeId: member.nodeId })
+  #rejoinSome(): void {
+    const { rejoinIntervalMs, rejoinMult, leftRejoinDivisor } = this.#profile
+    this.#rejoinMs = this.#nowMs + this.#jittered(rejoinIntervalMs)
+    const count = (status: MemberStatus): number =>
+      this.#members.all.filter((member) => member.status === status).length
+    const shareOf = (members: number): number => (members * rejoinMult) / this.#members.living
+    for (const [status, share] of [
+      ['dead', shareOf(count('dead'))],
+      ['left', shareOf(count('left') / leftRejoinDivisor)],
+    ] as const) {
+      // Chance rounds the share, so that it is met on average.
+      const tries = Math.min(REJOINS_MAX, Math.floor(share + this.#random.float()))
+      for (const { nodeId } of this.#members.pick(tries, (member) => member.status === status)) {
+        this.#outputs.push({ type: 'connect', nodeId })
+      }
+    }
   }
 
   #gossip(): void {

@@ -211,8 +211,18 @@ test('the dead and the left are tried again for ever, the left less often', () =
       if (output.type === 'connect') tries[output.nodeId as 'a' | 'b']++
     }
   }
-  assert.ok(tries.a > 800 && tries.a < 1_300, `dead: ${tries.a} in 1,200 intervals`)
-  assert.ok(tries.b > 100 && tries.b < 300, `left: ${tries.b}`)
+  assert.ok(tries.a > 1_100 && tries.a < 1_300, `dead: ${tries.a} in 1,200 intervals`)
+  assert.ok(tries.b > 500 && tries.b < 700, `left: ${tries.b}`)
+})
+
+test('a node that is left alone tries several of the dead at a time, not all of hundreds', () => {
+  const members = Array.from({ length: 100 }, (_, i) => `m${i}`)
+  const node = new SwimHarness(members)
+  node.receive('m0', ...members.map((nodeId) => dead(nodeId)))
+  node.outputs = []
+  node.pass(11_000)
+  const tried = node.outputs.flatMap((output) => (output.type === 'connect' ? [output.nodeId] : []))
+  assert.equal(new Set(tried).size, 8)
 })
 
 test('a record is pulled once, from who told of it, and checked before it counts', () => {

@@ -34,3 +34,14 @@ export { createHttpApi } from './http/http-api.ts'
 export type { HttpApiNeeds, HttpApiOptions, MetricsCollector, NodeFacts } from './http/http-needs.ts'
 export { LOG_FILTER, LOG_LIMIT_MAX, LOG_PAGE, LOG_SOURCES, LOGS_CLEARED } from './http/log-wire.ts'
 export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'
+export {
+  type InstanceFacts,
+  type InstanceState,
+  type Permissions,
+  SERVICE_KINDS,
+  type ServiceHost,
+  type ServiceKind,
+  type ServiceSpec,
+  type ServiceState,
+} from './service-spec.ts'
+export type { Manifest } from './manifest.ts'

@@ -51,7 +51,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 }
 
 /** Folders that hold state machines only: no I/O, no clock, no chance, no waiting. */
-const PURE = ['base', 'network/swim', 'service/jsonrpc', 'storage/vault']
+const PURE = ['base', 'network/swim', 'pki/acme', 'service/jsonrpc', 'service/supervision', 'storage/vault']
 const PURE_MODULES = new Set(['node:crypto', 'node:buffer'])
 const IMPURE_WORDS = /\b(Date\.now|new Date|setTimeout|setInterval|setImmediate|Math\.random|console|process|await)\b/
 

@@ -113,8 +113,12 @@ export interface JoinTokenFacts {
 
 export interface IssuedCertificate {
   serial: string
+  /** The node; of a server's certificate `acme:` and the account it was issued to, which no node can be named. */
   node_id: NodeId
-  role: NodeRole
+  /** `server`: issued by the ACME server to what is no node. */
+  role: NodeRole | 'server'
+  /** Of a server's certificate: the names and addresses it is for. */
+  names?: string[]
   not_before_ms: number
   not_after_ms: number
   revoked_at_ms?: number

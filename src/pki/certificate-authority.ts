@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts'
 import { utf8 } from '../base/bytes.ts'
 import type { Component } from '../base/component.ts'
-import { type ControlStore, getJson, jsonValue, type Transaction } from '../base/control-store.ts'
+import { type ControlStore, getJson, jsonValue, type Operation, type Transaction } from '../base/control-store.ts'
 import type { RevocationList } from '../base/credentials.ts'
 import type { CaDescription, IssuedCertificate, TrustAnswer } from '../base/enrolment.ts'
 import { PkiError } from '../base/errors.ts'
@@ -10,9 +10,9 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
 import { Gate } from './gate.ts'
-import { IssuedRegister, type IssuedRecord, type NodeHolder } from './issued-register.ts'
+import { IssuedRegister, type IssuedRecord, type NodeHolder, type Registration } from './issued-register.ts'
 import { readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
-import type { CaMaterial, CertificateSigningRequest, Signer, Validity } from './x509/signing.ts'
+import type { CaMaterial, CertificateSigningRequest, ServerSigningRequest, Signer, Validity } from './x509/signing.ts'
 
 const ROOT_KEY = 'pki/root'
 const ISSUING_KEY = 'pki/issuing'
@@ -76,6 +76,19 @@ export interface IssueRequest {
   admit?: () => Promise<Admission>
 }
 
+/** All of it proved. */
+export interface ServerIssueRequest {
+  csr: CertificateSigningRequest
+  /** Whose it is, for the register: `acme:` and an account. */
+  holder: string
+  dnsNames: readonly string[]
+  ipAddresses: readonly string[]
+  /** An earlier end than the usual one, Unix milliseconds. */
+  notAfterMs?: number
+  /** Made durable together with the certificate; told its serial and chain. */
+  alongside?: (issued: IssuedChain) => Operation[]
+}
+
 /** PEM texts. */
 export interface IssuedChain {
   /** Leaf, then issuing CA. */
@@ -103,6 +116,15 @@ export interface CertificateAuthority {
    * @throws {StorageError} as {@link ControlStore.transact}; nothing was issued
    */
   issue(request: IssueRequest): Promise<IssuedChain>
+  /** @throws {PkiError} P2P_PKI_CSR_REJECTED, P2P_PKI_BUSY */
+  readServerCsr(der: Uint8Array): Promise<ServerSigningRequest>
+  /**
+   * Signs and records a certificate for a server that is no node.
+   * @throws {PkiError} P2P_PKI_BUSY; {StorageError}: nothing was issued
+   */
+  issueServer(request: ServerIssueRequest): Promise<IssuedChain>
+  /** @returns false when it was revoked before, or is not known */
+  revokeSerial(serial: string): Promise<boolean>
   /** @throws {PkiError} P2P_PKI_REQUEST_UNKNOWN when no certificate was issued to the node */
   revokeNode(nodeId: NodeId): Promise<IssuedCertificate[]>
   /** The issuing CA's list, DER. */
@@ -122,6 +144,8 @@ export function createCertificateAuthority(
 ): CertificateAuthority & Component {
   return new StoredCertificateAuthority(needs, options)
 }
+
+type NodeRecord = Registration['certificate']
 
 interface StoredRoot {
   cluster: string
@@ -198,13 +222,17 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
 
   revokedSerials(): string[] {
     const nowMs = this.#needs.clock.wallMs()
-    return this.#register
-      .certificates()
-      .flatMap(({ serial, revoked_at_ms: atMs, not_after_ms: endMs }) =>
-        atMs !== undefined && endMs > nowMs ? [{ serial, atMs }] : [],
-      )
-      .sort((a, b) => b.atMs - a.atMs)
-      .map(({ serial }) => serial)
+    return (
+      this.#register
+        .certificates()
+        // A server's certificate opens no channel: whoever meets it asks the CRL.
+        .filter(({ role }) => role !== 'server')
+        .flatMap(({ serial, revoked_at_ms: atMs, not_after_ms: endMs }) =>
+          atMs !== undefined && endMs > nowMs ? [{ serial, atMs }] : [],
+        )
+        .sort((a, b) => b.atMs - a.atMs)
+        .map(({ serial }) => serial)
+    )
   }
 
   get revocations(): RevocationList {
@@ -228,14 +256,56 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
   }
 
   async issue(request: IssueRequest): Promise<IssuedChain> {
-    const { nodeId } = request.identity
-    if (this.#register.validCount(nodeId, this.#needs.clock.wallMs()) >= VALID_PER_NODE_MAX) {
-      throw new PkiError('P2P_PKI_BUSY', `${nodeId} has ${VALID_PER_NODE_MAX} valid certificates already`, { nodeId })
-    }
+    this.#checkValidCount(request.identity.nodeId)
     const { leafPem, record } = await this.#signing.run(() => this.#sign(request))
     await this.#recording.run(() => this.#record(request, record))
-    const { trust } = this.#ready()
-    return { certificateChainPem: leafPem + trust.issuing_certificate, rootPem: trust.ca_certificate, record }
+    return this.#chainOf(leafPem, record)
+  }
+
+  readServerCsr(der: Uint8Array): Promise<ServerSigningRequest> {
+    return this.#signing.run(async () => (await import('./x509/signing.ts')).readServerCsr(der))
+  }
+
+  async issueServer(request: ServerIssueRequest): Promise<IssuedChain> {
+    const { csr, holder, dnsNames, ipAddresses, alongside } = request
+    this.#checkValidCount(holder)
+    const signing = await import('./x509/signing.ts')
+    const validity = this.#validity()
+    if (request.notAfterMs !== undefined) {
+      validity.notAfterMs = Math.min(validity.notAfterMs, wholeSecond(request.notAfterMs))
+    }
+    const serial = signing.serialFrom(this.#needs.random.bytes(20))
+    const { crlUrl } = this.#options
+    const leafPem = await this.#signing.run(async () =>
+      signing.signServerLeaf(await this.#issuingSigner(), {
+        publicKeyDer: csr.publicKeyDer,
+        dnsNames,
+        ipAddresses,
+        serial,
+        validity,
+        crlUrl,
+      }),
+    )
+    const record: IssuedRecord = {
+      serial,
+      node_id: holder,
+      role: 'server',
+      names: [...dnsNames, ...ipAddresses],
+      not_before_ms: validity.notBeforeMs,
+      not_after_ms: validity.notAfterMs,
+      key_fingerprint: csr.keyFingerprint,
+    }
+    const issued = this.#chainOf(leafPem, record)
+    const operations = alongside?.(issued) ?? []
+    await this.#recording.run(() => this.#register.registerServer(record, operations, this.#needs.clock.wallMs()))
+    this.#needs.log.info('Certificate issued', { holder, names: record.names, serial, notAfterMs: record.not_after_ms })
+    return issued
+  }
+
+  async revokeSerial(serial: string): Promise<boolean> {
+    const isRevoked = await this.#register.revokeSerial(serial, this.#needs.clock.wallMs())
+    if (isRevoked) this.#needs.log.warning('Certificate revoked', { serial })
+    return isRevoked
   }
 
   async revokeNode(nodeId: NodeId): Promise<IssuedCertificate[]> {
@@ -298,7 +368,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     if (succeeded) log.info('Certificate authority created', { cluster })
   }
 
-  async #sign(request: IssueRequest): Promise<{ leafPem: string; record: IssuedRecord }> {
+  async #sign(request: IssueRequest): Promise<{ leafPem: string; record: NodeRecord }> {
     const { cluster } = this.#ready()
     const { identity, csr } = request
     const signing = await import('./x509/signing.ts')
@@ -313,7 +383,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
       validity,
       crlUrl: this.#options.crlUrl,
     })
-    const record: IssuedRecord = {
+    const record: NodeRecord = {
       serial,
       node_id: identity.nodeId,
       role: identity.role,
@@ -324,7 +394,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     return { leafPem, record }
   }
 
-  async #record(request: IssueRequest, certificate: IssuedRecord): Promise<void> {
+  async #record(request: IssueRequest, certificate: NodeRecord): Promise<void> {
     const { nodeId, role } = request.identity
     const admit = request.admit ?? (() => this.#admitOwnRole(nodeId, role))
     for (let attempt = 1; attempt <= RECORDING_ATTEMPTS_MAX; attempt++) {
@@ -385,6 +455,16 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
         return isListed ? [{ serial: record.serial, revokedAtMs: record.revoked_at_ms as number }] : []
       }),
     })
+  }
+
+  #checkValidCount(holder: string): void {
+    if (this.#register.validCount(holder, this.#needs.clock.wallMs()) < VALID_PER_NODE_MAX) return
+    throw new PkiError('P2P_PKI_BUSY', `${holder} has ${VALID_PER_NODE_MAX} valid certificates already`, { holder })
+  }
+
+  #chainOf(leafPem: string, record: IssuedRecord): IssuedChain {
+    const { trust } = this.#ready()
+    return { certificateChainPem: leafPem + trust.issuing_certificate, rootPem: trust.ca_certificate, record }
   }
 
   #issuingSigner(): Promise<Signer> {

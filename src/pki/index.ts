@@ -19,3 +19,6 @@ export type { IdentityEntries, ManagedIdentity, ManagedIdentityOptions } from '.
 export { createNodeIdentity, type NodeIdentityNeeds, type NodeIdentityOptions } from './node-identity.ts'
 export type { Waiting } from './waiting.ts'
 export { type CertificateFacts, daysLeft, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
+export type { AcmeServerNeeds } from './acme-server/acme-context.ts'
+export { createAcmeServer } from './acme-server/acme-server.ts'
+export { type ChallengeProbeOptions, createChallengeProbes } from './acme-server/challenge-probes.ts'

@@ -36,7 +36,7 @@ export interface NodeHolder extends NodeEntry {
 
 /** One certificate to be recorded; all of it becomes durable together, or nothing. */
 export interface Registration {
-  certificate: IssuedRecord
+  certificate: IssuedRecord & { role: NodeRole }
   /** The holder this was decided on; the registration fails when it has changed since. */
   holder: NodeHolder | undefined
   approvedDnsNames: string[]
@@ -128,6 +128,31 @@ export class IssuedRegister implements RevocationList {
     for (const record of [...revoked, certificate]) this.#remember(record)
     this.#holders.set(entry.node_id, { ...entry, revision: result.revision })
     if (revoked.length > 0) this.#notify()
+    return true
+  }
+
+  /** Resolves once the certificate of a server is durable: it has no holder of a node id. */
+  async registerServer(record: IssuedRecord, alongside: Operation[], nowMs: number): Promise<void> {
+    const forgotten = outdated(this.#ofNode.get(record.node_id) ?? [], nowMs)
+    await this.#store.transact({
+      operations: [
+        putCertificate(record),
+        ...forgotten.map(({ serial }): Operation => ({ type: 'delete', key: ISSUED_PREFIX + serial })),
+        ...alongside,
+      ],
+    })
+    for (const old of forgotten) this.#forget(old)
+    this.#remember(record)
+  }
+
+  /** @returns false when it was revoked before, or is not known */
+  async revokeSerial(serial: string, nowMs: number): Promise<boolean> {
+    const record = this.#certificates.get(serial)
+    if (!record || record.revoked_at_ms !== undefined) return false
+    const revoked = { ...record, revoked_at_ms: nowMs }
+    await this.#store.transact({ operations: [putCertificate(revoked)] })
+    this.#remember(revoked)
+    this.#notify()
     return true
   }
 

@@ -1,6 +1,6 @@
 // The library's dependency injection needs the metadata API before it loads.
 import 'reflect-metadata'
-import { createHash, webcrypto } from 'node:crypto'
+import { createHash, createPublicKey, webcrypto } from 'node:crypto'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -89,6 +89,51 @@ export async function readCsr(pem: string): Promise<CertificateSigningRequest> {
   }
 }
 
+/** A request for a server certificate: what it asks to be named is compared with what was proved, and then written by us. */
+export interface ServerSigningRequest extends CertificateSigningRequest {
+  dnsNames: string[]
+  ipAddresses: string[]
+}
+
+/**
+ * Checks the request of a program that is no node: as {@link readCsr}, but RSA keys of 2048 to 4096 bits will do as well, and its names are
+ * read: those of the SAN extension and the common name. Other extensions are not.
+ * @throws {PkiError} P2P_PKI_CSR_REJECTED
+ */
+export async function readServerCsr(der: Uint8Array): Promise<ServerSigningRequest> {
+  if (der.length > CSR_PEM_CHARACTERS_MAX) throw rejected(`it is longer than ${CSR_PEM_CHARACTERS_MAX} bytes`)
+  try {
+    const request = new Pkcs10CertificateRequest(der as Uint8Array<ArrayBuffer>, CSR_LIMITS)
+    checkServerKey(new Uint8Array(request.publicKey.rawData))
+    if (!(await request.verify())) throw rejected('its signature was not made with its key')
+    const publicKeyDer = new Uint8Array(request.publicKey.rawData)
+    const extension = request.extensions.find((candidate) => candidate instanceof SubjectAlternativeNameExtension)
+    const names = extension?.names.items ?? []
+    const foreign = names.find(({ type }) => type !== 'dns' && type !== 'ip')
+    if (foreign) throw rejected(`it asks for a name of type ${foreign.type}; only DNS names and IP addresses are given`)
+    const ofType = (wanted: string): string[] =>
+      names.filter(({ type }) => type === wanted).map(({ value }) => value.toLowerCase())
+    const commonNames = request.subjectName.getField('CN').map((name) => name.toLowerCase())
+    const ipAddresses = ofType('ip')
+    const dnsNames = new Set([...ofType('dns'), ...commonNames.filter((name) => !ipAddresses.includes(name))])
+    return { der, publicKeyDer, keyFingerprint: keyIdOf(publicKeyDer), dnsNames: [...dnsNames], ipAddresses }
+  } catch (error) {
+    throw error instanceof PkiError ? error : rejected(messageOf(error))
+  }
+}
+
+const RSA_BITS = { min: 2_048, max: 4_096 } as const
+
+function checkServerKey(publicKeyDer: Uint8Array): void {
+  const key = createPublicKey({ key: Buffer.from(publicKeyDer), format: 'der', type: 'spki' })
+  const { modulusLength = 0, namedCurve, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
+  if (key.asymmetricKeyType === 'ec' && (namedCurve === 'prime256v1' || namedCurve === 'secp384r1')) return
+  const isSound = modulusLength >= RSA_BITS.min && modulusLength <= RSA_BITS.max && publicExponent >= 65_537n
+  if (key.asymmetricKeyType === 'rsa' && isSound) return
+  const shown = namedCurve ?? `${key.asymmetricKeyType} ${modulusLength || ''}`.trim()
+  throw rejected(`its key is ${shown}; use an EC key on P-256 or P-384, or RSA with 2048 to 4096 bits`)
+}
+
 /** A new self-signed root: signs only issuing CAs (pathLen 1). */
 export async function createRoot(commonName: string, serial: string, validity: Validity): Promise<CaMaterial> {
   const keys = await webcrypto.subtle.generateKey(P256, true, ['sign', 'verify'])
@@ -170,6 +215,46 @@ export async function signLeaf(
         ...leaf.dnsNames.map((value) => ({ type: 'dns' as const, value })),
         ...leaf.ipAddresses.map((value) => ({ type: 'ip' as const, value })),
       ]),
+      ...keyIdentifiers(leaf.publicKeyDer, issuing),
+      ...(leaf.crlUrl ? [new CRLDistributionPointsExtension([leaf.crlUrl])] : []),
+    ],
+  })
+  return pemOf(certificate.rawData)
+}
+
+/**
+ * The certificate of a server that is no node: serverAuth only, and no SPIFFE name, so that no node takes it for one of its own.
+ * @returns PEM of the leaf alone
+ */
+export async function signServerLeaf(
+  issuing: Signer,
+  leaf: {
+    publicKeyDer: Uint8Array
+    dnsNames: readonly string[]
+    ipAddresses: readonly string[]
+    serial: string
+    validity: Validity
+    crlUrl: string | undefined
+  },
+): Promise<string> {
+  const names = [
+    ...leaf.dnsNames.map((value) => ({ type: 'dns' as const, value })),
+    ...leaf.ipAddresses.map((value) => ({ type: 'ip' as const, value })),
+  ]
+  const certificate = await X509CertificateGenerator.create({
+    subject: [],
+    issuer: issuing.subject,
+    ...certificateTimes(leaf.validity),
+    serialNumber: leaf.serial,
+    signingAlgorithm: P256,
+    publicKey: new PublicKey(leaf.publicKeyDer as Uint8Array<ArrayBuffer>),
+    signingKey: issuing.key,
+    extensions: [
+      new BasicConstraintsExtension(false, undefined, true),
+      new KeyUsagesExtension(KeyUsageFlags.digitalSignature | KeyUsageFlags.keyEncipherment, true),
+      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth]),
+      // Critical, because the subject is empty (RFC 5280 section 4.2.1.6).
+      new SubjectAlternativeNameExtension(names, true),
       ...keyIdentifiers(leaf.publicKeyDer, issuing),
       ...(leaf.crlUrl ? [new CRLDistributionPointsExtension([leaf.crlUrl])] : []),
     ],

@@ -31,8 +31,9 @@ const TOKEN_FACTS = z.object({
 
 const ISSUED_CERTIFICATE = z.object({
   serial: z.string(),
-  node_id: z.string(),
-  role: z.enum(ROLES),
+  node_id: z.string().register(WIRE, { description: "Of a server's certificate: `acme:` and the account" }),
+  role: z.enum([...ROLES, 'server']),
+  names: z.array(z.string()).optional(),
   not_before_ms: z.number(),
   not_after_ms: z.number(),
   revoked_at_ms: z.number().optional(),

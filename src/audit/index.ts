@@ -1,0 +1,1 @@
+export { type AuditNeeds, type AuditOptions, createAuditTrail } from './audit-trail.ts'

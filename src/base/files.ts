@@ -32,8 +32,13 @@ export interface Files {
   list(directory: string): Promise<string[]>
   /** Creates the directory and its parents with mode 0700. */
   makeDirectory(path: string): Promise<void>
+  /** A file, which takes the place of one that is there, or a directory with all that is in it. */
   rename(from: string, to: string): Promise<void>
   remove(path: string): Promise<void>
+  /** Removes the directory with all that is in it, or the file; nothing when it is not there. Not atomic. */
+  removeTree(path: string): Promise<void>
+  /** Sets a file's permission bits. Nothing on Windows. */
+  setMode(path: string, mode: number): Promise<void>
   /** Makes creations, renames and removals inside the directory durable. */
   syncDirectory(path: string): Promise<void>
   /**

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { constants } from 'node:fs'
 import { platform } from 'node:process'
 import { codeOfSystemError } from './system-error.ts'
@@ -34,6 +34,10 @@ export const systemFiles: Files = {
   },
   rename: (from, to) => rename(from, to),
   remove: (path) => rm(path),
+  removeTree: (path) => rm(path, { recursive: true, force: true }),
+  async setMode(path, mode) {
+    if (platform !== 'win32') await chmod(path, mode)
+  },
   async syncDirectory(path) {
     // Windows has no fsync of a directory; NTFS journals the entries itself.
     if (platform === 'win32') return

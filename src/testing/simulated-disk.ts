@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import type { FileFacts, Files, OpenFile, OpenMode } from '../base/files.ts'
 import { type Random, randomInt } from '../base/random.ts'
 
@@ -10,6 +9,7 @@ interface Inode {
   durable: Uint8Array
   pending: PendingWrite[]
   mode: number
+  modifiedMs: number
 }
 
 type EntryChange =
@@ -33,6 +33,8 @@ export class SimulatedDisk implements Files {
   capacityBytes = Infinity
   /** Every `sync` of a file fails with EIO. */
   failsSync = false
+  /** When what is written now was written: Unix milliseconds. */
+  wallMs = 0
   /** Operations that change something, counted since the disk was made. */
   operationCount = 0
 
@@ -82,7 +84,13 @@ export class SimulatedDisk implements Files {
 
   /** Replaces the file's content, durably: damage done behind everybody's back. Creates the file if need be. */
   overwrite(path: string, bytes: Uint8Array): void {
-    const inode: Inode = { bytes: bytes.slice(), durable: bytes.slice(), pending: [], mode: 0o600 }
+    const inode: Inode = {
+      bytes: bytes.slice(),
+      durable: bytes.slice(),
+      pending: [],
+      mode: 0o600,
+      modifiedMs: this.wallMs,
+    }
     this.#entries.set(path, inode)
     this.#durableEntries.set(path, inode)
   }
@@ -100,7 +108,13 @@ export class SimulatedDisk implements Files {
       this.#change({
         type: 'create',
         path,
-        inode: { bytes: new Uint8Array(0), durable: new Uint8Array(0), pending: [], mode: 0o600 },
+        inode: {
+          bytes: new Uint8Array(0),
+          durable: new Uint8Array(0),
+          pending: [],
+          mode: 0o600,
+          modifiedMs: this.wallMs,
+        },
       })
     }
     return this.#opened(path)
@@ -114,13 +128,13 @@ export class SimulatedDisk implements Files {
   async facts(path: string): Promise<FileFacts | undefined> {
     this.#checkPower()
     const inode = this.#entries.get(path)
-    return inode && { sizeBytes: inode.bytes.byteLength, mode: inode.mode, modifiedMs: 0 }
+    return inode && { sizeBytes: inode.bytes.byteLength, mode: inode.mode, modifiedMs: inode.modifiedMs }
   }
 
   async list(directory: string): Promise<string[]> {
     this.#checkPower()
-    const paths = [...this.#entries.keys()].filter((path) => dirname(path) === directory)
-    return paths.map((path) => path.slice(directory.length + 1)).sort()
+    const paths = [...this.#entries.keys()].filter((path) => isBelow(path, directory))
+    return [...new Set(paths.map((path) => path.slice(directory.length + 1).split('/', 1)[0] as string))].sort()
   }
 
   /** Directories are there by being named in paths. */
@@ -130,7 +144,8 @@ export class SimulatedDisk implements Files {
 
   async rename(from: string, to: string): Promise<void> {
     this.#checkPower()
-    this.#inode(from)
+    if (!this.#isDirectory(from)) this.#inode(from)
+    if (this.#isDirectory(to)) throw systemError('ENOTEMPTY', to)
     this.#change({ type: 'rename', path: from, to })
   }
 
@@ -138,6 +153,17 @@ export class SimulatedDisk implements Files {
     this.#checkPower()
     this.#inode(path)
     this.#change({ type: 'remove', path })
+  }
+
+  async removeTree(path: string): Promise<void> {
+    this.#checkPower()
+    const found = [...this.#entries.keys()].filter((each) => each === path || isBelow(each, path))
+    for (const each of found) this.#change({ type: 'remove', path: each })
+  }
+
+  async setMode(path: string, mode: number): Promise<void> {
+    this.#checkPower()
+    this.#inode(path).mode = mode
   }
 
   async syncDirectory(): Promise<void> {
@@ -199,6 +225,7 @@ export class SimulatedDisk implements Files {
     const missing = Math.max(0, used + growth - this.capacityBytes)
     const fitting = bytes.slice(0, Math.max(0, bytes.byteLength - missing))
     inode.bytes = written(inode.bytes, offset, fitting)
+    inode.modifiedMs = this.wallMs
     inode.pending.push({ type: 'write', offset, bytes: fitting })
     this.#spend(path)
     if (missing > 0) throw systemError('ENOSPC', path)
@@ -219,6 +246,10 @@ export class SimulatedDisk implements Files {
 
   #checkPower(): void {
     if (this.isOff) throw systemError('EIO', 'the disk')
+  }
+
+  #isDirectory(path: string): boolean {
+    return [...this.#entries.keys()].some((each) => isBelow(each, path))
   }
 
   #inode(path: string): Inode {
@@ -257,9 +288,15 @@ function applyChange(entries: Map<string, Inode>, change: EntryChange): void {
     entries.set(change.path, change.inode)
     return
   }
-  const inode = entries.get(change.path)
-  entries.delete(change.path)
-  if (change.type === 'rename' && inode) entries.set(change.to, inode)
+  const moved = [...entries].filter(([path]) => path === change.path || isBelow(path, change.path))
+  for (const [path, inode] of moved) {
+    entries.delete(path)
+    if (change.type === 'rename') entries.set(change.to + path.slice(change.path.length), inode)
+  }
+}
+
+function isBelow(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`)
 }
 
 function written(target: Uint8Array, offset: number, bytes: Uint8Array): Uint8Array {

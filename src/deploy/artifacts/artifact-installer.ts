@@ -1,0 +1,95 @@
+import { codeOf, messageOf } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Manifest, ServiceKind } from '../../service/index.ts'
+import type { BundleFolders, UnpackedBundle } from '../bundle/bundle-folders.ts'
+import type { SignedBundle } from '../bundle/signed-bundle.ts'
+import type { ArtifactDigest } from '../model.ts'
+import type { FetchProgress } from './artifact-download.ts'
+import type { ArtifactFetcher } from './artifact-fetcher.ts'
+import type { ArtifactSource } from './artifact-source.ts'
+import type { ArtifactStore } from './artifact-store.ts'
+
+export interface InstalledArtifact {
+  folder: string
+  manifest: Manifest
+  kind: ServiceKind
+}
+
+/** Brings artifacts to this node, as folders that services are run from. */
+export interface ArtifactInstaller {
+  has(digest: ArtifactDigest): boolean
+  /**
+   * Fetches, checks and unpacks what is not here yet.
+   * @throws {DeployError} as {@link ArtifactFetcher} and {@link BundleFolders}
+   */
+  ensure(
+    digest: ArtifactDigest,
+    signal: AbortSignal,
+    onProgress?: (progress: FetchProgress) => void,
+  ): Promise<InstalledArtifact>
+  /** Removes all others. */
+  keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
+}
+
+export interface ArtifactInstallerNeeds {
+  store: ArtifactStore
+  folders: BundleFolders
+  fetcher: ArtifactFetcher
+  /** Who may have it now. */
+  sourcesOf(digest: ArtifactDigest): readonly ArtifactSource[]
+  /** What a coordinator signed of it: asked of one, or of a neighbour while none is there. */
+  signatureOf(digest: ArtifactDigest, signal: AbortSignal): Promise<SignedBundle>
+  log: Logger
+}
+
+export interface ArtifactInstallerOptions {
+  /** On a coordinator the bundles are those of the whole cluster: there {@link ArtifactInstaller.keepOnly} leaves them. */
+  ownsStore: boolean
+}
+
+export function createArtifactInstaller(
+  needs: ArtifactInstallerNeeds,
+  options: ArtifactInstallerOptions,
+): ArtifactInstaller {
+  const { store, folders, fetcher, log } = needs
+
+  const fetchAndUnpack = async (
+    signed: SignedBundle,
+    digest: ArtifactDigest,
+    signal: AbortSignal,
+    onProgress: ((progress: FetchProgress) => void) | undefined,
+  ): Promise<UnpackedBundle> => {
+    await fetcher.fetch(signed, needs.sourcesOf(digest), { signal, ...(onProgress && { onProgress }) })
+    return folders.unpack(signed, store.read(digest, 0, signal), signal)
+  }
+
+  return {
+    has: (digest) => folders.has(digest),
+    async ensure(digest, signal, onProgress) {
+      const there = await folders.get(digest)
+      if (there) return installed(there)
+      const signed = await needs.signatureOf(digest, signal)
+      try {
+        return installed(await fetchAndUnpack(signed, digest, signal, onProgress))
+      } catch (error) {
+        // It was right when it was stored: the disk has changed it, and another copy is right still.
+        if (!isDamage(error) || !(await store.remove(digest))) throw error
+        log.warning('An artifact was damaged on the disk and is fetched anew', { digest, reason: messageOf(error) })
+        return installed(await fetchAndUnpack(signed, digest, signal, onProgress))
+      }
+    },
+    async keepOnly(digests) {
+      for (const digest of folders.list()) if (!digests.has(digest)) await folders.remove(digest)
+      if (options.ownsStore) await store.collect(digests, 0)
+    },
+  }
+}
+
+function installed({ folder, manifest }: UnpackedBundle): InstalledArtifact {
+  return { folder, manifest: manifest.manifest, kind: manifest.kind }
+}
+
+function isDamage(error: unknown): boolean {
+  const code = codeOf(error)
+  return code === 'P2P_ARTIFACT_DIGEST_MISMATCH' || code === 'P2P_BUNDLE_DAMAGED'
+}

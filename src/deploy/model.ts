@@ -33,6 +33,11 @@ export interface Deployment {
   service: string
   /** 1, 2, 3 …: of this service. */
   generation: number
+  /**
+   * The generation that last changed what its processes are made of (artifact, configuration, secrets, permissions, or a restart was
+   * asked for): a change of count or placement alone starts nothing anew. `ServiceSpec.generation` is this one.
+   */
+  processGeneration: number
   artifact: ArtifactDigest
   version: string
   /** Instances in all, or one on every node that fits. */
@@ -46,6 +51,8 @@ export interface Deployment {
   config: Readonly<Record<string, unknown>>
   /** The service's name of a secret → the secret's name in the cluster. */
   secrets: Readonly<Record<string, string>>
+  /** The cluster's name of a secret → which of its values this generation uses, so that going back brings back the value too. */
+  secretVersions?: Readonly<Record<string, number>>
   granted: Permissions
   /** Services that must be running (`healthy`: and healthy) somewhere before this one is started. */
   dependsOn: readonly { service: string; healthy: boolean }[]
@@ -66,6 +73,8 @@ export interface Assignment {
   instances: number
   /** Full, so that a node alone can go on: everything but the secrets' values. */
   deployment: Deployment
+  /** Of a job: the run to do now, once per id; absent: there is nothing to run at present. */
+  run?: { id: string }
 }
 
 /** A node's part of the desired state, signed by the coordinator; the node keeps it and converges on it alone. */
@@ -86,14 +95,21 @@ export interface AssignmentReport {
   hasArtifact: boolean
   instances: readonly {
     id: string
+    /** The deployment's `processGeneration`. */
     generation: number | undefined
     state: InstanceState
     health: 'healthy' | 'failing'
     restarts: number
     reason?: string
   }[]
+  /** The newest run of a job that was begun here: it is told until another one is. `exit`: how it ended, for people. */
+  run?: { id: string; state: 'running' | 'succeeded' | 'failed'; exit?: string }
   /** Why the plan cannot be followed, with the remedy. */
   failure?: string
+  /** A service that must be up before this one is started, and is not. */
+  waitsFor?: string
+  /** A person stopped it on this node alone. */
+  isStoppedHere?: boolean
 }
 
 export interface NodeReport {

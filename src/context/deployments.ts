@@ -1,0 +1,116 @@
+import { join } from 'node:path'
+import type { Component } from '../base/component.ts'
+import type { NodeIdentity } from '../base/identity.ts'
+import type { Logger } from '../base/log.ts'
+import type { Membership } from '../base/member.ts'
+import { VERSION } from '../base/version.ts'
+import {
+  type ArtifactRepository,
+  createArtifactExchange,
+  createArtifactFetcher,
+  createArtifactInstaller,
+  createArtifactRepository,
+  createArtifactStore,
+  createBundleFolders,
+  createDeployAgent,
+  createDeployCoordinator,
+  type Orchestrator,
+  type PlanSigner,
+  type PlanVerifier,
+  type Secrets,
+} from '../deploy/index.ts'
+import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
+import type { Caller, ServiceDefinition, ServiceDirectory, ServiceHost } from '../service/index.ts'
+import type { Vault } from '../storage/index.ts'
+import type { ComponentStack } from './lifecycle.ts'
+
+export interface DeploymentsNeeds {
+  log: Logger
+  vault: Vault
+  signer: PlanSigner
+  verifier: PlanVerifier
+  membership: Membership
+  /** Of this node: they run what is deployed here, and carry the calls between nodes. */
+  services: ServiceDirectory & Caller & { readonly host: ServiceHost }
+}
+
+export interface DeploymentsOptions {
+  identity: NodeIdentity
+  stateDirectory: string
+}
+
+/** The parts of a node that run what is deployed: on every node those that follow its plan, on a coordinator those that make the plans. */
+export interface Deployments {
+  /** To be registered before the services start. */
+  definitions: ServiceDefinition[]
+  /** To be started when services and gossip have. */
+  components: Component[]
+  /** What the HTTP surface of a coordinator offers beside. */
+  admin: { deployments: Orchestrator; secrets: Secrets; artifacts: ArtifactRepository } | undefined
+}
+
+/** Builds them; what keeps files is started, as it must know what is there before anybody asks. */
+export async function createDeployments(
+  stack: ComponentStack,
+  { log, vault, signer, verifier, membership, services }: DeploymentsNeeds,
+  { identity, stateDirectory }: DeploymentsOptions,
+): Promise<Deployments> {
+  const { cluster, role } = identity
+  const common = { clock, random, log, membership, calls: services }
+  const options = { identity, softwareVersion: VERSION }
+
+  const store = await stack.start(
+    createArtifactStore({ files, clock, log }, { directory: join(stateDirectory, 'artifacts') }),
+  )
+  const folders = await stack.start(
+    createBundleFolders({ files, verifier, log }, { directory: join(stateDirectory, 'bundles'), cluster }),
+  )
+  const repository =
+    role === 'coordinator'
+      ? await stack.start(createArtifactRepository({ store, signer, clock, log }, { cluster }))
+      : undefined
+
+  const coordinator =
+    repository &&
+    createDeployCoordinator(
+      {
+        ...common,
+        store: vault.store,
+        signer,
+        artifacts: { get: (digest) => store.get(digest), keepOnly: (digests) => repository.keepOnly(digests) },
+        isReserved: (name) => services.get(name)?.isBuiltin ?? false,
+      },
+      options,
+    )
+  const exchange = createArtifactExchange(
+    {
+      ...common,
+      store,
+      ...(repository && { sign: (digest) => repository.sign(digest) }),
+      ...(coordinator && { holdersOf: (digest) => coordinator.holdersOf(digest) }),
+    },
+    options,
+  )
+  const artifacts = createArtifactInstaller(
+    {
+      store,
+      folders,
+      fetcher: createArtifactFetcher({ store, verifier, clock, random, log }, { cluster }),
+      sourcesOf: (digest) => exchange.sourcesOf(digest),
+      signatureOf: (digest, signal) => exchange.signatureOf(digest, signal),
+      log,
+    },
+    { ownsStore: repository === undefined },
+  )
+  const agent = createDeployAgent({ ...common, store: vault.store, host: services.host, artifacts, verifier }, options)
+  return {
+    definitions: [agent.service, exchange.service, ...(coordinator?.services ?? [])],
+    components: coordinator ? [coordinator, agent] : [agent],
+    admin: coordinator &&
+      repository && {
+        deployments: coordinator.orchestrator,
+        secrets: coordinator.secrets,
+        artifacts: repository,
+      },
+  }
+}

@@ -1,0 +1,348 @@
+import { DeployError, messageOf, NetworkError } from '../../base/errors.ts'
+import type { NodeId } from '../../base/identity.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Membership } from '../../base/member.ts'
+import type { Clock } from '../../base/time.ts'
+import type { Deployment } from '../model.ts'
+import type {
+  DeployPlan,
+  DeployRequest,
+  HistoryEntry,
+  Orchestrator,
+  RolloutStatus,
+  ServiceStatus,
+} from '../orchestrator.ts'
+import { cancelChange, changeTo, deploymentOf, type ServicePlan } from '../plan/index.ts'
+import type { SecretStore } from '../secrets/secret-store.ts'
+import type { DesiredState } from './desired-state.ts'
+import type { OrchestratorArtifacts } from './orchestrator-artifacts.ts'
+import { type Prepared, prepareDeployment } from './prepare-deployment.ts'
+import type { Reconciler } from './reconciler.ts'
+import { rolloutStatus, serviceStatus } from './service-status.ts'
+
+export interface StoredOrchestratorNeeds {
+  clock: Clock
+  log: Logger
+  membership: Membership
+  state: DesiredState
+  reconciler: Reconciler
+  secrets: SecretStore
+  artifacts: OrchestratorArtifacts
+  /** Names that no deployment may have: of the parts of a node. */
+  isReserved: (service: string) => boolean
+}
+
+/** People's commands: each makes a new generation, durable before it is answered, and a pass that begins its rollout. */
+export class StoredOrchestrator implements Orchestrator {
+  readonly #needs: StoredOrchestratorNeeds
+
+  constructor(needs: StoredOrchestratorNeeds) {
+    this.#needs = needs
+  }
+
+  list(): ServiceStatus[] {
+    return this.#needs.state.plans().map((plan) => this.#statusOf(plan))
+  }
+
+  get(service: string): ServiceStatus {
+    return this.#statusOf(this.#known(service))
+  }
+
+  plan(request: DeployRequest): Promise<DeployPlan> {
+    return this.#inTurn(async () => this.#prepare(request, 'a plan').preview)
+  }
+
+  deploy(request: DeployRequest, by: string): Promise<RolloutStatus> {
+    return this.#inTurn(async () => {
+      const { preview, deployment } = this.#prepare(request, by)
+      refuse(preview)
+      const status = await this.#change(deployment)
+      await this.#collect()
+      return status
+    })
+  }
+
+  scale(service: string, count: number | 'every', by: string): Promise<RolloutStatus> {
+    return this.#vary(service, by, () => ({
+      count,
+      reason: count === 'every' ? 'on every node' : `scaled to ${count}`,
+    }))
+  }
+
+  start(service: string, by: string): Promise<RolloutStatus> {
+    return this.#vary(service, by, () => ({ isStopped: false, reason: 'started' }))
+  }
+
+  async stop(service: string, by: string): Promise<void> {
+    await this.#vary(service, by, () => ({ isStopped: true, reason: 'stopped' }))
+  }
+
+  restart(service: string, by: string): Promise<RolloutStatus> {
+    return this.#vary(service, by, (generation) => ({ processGeneration: generation, reason: 'restarted' }))
+  }
+
+  rollback(service: string, by: string, generation?: number): Promise<RolloutStatus> {
+    return this.#inTurn(async () => {
+      const plan = this.#known(service)
+      if (generation === undefined && plan.rollout.state === 'running') {
+        return this.#keep(cancelChange(plan, `taken back by ${by}`, this.#needs.clock.wallMs()))
+      }
+      const earlier = await this.#earlier(plan, generation)
+      const { count, placement, isStopped } = deploymentOf(plan)
+      const next = this.#nextGeneration(service)
+      return this.#change({
+        ...earlier,
+        // What runs goes back; how much of it, and where, is another matter.
+        count,
+        placement,
+        isStopped,
+        secretVersions: this.#secretVersions(earlier),
+        generation: next,
+        processGeneration: next,
+        by,
+        atMs: this.#needs.clock.wallMs(),
+        reason: `back to generation ${earlier.generation} (${earlier.version})`,
+      })
+    })
+  }
+
+  remove(service: string, by: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const { state, log } = this.#needs
+      this.#known(service)
+      const users = state
+        .plans()
+        .filter((plan) => deploymentOf(plan).dependsOn.some((needed) => needed.service === service))
+      if (users.length > 0) {
+        const names = users.map((plan) => plan.service)
+        const message = `Service ${service} is needed by ${names.join(', ')}: remove ${names.length > 1 ? 'them' : 'it'} first`
+        throw new DeployError('P2P_DEPLOY_REFUSED', message, { service, needed_by: names })
+      }
+      await state.removePlan(service)
+      log.info('A deployment was removed', { service, by })
+      await this.#passNow()
+      await this.#collect()
+    })
+  }
+
+  drain(nodeId: NodeId, by: string): Promise<void> {
+    return this.#setDrained(nodeId, true, by)
+  }
+
+  undrain(nodeId: NodeId, by: string): Promise<void> {
+    return this.#setDrained(nodeId, false, by)
+  }
+
+  async history(service: string): Promise<HistoryEntry[]> {
+    this.#known(service)
+    return this.#needs.state.history(service)
+  }
+
+  async *follow(service: string, signal: AbortSignal): AsyncGenerator<RolloutStatus, void, undefined> {
+    this.#known(service)
+    let wake = Promise.withResolvers<void>()
+    const unlisten = this.onChange(() => wake.resolve())
+    const onAbort = (): void => wake.resolve()
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      let shown = ''
+      while (!signal.aborted) {
+        wake = Promise.withResolvers<void>()
+        const plan = this.#needs.state.plan(service)
+        if (!plan) return
+        const status = rolloutStatus(plan)
+        const text = JSON.stringify(status)
+        if (text !== shown) yield status
+        shown = text
+        if (status.state !== 'running') return
+        await wake.promise
+      }
+    } finally {
+      unlisten()
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  onChange(listener: () => void): () => void {
+    return this.#needs.reconciler.onChange(listener)
+  }
+
+  /** Services whose deployment names the secret. */
+  usersOf(secret: string): string[] {
+    return this.#needs.state
+      .plans()
+      .filter((plan) => Object.values(deploymentOf(plan).secrets).includes(secret))
+      .map(({ service }) => service)
+  }
+
+  /**
+   * Gives the secret's newest value to the services that use it, by a rollout each. Only in turn. A one-shot job is left alone:
+   * it would run once more.
+   */
+  async renewSecret(secret: string, by: string): Promise<void> {
+    for (const service of this.usersOf(secret)) {
+      const present = deploymentOf(this.#known(service))
+      if (present.job?.kind === 'once') continue
+      const generation = this.#nextGeneration(service)
+      await this.#change({
+        ...present,
+        generation,
+        processGeneration: generation,
+        secretVersions: this.#secretVersions(present, secret),
+        by,
+        atMs: this.#needs.clock.wallMs(),
+        reason: `secret ${secret} got a new value`,
+      })
+    }
+  }
+
+  /** Changes a part of what is deployed; the rest stays as it is. */
+  #vary(service: string, by: string, vary: (generation: number) => Partial<Deployment>): Promise<RolloutStatus> {
+    return this.#inTurn(async () => {
+      const plan = this.#known(service)
+      const generation = this.#nextGeneration(service)
+      return this.#change({
+        ...deploymentOf(plan),
+        generation,
+        by,
+        atMs: this.#needs.clock.wallMs(),
+        ...vary(generation),
+      })
+    })
+  }
+
+  async #change(deployment: Deployment): Promise<RolloutStatus> {
+    const { clock, state, log } = this.#needs
+    const { service, generation, version, by, reason } = deployment
+    log.info('A deployment was changed', { service, generation, version, by, reason })
+    return this.#keep(changeTo(state.plan(service), deployment, clock.wallMs()))
+  }
+
+  async #keep(plan: ServicePlan): Promise<RolloutStatus> {
+    await this.#needs.state.setPlan(plan)
+    await this.#passNow()
+    return rolloutStatus(this.#known(plan.service))
+  }
+
+  /** What was asked for is durable by now: a pass that fails is made again and is no failure of the command. */
+  async #passNow(): Promise<void> {
+    await this.#needs.reconciler.passOrRetry()
+  }
+
+  /** The artifacts that no generation and no history names are of no use any more. */
+  async #collect(): Promise<void> {
+    const { state, artifacts, log } = this.#needs
+    const named = new Set<string>()
+    for (const { service, deployments } of state.plans()) {
+      for (const { artifact } of deployments) named.add(artifact)
+      for (const { deployment } of await state.history(service)) named.add(deployment.artifact)
+    }
+    await artifacts.keepOnly(named).catch((error: unknown) => {
+      log.warning('Artifacts that nothing uses were not removed', { reason: messageOf(error) })
+    })
+  }
+
+  #prepare(request: DeployRequest, by: string): Prepared {
+    const { clock, state, reconciler, secrets, artifacts, isReserved } = this.#needs
+    const plan = state.plan(request.service)
+    const present = plan && deploymentOf(plan).artifact
+    const wanted = request.artifact ?? present
+    return prepareDeployment({
+      request,
+      plans: state.plans(),
+      generation: this.#nextGeneration(request.service),
+      nodes: reconciler.planNodes(),
+      services: new Set(reconciler.servicesUp().keys()),
+      artifact: wanted === undefined ? undefined : artifacts.get(wanted),
+      presentArtifact: present === undefined ? undefined : artifacts.get(present),
+      secretVersion: (name) => secrets.version(name),
+      isReserved,
+      by,
+      atMs: clock.wallMs(),
+    })
+  }
+
+  /** The generation to go back to. */
+  async #earlier(plan: ServicePlan, wanted: number | undefined): Promise<Deployment> {
+    const { service } = plan
+    const history = await this.#needs.state.history(service)
+    const present = deploymentOf(plan)
+    const found = history.find(({ deployment, state }) =>
+      wanted === undefined
+        ? state === 'succeeded' &&
+          deployment.generation < present.generation &&
+          deployment.processGeneration !== present.processGeneration
+        : deployment.generation === wanted,
+    )
+    if (found) return found.deployment
+    const message =
+      wanted === undefined
+        ? `Service ${service} has no earlier version that ran well: deploy the wanted one`
+        : `Service ${service} has no generation ${wanted} any more: "p2p history ${service}" lists what there is`
+    throw new DeployError('P2P_DEPLOY_NO_EARLIER', message, { service })
+  }
+
+  /** Of each secret the value it had with this deployment, while that is kept. @param renewed gets its newest value */
+  #secretVersions({ secrets, secretVersions = {} }: Deployment, renewed?: string): Record<string, number> {
+    const names = [...new Set(Object.values(secrets))]
+    return Object.fromEntries(
+      names.map((name) => {
+        const wanted = name === renewed ? undefined : secretVersions[name]
+        return [name, this.#needs.secrets.version(name, wanted) ?? 0]
+      }),
+    )
+  }
+
+  async #setDrained(nodeId: NodeId, isDrained: boolean, by: string): Promise<void> {
+    const { membership, state, log } = this.#needs
+    const isKnown = membership.get(nodeId) !== undefined || state.given(nodeId) !== undefined
+    if (!isKnown) {
+      const known = membership.members().map(({ record }) => record.nodeId)
+      const message = `No node ${nodeId} is known here; known: ${known.join(', ')}`
+      throw new NetworkError('P2P_NETWORK_NODE_UNKNOWN', message, { node: nodeId })
+    }
+    await this.#inTurn(async () => {
+      await state.setDrained(nodeId, isDrained)
+      log.info(isDrained ? 'A node is drained' : 'A node takes services again', { node: nodeId, by })
+      await this.#passNow()
+    })
+  }
+
+  #nextGeneration(service: string): number {
+    return this.#needs.state.lastGeneration(service) + 1
+  }
+
+  #statusOf(plan: ServicePlan): ServiceStatus {
+    const { reconciler } = this.#needs
+    const { wanted, problems } = reconciler.placement(plan.service)
+    return serviceStatus({ plan, reports: reconciler.reports(), wanted, problems })
+  }
+
+  #known(service: string): ServicePlan {
+    const plan = this.#needs.state.plan(service)
+    if (plan) return plan
+    const known = this.#needs.state.plans().map((other) => other.service)
+    const message = `No service ${service} was deployed; deployed: ${known.join(', ') || 'none'}`
+    throw new DeployError('P2P_DEPLOY_UNKNOWN_SERVICE', message, { service })
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#needs.reconciler.inTurn(work)
+  }
+}
+
+/** @throws {DeployError} what keeps it from being deployed: a single reason by its own code */
+function refuse({ service, refusals }: DeployPlan): void {
+  const [first] = refusals
+  if (!first) return
+  const message = `Service ${service} was not deployed: ${refusals.map((refusal) => refusal.message).join('; ')}`
+  const code = OWN_CODES.find((candidate) => candidate === first.code)
+  throw new DeployError(refusals.length === 1 && code ? code : 'P2P_DEPLOY_REFUSED', message, { service, refusals })
+}
+
+const OWN_CODES = [
+  'P2P_DEPLOY_BUSY',
+  'P2P_DEPLOY_ARTIFACT_UNKNOWN',
+  'P2P_DEPLOY_INVALID',
+  'P2P_DEPLOY_SECRET_UNKNOWN',
+] as const

@@ -1,0 +1,80 @@
+export {
+  type ControlAction,
+  createDeployAgent,
+  type DeployAgent,
+  type DeployAgentNeeds,
+  type DeployAgentOptions,
+  type RejectedPlans,
+} from './agent/deploy-agent.ts'
+export {
+  createDeployCoordinator,
+  type DeployCoordinator,
+  type DeployCoordinatorNeeds,
+  type DeployCoordinatorOptions,
+} from './coordinator/deploy-coordinator.ts'
+export type { OrchestratorArtifacts } from './coordinator/orchestrator-artifacts.ts'
+export {
+  type ArtifactExchange,
+  type ArtifactExchangeNeeds,
+  createArtifactExchange,
+} from './agent/artifact-exchange.ts'
+export type { AgentArtifacts, UnpackedArtifact } from './agent/agent-artifacts.ts'
+export type {
+  ArtifactDigest,
+  Assignment,
+  AssignmentReport,
+  Deployment,
+  JobRule,
+  NodePlan,
+  NodeReport,
+  PlacementRule,
+  UpdateStrategy,
+} from './model.ts'
+export { type ControlRequest, createNodeControl, type NodeControl } from './node-control.ts'
+export type {
+  DeployPlan,
+  DeployRequest,
+  HistoryEntry,
+  Orchestrator,
+  RolloutState,
+  RolloutStatus,
+  ServiceStatus,
+} from './orchestrator.ts'
+export { isSecretName, SECRET_BYTES_MAX, type SecretFacts, type Secrets, SECRETS_MAX } from './secrets/secrets.ts'
+export type { PlanSigner, PlanVerifier, SignedPlan } from './signed-plan.ts'
+export {
+  type ArtifactRepository,
+  type ArtifactRepositoryNeeds,
+  createArtifactRepository,
+  type RepositoryEntry,
+  type UploadStatus,
+} from './artifacts/artifact-repository.ts'
+export type { FetchProgress } from './artifacts/artifact-download.ts'
+export type { ArtifactFacts } from './artifacts/artifact-facts.ts'
+export {
+  type ArtifactFetcher,
+  type ArtifactFetcherNeeds,
+  type ArtifactFetcherOptions,
+  createArtifactFetcher,
+} from './artifacts/artifact-fetcher.ts'
+export {
+  type ArtifactInstaller,
+  type ArtifactInstallerNeeds,
+  createArtifactInstaller,
+  type InstalledArtifact,
+} from './artifacts/artifact-installer.ts'
+export { type ArtifactSource, CHUNK_BYTES_MAX } from './artifacts/artifact-source.ts'
+export { type ArtifactStore, type ArtifactStoreOptions, createArtifactStore } from './artifacts/artifact-store.ts'
+export { type BundleFolders, createBundleFolders, type UnpackedBundle } from './bundle/bundle-folders.ts'
+export { BUNDLE_LIMITS } from './bundle/bundle-limits.ts'
+export type { BundleFile, BundleManifest, BundleMethod } from './bundle/bundle-manifest.ts'
+export { type PackedBundle, packBundle, type PackOptions } from './bundle/pack-bundle.ts'
+export { readBundleManifest } from './bundle/read-bundle.ts'
+export {
+  type BundleSigner,
+  type BundleStatement,
+  type BundleVerifier,
+  signBundle,
+  type SignedBundle,
+  verifiedStatement,
+} from './bundle/signed-bundle.ts'

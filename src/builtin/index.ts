@@ -1,5 +1,5 @@
 export type { GossipCounters, GossipStatsNeeds } from './gossip-stats.ts'
 export type { DiskFacts, HostFacts, MemoryFacts } from './host-facts.ts'
 export { createLogCollectorService, type LogCollectorNeeds, type LogCollectorOptions } from './log-collector.ts'
-export { createLogMemory, type LogFilter, type LogMemory, type LogMemoryOptions, type LogPage } from './log-memory.ts'
+export { createLogMemory, type LogMemory, type LogMemoryOptions, type LogPage } from './log-memory.ts'
 export { createSystemService, type SystemServiceNeeds, type SystemServiceOptions } from './system.ts'

@@ -1,4 +1,6 @@
-import { LOG_LEVELS, type LogEntry, type LogLevel } from '../base/log.ts'
+import type { LogFilter } from '../base/log-line.ts'
+import type { LogEntry, LogLevel } from '../base/log.ts'
+import { lineMatcher } from '../telemetry/index.ts'
 
 /** Longest message and longest JSON of the fields that are kept, in characters; the logger writes at most about as much. */
 export const MESSAGE_CHARACTERS_MAX = 16_384
@@ -9,19 +11,6 @@ export const LINE_BYTES_MEAN = 2_048
 export const PAGE_BYTES_MAX = 4 * 1_024 * 1_024
 /** What a line costs besides its texts: the object, its slot, its number. */
 const LINE_BYTES_FIXED = 96
-
-/** Which lines; what is absent leaves all in. */
-export interface LogFilter {
-  /** This level and above. */
-  level?: LogLevel | undefined
-  /** Part of the logger's name, whatever the case. */
-  logger?: string | undefined
-  /** Part of the message or of the fields as JSON, whatever the case. */
-  text?: string | undefined
-  /** Unix milliseconds, both included. */
-  sinceMs?: number | undefined
-  untilMs?: number | undefined
-}
 
 export interface LogPage {
   /** Newest first. */
@@ -39,6 +28,8 @@ export interface LogMemory {
    * would grow beyond 4 MiB; it has at least one line when one is left.
    */
   find(filter: LogFilter, page: { offset: number; limit: number }): LogPage
+  /** Lines that are kept. */
+  readonly count: number
   /** Names of the loggers that wrote what is kept, in order. */
   loggers(): string[]
   /** Forgets every line. @returns how many there were */
@@ -89,7 +80,7 @@ class LogRing implements LogMemory {
   }
 
   find(filter: LogFilter, { offset, limit }: { offset: number; limit: number }): LogPage {
-    const matches = matcherOf(filter)
+    const matches = lineMatcher(filter)
     const entries: LogEntry[] = []
     let total = 0
     let pageBytes = 0
@@ -103,6 +94,10 @@ class LogRing implements LogMemory {
       if (isPageOpen) entries.push(entryOf(line))
     }
     return { entries, total }
+  }
+
+  get count(): number {
+    return this.#next - this.#oldest
   }
 
   loggers(): string[] {
@@ -159,24 +154,4 @@ function jsonOf(fields: Record<string, unknown>): string {
     return '{"…":"[fields that are no JSON]"}'
   }
   return json.length <= FIELDS_CHARACTERS_MAX ? json : `{"…":"[fields of ${json.length} characters left out]"}`
-}
-
-function matcherOf({ level, logger, text, sinceMs = -Infinity, untilMs = Infinity }: LogFilter) {
-  const rank = level === undefined ? 0 : LOG_LEVELS.indexOf(level)
-  const isLogger = partMatcher(logger)
-  const isText = partMatcher(text)
-  return (line: KeptLine): boolean =>
-    line.timeMs >= sinceMs &&
-    line.timeMs <= untilMs &&
-    LOG_LEVELS.indexOf(line.level) >= rank &&
-    isLogger(line.logger) &&
-    (isText(line.message) || isText(line.fieldsJson))
-}
-
-/** Whether a text contains the part, whatever the case. */
-function partMatcher(part: string | undefined): (text: string) => boolean {
-  if (part === undefined || part === '') return () => true
-  // Seven times faster than changing the case of every line.
-  const pattern = new RegExp(part.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'), 'iu')
-  return (text) => pattern.test(text)
 }

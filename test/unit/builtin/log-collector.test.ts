@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import type { NodeRole, Principal } from '../../../src/base/identity.ts'
+import { type NodeRole, type Principal, principalLabel } from '../../../src/base/identity.ts'
 import type { Logger } from '../../../src/base/log.ts'
 import { createLogCollectorService, createLogMemory, type LogMemory } from '../../../src/builtin/index.ts'
 import { createLogger } from '../../../src/platform/index.ts'
+import type { LogStore, ReceivedBatch } from '../../../src/telemetry/index.ts'
 import { MemoryNetwork } from '../service/support/memory-peers.ts'
 import { ADMIN, call, introduce, startNode, type TestNode, VIEWER } from '../service/support/node.ts'
 
@@ -14,10 +15,10 @@ interface LoggingNode {
 }
 
 /** A node with a log collector whose memory gets what the node's real logger writes. */
-async function startLogging(nodeId = 'n1', role: NodeRole = 'worker', network = new MemoryNetwork()) {
+async function startLogging(nodeId = 'n1', role: NodeRole = 'worker', network = new MemoryNetwork(), store?: LogStore) {
   const memory = createLogMemory({ max: 100 })
   const log = createLogger({ level: 'INFO', format: 'text', destination: { write: () => {} }, sinks: [memory.sink] })
-  const service = createLogCollectorService({ memory, log }, { nodeId, softwareVersion: '3.0.0' })
+  const service = createLogCollectorService({ memory, log, store }, { nodeId, softwareVersion: '3.0.0' })
   const node = await startNode({ nodeId, role, network, services: [service] })
   return { node, memory, log }
 }
@@ -97,7 +98,9 @@ describe('the log collector', () => {
         { since: '2026-01-02 03:04:05' },
         { logger_name: 'x'.repeat(257) },
         { search: ['a'] },
-        { node_id: 'n1' },
+        { node_id: 'worker' },
+        { cursor: 0 },
+        { nodeid: 'n1' },
       ]
       for (const params of wrong) {
         await assert.rejects(call(node, 'log_collector/get_logs', params), { code: 'P2P_RPC_INVALID_PARAMS' })
@@ -109,6 +112,7 @@ describe('the log collector', () => {
       log.child('Vault').info('a')
       log.child('Gossip').info('b')
       assert.deepEqual(await call(node, 'log_collector/get_log_sources', {}, { caller: VIEWER }), {
+        nodes: ['n1'],
         loggers: ['Gossip', 'Vault'],
         log_levels: ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL'],
       })
@@ -133,8 +137,8 @@ describe('the log collector', () => {
           {
             level: 'WARNING',
             logger: 'Logs',
-            message: 'The log lines in memory were cleared',
-            fields: { by: 'person:ada', cleared: 2 },
+            message: 'Log lines were cleared',
+            fields: { by: 'person:ada', node: 'n1', cleared: 2 },
           },
         ],
       )
@@ -155,7 +159,7 @@ describe('across nodes', () => {
 
   test("only people, coordinators and the node's own services read or clear a node's log", () =>
     withNode(async ({ node }) => {
-      for (const name of ['get_logs', 'get_log_sources', 'clear_logs']) {
+      for (const name of ['get_logs', 'get_log_sources', 'clear_logs', 'get_stats']) {
         const method = `log_collector/${name}`
         await assert.rejects(
           call(node, method, {}, { caller: peer('worker') }),
@@ -187,7 +191,127 @@ describe('across nodes', () => {
     await assert.rejects(ask('clear_logs', VIEWER), { code: 'P2P_RPC_ACCESS_DENIED' })
     assert.deepEqual(await ask('clear_logs', ADMIN), { success: true, cleared: 1, node: 'worker-1' })
     const [line] = worker.memory.find({}, { offset: 0, limit: 10 }).entries
-    assert.deepEqual(line?.fields, { by: 'person:ada', relayed_by: 'coordinator-1', cleared: 1 })
+    assert.deepEqual(line?.fields, { by: 'person:ada', relayed_by: 'coordinator-1', node: 'worker-1', cleared: 1 })
     await Promise.all([coordinator.node.manager.stop(), worker.node.manager.stop()])
   })
+
+  test('a node without the log of the cluster says so for other nodes, and stores no lines', () =>
+    withNode(async ({ node }) => {
+      for (const name of ['get_logs', 'get_log_sources', 'clear_logs']) {
+        await assert.rejects(call(node, `log_collector/${name}`, { node_id: 'n2' }, { caller: ADMIN }), {
+          code: 'P2P_HTTP_COORDINATOR_ONLY',
+        })
+      }
+      await assert.rejects(call(node, 'log_collector/add_logs', {}, { caller: ADMIN }), {
+        code: 'P2P_RPC_METHOD_NOT_FOUND',
+      })
+    }))
+})
+
+describe("a coordinator's log collector", () => {
+  const added: { nodeId: string; batch: ReceivedBatch }[] = []
+  const store = {
+    add: async (nodeId: string, batch: ReceivedBatch) => {
+      added.push({ nodeId, batch })
+      return { added: batch.lines.length, total: 9 }
+    },
+    query: async () => ({ lines: [], total: 0, latest: 5 }),
+    clear: async () => 3,
+    stats: () => ({
+      total: 9,
+      nodes: { w1: 9 },
+      added: 1,
+      duplicates: 0,
+      lost: 0,
+      removed: 0,
+      subscribers: 0,
+      isFailing: false,
+    }),
+  } as unknown as LogStore
+  const batch = {
+    node_id: 'w1',
+    epoch: '0123456789abcdef',
+    first: 4,
+    lost: 2,
+    sent_at: 1_000,
+    logs: [{ message: 'a' }, null],
+  }
+  const worker: Principal = { kind: 'node', nodeId: 'w1', role: 'worker' }
+
+  async function withStore(use: (node: TestNode) => Promise<void>): Promise<void> {
+    const { node } = await startLogging('c1', 'coordinator', new MemoryNetwork(), store)
+    try {
+      await use(node)
+    } finally {
+      await node.manager.stop()
+    }
+  }
+
+  test('stores the lines of a node that speaks for itself, as they are', () =>
+    withStore(async (node) => {
+      const answer = await call(node, 'log_collector/add_logs', batch, { caller: worker })
+      assert.deepEqual(answer, { success: true, added: 2, total_stored: 9 })
+      const { epoch, first, lost, sent_at: sentAtMs, logs: lines } = batch
+      assert.deepEqual(added.splice(0), [{ nodeId: 'w1', batch: { epoch, first, lost, sentAtMs, lines } }])
+    }))
+
+  test('nobody brings the lines of another node: no node, no service, no person', () =>
+    withStore(async (node) => {
+      const callers: Principal[] = [
+        { kind: 'node', nodeId: 'w2', role: 'worker' },
+        { kind: 'node', nodeId: 'c2', role: 'coordinator' },
+        { ...worker, service: 'inventory' },
+        { kind: 'person', name: 'w1', role: 'admin' },
+      ]
+      for (const caller of callers) {
+        const calling = call(node, 'log_collector/add_logs', batch, { caller })
+        await assert.rejects(calling, { code: 'P2P_RPC_ACCESS_DENIED' }, principalLabel(caller))
+      }
+      assert.deepEqual(added, [])
+    }))
+
+  test('refuses what is no batch', () =>
+    withStore(async (node) => {
+      const wrong = [
+        { epoch: 'x' },
+        { first: 0 },
+        { first: 1.5 },
+        { lost: -1 },
+        { sent_at: 'now' },
+        { logs: [] },
+        { logs: Array.from({ length: 2_001 }, () => ({})) },
+        { logs: 'text' },
+        { more: 1 },
+      ]
+      for (const part of wrong) {
+        await assert.rejects(call(node, 'log_collector/add_logs', { ...batch, ...part }, { caller: worker }), {
+          code: 'P2P_RPC_INVALID_PARAMS',
+        })
+      }
+      assert.deepEqual(added, [])
+    }))
+
+  test('clears and tells what it has of the whole cluster', () =>
+    withStore(async (node) => {
+      assert.deepEqual(await call(node, 'log_collector/clear_logs', {}, { caller: ADMIN }), {
+        success: true,
+        cleared: 3,
+        node: 'all',
+      })
+      const one = (await call(node, 'log_collector/clear_logs', { node_id: 'w1' }, { caller: ADMIN })) as {
+        node: string
+      }
+      assert.equal(one.node, 'w1')
+      const stats = (await call(node, 'log_collector/get_stats', {}, { caller: VIEWER })) as { store: object }
+      assert.deepEqual(stats.store, {
+        total_logs: 9,
+        nodes: { w1: 9 },
+        added: 1,
+        duplicates: 0,
+        lost: 0,
+        removed: 0,
+        subscribers: 0,
+        failing: false,
+      })
+    }))
 })

@@ -1,0 +1,19 @@
+export { BATCH_LINES_MAX } from './logs/limits.ts'
+export { lineMatcher } from './logs/line-filter.ts'
+export { createLogShipper, type LogShipperNeeds, type LogShipperOptions } from './logs/log-shipper.ts'
+export {
+  createLogSpool,
+  type LogSpool,
+  type LogSpoolNeeds,
+  type LogSpoolOptions,
+  type SpoolStats,
+} from './logs/log-spool.ts'
+export {
+  createLogStore,
+  type LogStore,
+  type LogStoreNeeds,
+  type LogStoreOptions,
+  type LogStoreStats,
+  type ReceivedBatch,
+} from './logs/log-store.ts'
+export { type OpenThread, storeThreads } from './logs/store-thread.ts'

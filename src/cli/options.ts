@@ -10,6 +10,19 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   }
 }
 
+/** For commander: cores, as 0.5 or 2. */
+export function coreCount(text: string): number {
+  if (/^\d{1,4}(\.\d{1,3})?$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('It must be a number of cores such as 0.5 or 2.')
+}
+
+/** For commander: a number of instances, or the word for one on every node. */
+export function instanceCount(text: string): number | 'every' {
+  if (text === 'every') return 'every'
+  if (/^\d{1,5}$/.test(text) && Number(text) <= 10_000) return Number(text)
+  throw new InvalidArgumentError('It must be a whole number from 0 to 10000, or "every".')
+}
+
 /** For commander: one of these words, typed in any case. */
 export function upperCaseWord<Word extends string>(words: readonly Word[]): (text: string) => Word {
   return (text) => {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { VERSION } from '../base/version.ts'
 import { defineClusterCommands } from './define/cluster-commands.ts'
+import { defineDeployCommands } from './define/deploy-commands.ts'
 import { defineMachineCommands } from './define/machine-commands.ts'
 import { defineRun } from './define/run-command.ts'
 import type { CliHost } from './host.ts'
@@ -36,6 +37,7 @@ export async function createProgram(host: CliHost, onExitCode: (code: number) =>
   defineRun(program, act)
   program.addCommand(await localCommand(host, onExitCode))
   defineClusterCommands(program, act)
+  defineDeployCommands(program, act)
   defineMachineCommands(program, act)
   await addCompletions(program, host)
   return program.addHelpText('after', EXAMPLES)
@@ -78,6 +80,7 @@ Examples:
   p2p --config config/worker.yaml --join P2P1-…             start that worker
   p2p login && p2p nodes                                    who is there
   p2p call system/get_system_info --node worker-1           call a service on a node
+  p2p deploy ./shop --count 3                               run a service of your own on the nodes
   p2p doctor --config config/worker.yaml                    find out what is wrong
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again later, 77 not permitted, 78 damaged data.

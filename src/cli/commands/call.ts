@@ -42,9 +42,19 @@ export async function call(host: CliHost, name: string, flags: CallFlags): Promi
   const params = flags.param
     ? paramsFrom(name, await describe(session, service, method, flags.node), flags.param)
     : parseParams(flags.params)
-  const result = await callMethod(session, { method: name, params, node: flags.node, timeoutMs })
+  const write = await itemWriter(host, flags.output)
+  const result = await callMethod(session, { method: name, params, node: flags.node, timeoutMs }, write)
+  // What streams has been shown item by item.
+  if (result === undefined) return
   // A result is data of any shape: as a table it would only be rearranged JSON.
   await show(host, flags.output === 'table' ? 'json' : flags.output, result, () => '')
+}
+
+/** Writes each item as it comes: a line of JSON, or a document of YAML. */
+async function itemWriter(host: CliHost, format: OutputFormat): Promise<(item: unknown) => void> {
+  if (format !== 'yaml') return (item) => void host.output.write(`${JSON.stringify(item)}\n`)
+  const { stringify } = await import('yaml')
+  return (item) => void host.output.write(`---\n${stringify(item)}`)
 }
 
 function timeoutOf(text: string | undefined): number | undefined {

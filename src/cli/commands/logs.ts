@@ -4,17 +4,26 @@ import { parseDuration } from '../../config/index.ts'
 import type { CliHost } from '../host.ts'
 import { type OutputFormat, show } from '../output/show.ts'
 import { type Format, plain, styler } from '../output/style.ts'
-import { type ConnectionFlags, connect } from '../session/connect.ts'
+import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
+import { followEvents } from '../session/follow-events.ts'
 import type { LogLine } from '../session/wire.ts'
 
 interface LogFlags extends ConnectionFlags {
+  follow?: true
   node?: string
   level?: LogLevel
   logger?: string
   grep?: string
   since?: string
+  until?: string
   limit: number
   output: OutputFormat
+}
+
+interface LogPage {
+  logs: LogLine[]
+  total: number
+  latest_cursor?: number
 }
 
 const LEVEL_STYLES: Readonly<Record<string, Format>> = {
@@ -24,20 +33,37 @@ const LEVEL_STYLES: Readonly<Record<string, Format>> = {
   CRITICAL: 'redBright',
 }
 
-/** `p2p logs` */
+/** `p2p logs`: with `--follow` until it is interrupted. */
 export async function logs(host: CliHost, flags: LogFlags): Promise<void> {
-  const query = new URLSearchParams({ limit: String(flags.limit) })
-  const chosen = {
+  if (flags.follow && (flags.until !== undefined || flags.output === 'yaml')) {
+    throw new CliError(
+      'P2P_CLI_USAGE',
+      '--follow goes on until you stop it and writes text or JSON lines: leave --until and --output yaml out',
+    )
+  }
+  const query = chosen(flags, host.wallMs())
+  const session = await connect(host, flags)
+  const page = await session.call<LogPage>({ method: 'GET', path: `/api/logs?limit=${flags.limit}&${query}` })
+  if (flags.follow) await follow(host, flags, { session, query, page })
+  else await showPage(host, flags, page)
+}
+
+/** The part of the query that says which lines. @throws {CliError} P2P_CLI_USAGE */
+function chosen(flags: LogFlags, nowMs: number): string {
+  const query = new URLSearchParams()
+  const values = {
     node_id: flags.node,
     level: flags.level,
     logger_name: flags.logger,
     search: flags.grep,
-    since: flags.since === undefined ? undefined : sinceTime(flags.since, host.wallMs()),
+    since: flags.since === undefined ? undefined : momentOf('--since', flags.since, nowMs),
+    until: flags.until === undefined ? undefined : momentOf('--until', flags.until, nowMs),
   }
-  for (const [name, value] of Object.entries(chosen)) if (value !== undefined) query.set(name, value)
-  const session = await connect(host, flags)
-  const path = `/api/logs?${query.toString()}`
-  const { logs: lines, total } = await session.call<{ logs: LogLine[]; total: number }>({ method: 'GET', path })
+  for (const [name, value] of Object.entries(values)) if (value !== undefined) query.set(name, value)
+  return query.toString()
+}
+
+async function showPage(host: CliHost, flags: LogFlags, { logs: lines, total }: LogPage): Promise<void> {
   if (flags.output === 'table' && total === 0) {
     host.talk.write('No log line matches\n')
     return
@@ -52,8 +78,35 @@ export async function logs(host: CliHost, flags: LogFlags): Promise<void> {
   if (total > lines.length) host.talk.write(`The newest ${lines.length} of ${total} lines; --limit shows more\n`)
 }
 
+/** The page, oldest line first, then every line after it, each once, whatever happens to the connection. */
+async function follow(
+  host: CliHost,
+  { output }: LogFlags,
+  { session, query, page }: { session: Session; query: string; page: LogPage },
+): Promise<void> {
+  const style = styler(host.output, host.environment)
+  const textOf =
+    output === 'json' ? (line: LogLine) => `${JSON.stringify(line)}\n` : (line: LogLine) => lineText(line, style)
+  const write = (lines: readonly LogLine[]): void => {
+    if (lines.length > 0) host.output.write(lines.map(textOf).join(''))
+  }
+  write(page.logs.toReversed())
+  const interruption = host.interruption()
+  try {
+    const { signal } = interruption
+    const onLost = (why: string): void => void host.talk.write(`${plain(why)}; trying again\n`)
+    const path = `/api/logs/events?after=${page.latest_cursor ?? 0}&${query}`
+    for await (const { event, data } of followEvents(session, path, { signal, pause: host.pause, onLost })) {
+      // Events this version does not know are for later ones.
+      if (event === 'lines') write(JSON.parse(data) as LogLine[])
+    }
+  } finally {
+    interruption.dispose()
+  }
+}
+
 /** The moment as the node takes it. A span ends now, by this machine's clock. @throws {CliError} P2P_CLI_USAGE */
-function sinceTime(text: string, nowMs: number): string {
+function momentOf(flag: string, text: string, nowMs: number): string {
   const spanMs = parseDuration(text)
   // Date takes much else for a date, and gives it a meaning nobody had in mind.
   const asTime = /^\d{4}-\d\d-\d\d/.test(text) ? text : NaN
@@ -61,7 +114,7 @@ function sinceTime(text: string, nowMs: number): string {
   if (!Number.isNaN(moment.getTime())) return moment.toISOString()
   throw new CliError(
     'P2P_CLI_USAGE',
-    `--since "${text}" is neither a span such as 90s, 10m, 2h or 1d nor a time such as 2026-01-02T03:04:05Z`,
+    `${flag} "${text}" is neither a span such as 90s, 10m, 2h or 1d nor a time such as 2026-01-02T03:04:05Z`,
   )
 }
 
@@ -72,7 +125,9 @@ function lineText(line: LogLine, style: ReturnType<typeof styler>): string {
   )
   const format = LEVEL_STYLES[line.level]
   const level = plain(line.level).padEnd(8)
-  const head = `${plain(line.timestamp)} ${format ? style(format, level) : level} ${plain(line.logger_name)}: ${plain(line.message)}`
+  const shownLevel = format ? style(format, level) : level
+  const place = `${style('cyan', plain(line.node_id))} ${plain(line.logger_name)}`
+  const head = `${plain(line.timestamp)} ${shownLevel} ${place}: ${plain(line.message)}`
   const frames = isErrorRecord(error) && Array.isArray(error.stack) ? error.stack : []
   return `${head}${fields.join('')}\n${frames.map((frame) => style('dim', `    ${plain(String(frame))}\n`)).join('')}`
 }

@@ -30,8 +30,11 @@ export function defineClusterCommands(program: Command, act: Act): void {
     .option('--node <target>', 'which one: a node id, coordinator, worker or remote; by default the node asked')
     .action(act(async () => (await import('../commands/gossip.ts')).gossip))
   defineCall(cluster('call [method]', 'Call a method of a service'), act)
-  defineLogs(cluster('logs', 'Show the last log lines of a node'), act)
+  defineTypes(cluster('types [services...]', 'Write TypeScript types for calls of the services that run'), act)
+  defineLogs(cluster('logs', 'Show log lines of the cluster, search them, or follow them'), act)
   defineTokens(cluster('token', 'Make and withdraw the tokens that let workers join'), act)
+  defineAudit(cluster('audit', 'Show who did what on a node, and whether the record is whole'), act)
+  defineAcme(cluster('acme', 'Let stock ACME clients (lego, certbot …) get certificates from this cluster'), act)
   const authority = cluster('ca', 'The certificate authority of the cluster')
   withOutput(
     withConnection(authority.command('show').description('Show its fingerprint and the certificates it issued')),
@@ -98,21 +101,42 @@ Examples:
     })
 }
 
+function defineTypes(types: Command, act: Act): void {
+  withConnection(types)
+    .option('--file <file>', 'write them there; by default to the standard output')
+    .option('--check', 'write nothing; exit code 3 when the file is not what would be written')
+    .addHelpText(
+      'after',
+      `
+Without names: every service that runs and has methods others may call.
+
+Examples:
+  p2p types --file services.ts                    then: const services = this.proxy as ClusterServices
+  p2p types library greeter
+  p2p types --file services.ts --check            in a build: has a service changed?
+`,
+    )
+    .action(act(async () => (await import('../commands/types.ts')).writeTypes))
+}
+
 function defineLogs(logs: Command, act: Act): void {
   withOutput(withConnection(logs))
-    .option('--node <id>', 'whose; by default those of the node asked')
+    .option('-f, --follow', 'go on with every new line, until Ctrl-C; with --output json a line each')
+    .option('--node <id>', 'whose; by default those of all nodes (of a worker that is asked: its own)')
     .option('--level <level>', `this level and above: ${LOG_LEVELS.join(', ')}`, upperCaseWord(LOG_LEVELS))
     .option('--logger <text>', "part of the logger's name")
-    .option('--grep <text>', 'part of the message or of the fields, whatever the case')
+    .option('--grep <words>', 'words that all begin a word of the message or of the fields, whatever the case')
     .option('--since <time>', 'a span such as 10m or 2h, or a time such as 2026-01-02T03:04:05Z')
+    .option('--until <time>', 'likewise')
     .addOption(new Option('--limit <count>', 'lines at most').argParser(wholeNumber(1, 1_000)).default(100))
     .addHelpText(
       'after',
       `
 Examples:
   p2p logs
+  p2p logs -f --level WARNING                     live, of all nodes
   p2p logs --node worker-1 --level ERROR --since 10m
-  p2p logs --grep suspect --logger Gossip --output json
+  p2p logs --grep "suspect worker-1" --logger Gossip --output json
 `,
     )
     .action(act(async () => (await import('../commands/logs.ts')).logs))
@@ -132,4 +156,53 @@ function defineTokens(token: Command, act: Act): void {
   withConnection(token.command('revoke <id>').description('Withdraw a token')).action(
     act(async () => (await import('../commands/token.ts')).revokeToken),
   )
+}
+
+function defineAcme(acme: Command, act: Act): void {
+  withOutput(
+    withConnection(acme.command('create <label>').description('Make a credential; its key is shown this once')),
+  )
+    .option('--name <name>', 'a name it is for: exact, *.DOMAIN, or an address; may be given several times', collect)
+    .addOption(
+      new Option('--uses <count>', 'how many accounts may be opened with it')
+        .argParser(wholeNumber(1, 1_000))
+        .default(1),
+    )
+    .option('--ttl <duration>', 'how long an account may be opened with it, for instance 24h', '24h')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  p2p acme create web-server --name www.corp.internal
+  p2p acme create printers --name '*.print.corp.internal' --uses 20
+`,
+    )
+    .action(act(async () => (await import('../commands/acme.ts')).createAcmeCredential))
+  withOutput(withConnection(acme.command('list').description('List the credentials'))).action(
+    act(async () => (await import('../commands/acme.ts')).listAcmeCredentials),
+  )
+  withConnection(
+    acme.command('revoke <kid>').description('Withdraw a credential and the accounts opened with it'),
+  ).action(act(async () => (await import('../commands/acme.ts')).revokeAcmeCredential))
+}
+
+function defineAudit(audit: Command, act: Act): void {
+  withOutput(withConnection(audit))
+    .option('--who <text>', 'part of who it was, for instance ada')
+    .option('--act <text>', 'part of what was done, for instance tokens or DELETE')
+    .option('--since <time>', 'a span such as 2h, or a time such as 2026-01-02T03:04:05Z')
+    .addOption(new Option('--limit <count>', 'records at most').argParser(wholeNumber(1, 1_000)).default(50))
+    .option('--verify', 'read every record again and check that none was changed, left out or put in')
+    .addHelpText(
+      'after',
+      `
+Each node keeps the record of what was done through it; --url says which one is asked.
+
+Examples:
+  p2p audit --since 24h --who ada
+  p2p audit --act /api/tokens --output json
+  p2p audit --verify                              exit code 78 when something is wrong
+`,
+    )
+    .action(act(async () => (await import('../commands/audit.ts')).audit))
 }

@@ -1,5 +1,6 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { request, type RequestOptions } from 'node:https'
-import { CliError, ERROR_CODES, type ErrorCode, type P2PError, PkiError, RpcError } from '../../base/errors.ts'
+import { CliError, codeOf, ERROR_CODES, type ErrorCode, type P2PError, PkiError, RpcError } from '../../base/errors.ts'
 
 export interface ApiTarget {
   /** `https://host:port` of a node. */
@@ -10,10 +11,19 @@ export interface ApiTarget {
 }
 
 export interface ApiRequest {
-  method: 'GET' | 'POST' | 'DELETE'
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
   /** With query, percent-encoded. */
   path: string
+  /** Sent as JSON. */
   body?: unknown
+  /** Sent as they are, instead of a body of JSON. */
+  bytes?: Uint8Array
+  /** Takes an answer of lines (application/x-ndjson) line by line as they come; the call then gives undefined. */
+  onLine?: (line: string) => void
+  /** Told the headers of the answer, unless it is a refusal. */
+  onHeaders?: (headers: IncomingHttpHeaders) => void
+  /** Gives the request up; it then rejects with the signal's reason. */
+  signal?: AbortSignal
   /** Longest silence of the node. @default 30 s */
   timeoutMs?: number
   headers?: Record<string, string>
@@ -29,13 +39,14 @@ const ANSWER_BYTES_MAX = 32 * 1024 * 1024
  *   answered; P2P_PKI_UNTRUSTED_COORDINATOR when somebody else did
  */
 export async function callApi(target: ApiTarget, call: ApiRequest): Promise<unknown> {
-  const { status, contentType, text } = await exchange(target, call)
+  const { status, headers, text } = await exchange(target, call)
+  if (status < 400) call.onHeaders?.(headers)
   if (status === 204 || (status < 400 && text === '')) return undefined
   let body: unknown
   try {
     body = JSON.parse(text)
   } catch {
-    const shown = contentType ?? 'no content-type'
+    const shown = headers['content-type'] ?? 'no content-type'
     throw new CliError(
       'P2P_CLI_UNREACHABLE',
       `${target.url} does not answer like a node of P2P Core (status ${status}, ${shown})`,
@@ -47,21 +58,29 @@ export async function callApi(target: ApiTarget, call: ApiRequest): Promise<unkn
 
 interface Answer {
   status: number
-  contentType: string | undefined
+  headers: IncomingHttpHeaders
   text: string
 }
 
 function exchange(target: ApiTarget, call: ApiRequest): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const payload = call.body === undefined ? undefined : JSON.stringify(call.body)
-    const bodyHeaders = payload !== undefined && {
-      'content-type': 'application/json',
-      'content-length': String(Buffer.byteLength(payload)),
+    const payload = call.bytes ?? (call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body)))
+    const bodyHeaders = payload && {
+      'content-type': call.bytes ? 'application/octet-stream' : 'application/json',
+      'content-length': String(payload.length),
     }
+    const options = requestOptions(target, { ...call, headers: { ...bodyHeaders, ...call.headers } })
     const outgoing = request(
       new URL(call.path, target.url),
-      requestOptions(target, { ...call, headers: { ...bodyHeaders, ...call.headers } }),
+      { ...options, ...(call.signal && { signal: call.signal }) },
       (incoming) => {
+        if (call.onLine && isLines(incoming)) {
+          readLines(incoming, call.onLine).then(
+            () => resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, text: '' }),
+            (error: Error) => reject(codeOf(error) === undefined ? connectionError(error, target.url) : error),
+          )
+          return
+        }
         const chunks: Buffer[] = []
         let length = 0
         incoming.on('data', (chunk: Buffer) => {
@@ -73,7 +92,7 @@ function exchange(target: ApiTarget, call: ApiRequest): Promise<Answer> {
           const { statusCode = 0, headers } = incoming
           resolve({
             status: statusCode,
-            contentType: headers['content-type'],
+            headers,
             text: Buffer.concat(chunks).toString('utf8'),
           })
         })
@@ -83,9 +102,30 @@ function exchange(target: ApiTarget, call: ApiRequest): Promise<Answer> {
     outgoing.on('timeout', () => {
       outgoing.destroy(Object.assign(new Error('no answer in time'), { code: 'ETIMEDOUT' }))
     })
-    outgoing.on('error', (error) => reject(connectionError(error, target.url)))
+    outgoing.on('error', (error) => {
+      reject(call.signal?.aborted ? call.signal.reason : connectionError(error, target.url))
+    })
     outgoing.end(payload)
   })
+}
+
+function isLines({ statusCode, headers }: IncomingMessage): boolean {
+  return statusCode === 200 && headers['content-type']?.startsWith('application/x-ndjson') === true
+}
+
+async function readLines(incoming: IncomingMessage, onLine: (line: string) => void): Promise<void> {
+  incoming.setEncoding('utf8')
+  let text = ''
+  for await (const chunk of incoming as AsyncIterable<string>) {
+    const [first = '', ...others] = chunk.split('\n')
+    text += first
+    for (const next of others) {
+      onLine(text)
+      text = next
+    }
+    if (text.length > ANSWER_BYTES_MAX) throw new Error('a line of the answer is larger than 32 MiB')
+  }
+  if (text !== '') throw new Error('the answer broke off')
 }
 
 /** How every request to a node is made. */

@@ -1,3 +1,4 @@
+import { CliError } from '../../base/errors.ts'
 import { rpcError } from './api-client.ts'
 import type { Session } from './connect.ts'
 
@@ -15,15 +16,47 @@ export interface MethodCall {
   timeoutMs?: number | undefined
 }
 
-/** Calls a service method (JSON-RPC 2.0). @throws {RpcError} what the node or the method says */
-export async function callMethod(session: Session, { method, params, node, timeoutMs }: MethodCall): Promise<unknown> {
-  const answer = await session.call<{ result?: unknown; error?: unknown }>({
+/**
+ * Calls a service method (JSON-RPC 2.0).
+ * @param onItem gets each item of a method that streams, as it comes; the call then gives undefined
+ * @throws {RpcError} what the node or the method says; {CliError} P2P_CLI_UNREACHABLE: the stream broke off
+ */
+export async function callMethod(
+  session: Session,
+  { method, params, node, timeoutMs }: MethodCall,
+  onItem?: (item: unknown) => void,
+): Promise<unknown> {
+  let end: RpcAnswer | undefined
+  const onLine = (line: string): void => {
+    const told = JSON.parse(line) as RpcAnswer & { item?: unknown }
+    if (Object.hasOwn(told, 'item')) onItem?.(told.item)
+    else end = told
+  }
+  const answer = await session.call<RpcAnswer | undefined>({
     method: 'POST',
     path: node === undefined ? '/rpc' : `/rpc?node=${encodeURIComponent(node)}`,
     body: { jsonrpc: '2.0', id: 1, method, ...(params !== undefined && { params }) },
     timeoutMs: (timeoutMs ?? TIMEOUT_MS_MAX) + TIMEOUT_MARGIN_MS,
-    ...(timeoutMs !== undefined && { headers: { 'x-p2p-timeout-ms': String(timeoutMs) } }),
+    headers: {
+      ...(timeoutMs !== undefined && { 'x-p2p-timeout-ms': String(timeoutMs) }),
+      ...(onItem && { accept: 'application/x-ndjson, application/json, application/problem+json' }),
+    },
+    ...(onItem && { onLine }),
   })
-  if (answer.error === undefined || answer.error === null) return answer.result
-  throw rpcError(answer.error)
+  if (answer) return resultOf(answer)
+  if (!end) {
+    throw new CliError('P2P_CLI_UNREACHABLE', `The answer of ${method} broke off; what came before it is incomplete`)
+  }
+  resultOf(end)
+  return undefined
+}
+
+interface RpcAnswer {
+  result?: unknown
+  error?: unknown
+}
+
+function resultOf({ result, error }: RpcAnswer): unknown {
+  if (error === undefined || error === null) return result
+  throw rpcError(error)
 }

@@ -51,6 +51,17 @@ export interface GossipStats {
   sessions: { node_id: string; address: string; opened_here: boolean }[]
 }
 
+/** One copy of a service on the node that tells of it. */
+export interface InstanceView {
+  id: string
+  state: string
+  health: string
+  version: string
+  pid?: number
+  restarts: number
+  reason?: string
+}
+
 export interface ServiceView {
   status: string
   health: string | null
@@ -61,6 +72,8 @@ export interface ServiceView {
     metadata: { builtin: boolean; started_at: string | null; failure: string | null }
   }
   methods: string[]
+  /** Absent from nodes of an earlier version. */
+  runtime?: { kind: string; origin: string; instances: InstanceView[] }
 }
 
 export interface MethodView {
@@ -69,6 +82,9 @@ export interface MethodView {
   /** JSON Schema. */
   params: JsonSchema | null
   result: JsonSchema | null
+  /** It answers with a stream; `item` is the schema of each item. */
+  stream?: boolean
+  item?: JsonSchema | null
   required_role: string
   timeout_ms: number
   cache_ttl_ms: number

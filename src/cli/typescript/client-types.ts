@@ -30,11 +30,11 @@ function serviceInterface({ info, method_details: methods }: ServiceDetails, nam
 }
 
 function methodMember(method: MethodView): string {
-  const { name, description, params, result } = method
+  const { name, description, params, stream } = method
+  const result = stream ? (method.item ?? null) : method.result
   const resultType = result === null ? 'unknown' : typeOfSchema(result, { isInput: false, indent: '  ' })
   const given = params === null ? 'object' : typeOfSchema(params, { isInput: true, indent: '  ' })
   const isOptional = params === null || !/^ {4}\S+[^?\n]: /m.test(given) ? '?' : ''
-  const stream = (method as { stream?: boolean }).stream === true
   const answer = stream ? `AsyncIterable<${resultType}>` : resultType
   return `${docComment(description, '  ')}  ${memberName(name)}(params${isOptional}: ${given}, options?: CallOptions): Promise<${answer}>\n`
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { before, suite, test, type TestContext } from 'node:test'
 import { parse } from 'yaml'
 import { type FakeUser, fakeUser, NOW_MS } from './fake-host.ts'
-import { problem, type StubNode, stubNode, type TestAuthority, testAuthority } from './stub-node.ts'
+import { problem, type StubAnswer, type StubNode, stubNode, type TestAuthority, testAuthority } from './stub-node.ts'
 
 let authority: TestAuthority
 before(async () => {
@@ -456,7 +456,7 @@ suite('p2p services and p2p call', () => {
   test('services lists those of every node that is there; NAME shows the methods', async (t) => {
     const { user } = await caller(t)
     const { output } = await user.run('services')
-    assert.match(output, /^system +coordinator-1 +healthy +3\.0\.0 +This machine$/m)
+    assert.match(output, /^system +healthy +1\/1 +3\.0\.0 +- +coordinator-1 +This machine$/m)
     assert.doesNotMatch(output, /worker-1/, 'a dead node runs nothing')
     const one = await user.run('services', 'system')
     assert.match(one.output, /^Status +running, healthy$/m)
@@ -551,6 +551,39 @@ suite('p2p services and p2p call', () => {
       assert.match(talk, said)
     }
     assert.deepEqual(calls(), [])
+  })
+
+  const stream = (...lines: object[]): StubAnswer => ({
+    body: lines.map((line) => `${JSON.stringify({ jsonrpc: '2.0', ...line, id: 1 })}\n`).join(''),
+    headers: { 'content-type': 'application/x-ndjson' },
+  })
+
+  test('a method that streams is printed item by item, a line of JSON or a document of YAML each', async (t) => {
+    const { user, node } = await caller(t)
+    node.answers['POST /rpc'] = stream({ item: { n: 1 } }, { item: 'zwei\nLinien' }, { item: null }, { result: null })
+    const { code, output } = await user.run('call', 'system/kill')
+    assert.deepEqual([code, output], [0, '{"n":1}\n"zwei\\nLinien"\nnull\n'])
+    assert.match(String(node.requests.at(-1)?.headers.accept), /^application\/x-ndjson, application\/json/)
+    node.answers['POST /rpc'] = stream({ item: { n: 1 } }, { item: { n: 2 } }, { result: null })
+    assert.equal((await user.run('call', 'system/kill', '-o', 'yaml')).output, '---\nn: 1\n---\nn: 2\n')
+    node.answers['POST /rpc'] = stream({ result: null })
+    assert.deepEqual(await user.run('call', 'system/kill'), { code: 0, output: '', talk: '' })
+  })
+
+  test('a stream that fails or breaks off keeps what came, says so, and is not begun again', async (t) => {
+    const { user, node, calls } = await caller(t)
+    const error = { code: -32031, message: 'the disk is gone', data: { code: 'P2P_RPC_AUTHENTICATION_REQUIRED' } }
+    node.answers['POST /rpc'] = stream({ item: 1 }, { error })
+    const failed = await user.run('call', 'system/kill')
+    assert.deepEqual([failed.code, failed.output], [77, '1\n'])
+    assert.match(failed.talk, /the disk is gone/)
+    assert.equal(calls().length, 1)
+    for (const body of ['{"item":1}\n', '{"item":1}\n{"ite']) {
+      node.answers['POST /rpc'] = { body, headers: { 'content-type': 'application/x-ndjson' } }
+      const broken = await user.run('call', 'system/kill')
+      assert.deepEqual([broken.code, broken.output], [75, '1\n'])
+      assert.match(broken.talk, /broke off/)
+    }
   })
 
   test('an error of the call ends with its exit code', async (t) => {

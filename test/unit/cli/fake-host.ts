@@ -25,6 +25,10 @@ export interface FakeUser {
   nowMs: number
   /** What the output is written to; without it a pipe. */
   terminal: { columns: number; rows: number } | undefined
+  /** What talk is written to; without it a pipe. */
+  talkTerminal: { columns: number; rows: number } | undefined
+  /** What the standard input holds when it is no terminal. */
+  piped: string | undefined
   context: Partial<ContextEntry>
   toParent: object[] | undefined
   stop: AbortController
@@ -41,6 +45,8 @@ export function fakeUser(t: TestContext): FakeUser {
     typed: [],
     nowMs: NOW_MS,
     terminal: undefined,
+    talkTerminal: undefined,
+    piped: undefined,
     context: {},
     toParent: undefined,
     stop: new AbortController(),
@@ -57,6 +63,7 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
   const input = new PassThrough()
   const typed = [...user.typed]
   const isTTY = typed.length > 0
+  if (user.piped !== undefined) input.end(user.piped)
   const { toParent } = user
   return {
     argv,
@@ -67,6 +74,7 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
     input: Object.assign(input, { isTTY, setRawMode: () => input }),
     output: { write: (text) => void (said.output += text), ...(user.terminal && { isTTY: true, ...user.terminal }) },
     talk: {
+      ...(user.talkTerminal && { isTTY: true, ...user.talkTerminal }),
       write(text) {
         said.talk += text
         // A prompt ends without a line break; the person answers it.

@@ -49,8 +49,8 @@ test('reads as a log does: the newest line last, fields behind the message, a st
   assert.equal(code, 0, talk)
   assert.equal(
     output,
-    `2026-01-02T03:04:05.067Z INFO     Gossip: Member joined nodeId=worker-1
-2026-01-02T03:04:05.067Z ERROR    Service: A method failed method=a/b tries=2 error=x is not a function
+    `2026-01-02T03:04:05.067Z INFO     coordinator-1 Gossip: Member joined nodeId=worker-1
+2026-01-02T03:04:05.067Z ERROR    coordinator-1 Service: A method failed method=a/b tries=2 error=x is not a function
     at a (main.ts:1:2)
     at b (main.ts:3:4)
 `,
@@ -60,7 +60,7 @@ test('reads as a log does: the newest line last, fields behind the message, a st
 
 test('hands every flag on to the node', async (t) => {
   const [user, node] = await nodeWith(t, [])
-  const flags = '--node worker-1 --level error --logger gos --grep a&b --since 10m --limit 7'.split(' ')
+  const flags = '--node worker-1 --level error --logger gos --grep a&b --since 10m --until 1m --limit 7'.split(' ')
   const { code, talk } = await user.run('logs', ...flags)
   assert.equal(code, 0)
   assert.equal(talk, 'No log line matches\n')
@@ -72,6 +72,7 @@ test('hands every flag on to the node', async (t) => {
     logger_name: 'gos',
     search: 'a&b',
     since: '2026-01-02T02:54:05.000Z',
+    until: '2026-01-02T03:03:05.000Z',
   })
 })
 
@@ -120,12 +121,14 @@ test('mistakes are found before anybody is asked', async (t) => {
     ['--since', '5'],
     ['--since', '2026-13-01'],
     ['--since', '999999999y'],
-    ['--follow'],
+    ['--until', 'later'],
+    ['--follow', '--until', '5m'],
+    ['--follow', '--output', 'yaml'],
   ]
   for (const flags of wrong) {
     const { code, talk } = await user.run('logs', ...flags)
     assert.equal(code, 2, flags.join(' '))
-    assert.ok(talk.includes(flags[1] ?? flags[0] ?? ''), talk)
+    assert.ok(talk.includes(flags.length > 2 ? (flags[0] as string) : (flags[1] as string)), talk)
   }
   assert.deepEqual(node.requests, [])
 })
@@ -136,4 +139,57 @@ test('a node that is not known is told with exit code 1', async (t) => {
   const { code, talk } = await user.run('logs', '--node', 'nobody')
   assert.equal(code, 1)
   assert.match(talk, /P2P_NETWORK_NODE_UNKNOWN/)
+})
+
+const lines = (id: number, ...messages: string[]): string =>
+  `event: lines\nid: ${id}\ndata: ${JSON.stringify(messages.map((message) => line(message)))}\n\n`
+
+test('follows: the last lines, then every new one, going on after a lost connection where it was', async (t) => {
+  const [user, node] = await nodeWith(t, [line('b'), line('a')])
+  node.answers['GET /api/logs'] = { body: { logs: [line('b'), line('a')], total: 2, latest_cursor: 17 } }
+  const streams = [`retry: 2000\n\n:\n\n${lines(19, 'c', 'd')}`, lines(21, 'e')]
+  node.answers['GET /api/logs/events'] = () => {
+    const body = streams.shift()
+    if (body === undefined) user.stop.abort()
+    return { body: body ?? ':\n\n', headers: { 'content-type': 'text/event-stream' } }
+  }
+  const { code, output } = await user.run('logs', '-f', '--level', 'error', '--node', 'worker-1')
+  assert.equal(code, 0)
+  assert.deepEqual(
+    output
+      .trimEnd()
+      .split('\n')
+      .map((text) => text.split(': ').at(-1)),
+    ['a', 'b', 'c', 'd', 'e'],
+  )
+  const asked = node.requests.filter(({ path }) => path.startsWith('/api/logs/events'))
+  assert.ok(asked.every(({ path }) => path === '/api/logs/events?after=17&node_id=worker-1&level=ERROR'))
+  assert.deepEqual(
+    asked.map(({ headers }) => headers['last-event-id']),
+    [undefined, '19', '21'],
+  )
+})
+
+test('follows for programs: a line of JSON each', async (t) => {
+  const [user, node] = await nodeWith(t, [line('a')])
+  let isOver = false
+  node.answers['GET /api/logs/events'] = () => {
+    if (isOver) user.stop.abort()
+    isOver = true
+    return { body: `event: later\ndata: 1\n\n${lines(2, 'b', 'c')}`, headers: { 'content-type': 'text/event-stream' } }
+  }
+  const { output } = await user.run('logs', '--follow', '--output', 'json')
+  const messages = output
+    .trimEnd()
+    .split('\n')
+    .map((text) => (JSON.parse(text) as { message: string }).message)
+  assert.deepEqual(messages.slice(0, 3), ['a', 'b', 'c'])
+})
+
+test('a node that cannot be followed says where to ask', async (t) => {
+  const [user, node] = await nodeWith(t, [line('a')])
+  node.answers['GET /api/logs/events'] = problem('P2P_HTTP_COORDINATOR_ONLY', 403)
+  const { code, talk } = await user.run('logs', '-f')
+  assert.equal(code, 1)
+  assert.match(talk, /P2P_HTTP_COORDINATOR_ONLY/)
 })

@@ -80,13 +80,14 @@ export async function stubNode(t: TestContext, authority: TestAuthority): Promis
     const chunks: Buffer[] = []
     incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
     incoming.on('end', () => {
-      const text = Buffer.concat(chunks).toString()
+      const bytes = Buffer.concat(chunks)
+      const isJson = incoming.headers['content-type'] === 'application/json'
       const request: StubRequest = {
         method: incoming.method ?? '',
         path: incoming.url ?? '',
         authorization: incoming.headers.authorization,
         headers: incoming.headers,
-        body: text === '' ? undefined : JSON.parse(text),
+        body: bytes.length === 0 ? undefined : isJson ? JSON.parse(bytes.toString()) : bytes,
       }
       stub.requests.push(request)
       const key = `${request.method} ${request.path}`

@@ -97,7 +97,7 @@ test('the written file compiles, and types calls and targets', (t) => {
     details('library', [
       { name: 'lend', params, result },
       { name: 'anything' },
-      { name: 'tail', result: { type: 'string' }, ...{ stream: true } },
+      { name: 'tail', stream: true, item: { type: 'string' } },
     ]),
     details('li-brary', []),
     details('Li_Brary', []),

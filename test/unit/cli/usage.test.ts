@@ -110,7 +110,7 @@ test('options that run a node do not go with a command', async (t) => {
 test('docs/cli.md names every command', async () => {
   const page = readFileSync(resolve(import.meta.dirname, '../../../docs/cli.md'), 'utf8')
   for (const words of await allCommands()) {
-    const isGroup = ['token', 'ca', 'config', 'plot', 'storage', 'help'].includes(words.join(' '))
+    const isGroup = ['token', 'acme', 'ca', 'config', 'plot', 'secrets', 'storage', 'help'].includes(words.join(' '))
     if (!isGroup) assert.match(page, new RegExp(`\`p2p ${words.join(' ')}[ \`]`), words.join(' '))
   }
 })

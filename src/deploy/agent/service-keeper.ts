@@ -123,7 +123,8 @@ export class ServiceKeeper {
       ...(run && { run }),
       ...(this.#failure !== undefined && { failure: this.#failure }),
       ...(this.#waitsFor !== undefined && { waitsFor: this.#waitsFor }),
-      ...(state?.isStopped && { isStoppedHere: true }),
+      // One that is being taken away is stopped by the plan, not by a person.
+      ...(state?.isStopped && this.#target && { isStoppedHere: true }),
     }
   }
 

@@ -7,6 +7,9 @@ const MILLI = 1_000
 /** What an instance counts for at least when loads are compared (never when it is asked whether one fits). */
 const LIGHT = { millicores: 100, bytes: 64 * MB }
 
+/** A coordinator has work of its own, and everybody misses it when a service takes its memory: of equals it comes last. */
+const COORDINATOR_LOAD = 1
+
 type Reserve = Deployment['reserve']
 
 /** A node with what is reserved on it so far. */
@@ -60,10 +63,9 @@ export class NodeRoom {
 
   /** The fuller of processor and memory, as a share of the node: 1 is full. */
   get load(): number {
-    return Math.max(
-      this.#loadMillicores / Math.max(this.#millicores, 1),
-      this.#loadBytes / Math.max(this.node.capacity.memoryBytes, 1),
-    )
+    const own = this.node.role === 'coordinator' ? COORDINATOR_LOAD : 0
+    const processor = this.#loadMillicores / Math.max(this.#millicores, 1)
+    return own + Math.max(processor, this.#loadBytes / Math.max(this.node.capacity.memoryBytes, 1))
   }
 
   /** What another instance lacks here, for people: `512 MB of memory (256 of 1024 are free)`. */

@@ -99,7 +99,8 @@ function createNode(nodeId: string, material: TlsMaterial, services = [echo]) {
     { cluster: () => CLUSTER, securityProfile: 'standard', bindAddress: '127.0.0.1' },
   )
   const directory = { services: manager, serviceMetrics: manager, rpc: manager, calls: manager }
-  const httpNeeds = { ...needs, ...directory, transport, authenticator, membership, nodeFacts: () => ({}) }
+  const nodeControl = { control: async () => {} }
+  const httpNeeds = { ...needs, ...directory, nodeControl, transport, authenticator, membership, nodeFacts: () => ({}) }
   const http = createHttpApi(httpNeeds, { assetsDirectory: '' })
   return { identity, transport, peers, membership, manager, http }
 }

@@ -76,6 +76,7 @@ export const ERROR_CODES = {
   P2P_RPC_ACCESS_DENIED: { rpc: -32030, http: 403, retryable: false, exit: 77 },
   P2P_RPC_AUTHENTICATION_REQUIRED: { rpc: -32031, http: 401, retryable: false, exit: 77 },
   P2P_RPC_CANCELLED: { rpc: -32032, http: 499, retryable: true },
+  P2P_RPC_CIRCUIT_OPEN: { rpc: -32039, http: 503, retryable: true, exit: 75 },
   P2P_RPC_DEADLINE_EXCEEDED: { rpc: -32033, http: 504, retryable: true, exit: 75 },
   P2P_RPC_INTERNAL: { rpc: -32603, http: 500, retryable: false },
   P2P_RPC_INVALID_PARAMS: { rpc: -32602, http: 400, retryable: false, exit: 2 },
@@ -87,8 +88,12 @@ export const ERROR_CODES = {
   P2P_RPC_PARSE_ERROR: { rpc: -32700, http: 400, retryable: false },
   P2P_RPC_RATE_LIMITED: { rpc: -32029, http: 429, retryable: true, exit: 75 },
   P2P_RPC_SERVICE_FAILED: { rpc: -32035, http: 500, retryable: false },
+  P2P_RPC_TOO_MANY_HOPS: { rpc: -32039, http: 508, retryable: false },
+  P2P_RPC_TOO_MANY_ITEMS: { rpc: -32039, http: 413, retryable: false },
   P2P_SERVICE_LOAD_FAILED: { rpc: -32036, http: 500, retryable: false },
   P2P_SERVICE_NOT_FOUND: { rpc: -32037, http: 404, retryable: false },
+  P2P_SERVICE_PERMISSION_DENIED: { rpc: -32039, http: 403, retryable: false, exit: 77 },
+  P2P_SERVICE_START_FAILED: { rpc: -32049, http: 500, retryable: true },
   // HTTP surface and people's access tokens
   P2P_AUTH_CREDENTIAL_INVALID: { rpc: -32040, http: 401, retryable: false, exit: 77 },
   P2P_AUTH_TOKEN_EXPIRED: { rpc: -32041, http: 401, retryable: false, exit: 77 },
@@ -101,6 +106,31 @@ export const ERROR_CODES = {
   P2P_HTTP_NOT_FOUND: { rpc: -32601, http: 404, retryable: false },
   P2P_HTTP_STOPPING: { rpc: -32047, http: 503, retryable: true },
   P2P_HTTP_TOO_MANY_WATCHERS: { rpc: -32048, http: 429, retryable: true, exit: 75 },
+  P2P_HTTP_UPGRADE_REQUIRED: { rpc: -32600, http: 426, retryable: false },
+  // deploy: desired state, rollouts, node plans, secrets
+  P2P_DEPLOY_ARTIFACT_UNKNOWN: { rpc: -32080, http: 404, retryable: false },
+  P2P_DEPLOY_BUSY: { rpc: -32081, http: 409, retryable: true, exit: 75 },
+  P2P_DEPLOY_INVALID: { rpc: -32602, http: 400, retryable: false, exit: 2 },
+  P2P_DEPLOY_NO_EARLIER: { rpc: -32082, http: 409, retryable: false },
+  P2P_DEPLOY_PLAN_REJECTED: { rpc: -32083, http: 403, retryable: false },
+  P2P_DEPLOY_REFUSED: { rpc: -32084, http: 409, retryable: false },
+  P2P_DEPLOY_SECRET_UNKNOWN: { rpc: -32085, http: 404, retryable: false },
+  P2P_DEPLOY_UNKNOWN_SERVICE: { rpc: -32086, http: 404, retryable: false },
+  // bundles of services and their storage
+  P2P_ARTIFACT_BUSY: { rpc: -32087, http: 409, retryable: true, exit: 75 },
+  P2P_ARTIFACT_DIGEST_MISMATCH: { rpc: -32088, http: 400, retryable: false },
+  P2P_ARTIFACT_NO_ROOM: { rpc: -32089, http: 507, retryable: true },
+  P2P_ARTIFACT_OFFSET_MISMATCH: { rpc: -32090, http: 409, retryable: false },
+  P2P_ARTIFACT_TOO_LARGE: { rpc: -32005, http: 413, retryable: false, exit: 2 },
+  P2P_ARTIFACT_UNAVAILABLE: { rpc: -32091, http: 503, retryable: true, exit: 75 },
+  P2P_ARTIFACT_UNKNOWN: { rpc: -32092, http: 404, retryable: false },
+  P2P_BUNDLE_DAMAGED: { rpc: -32093, http: 400, retryable: false },
+  P2P_BUNDLE_DEPENDENCY: { rpc: -32094, http: 400, retryable: false, exit: 2 },
+  P2P_BUNDLE_ENTRY_FORBIDDEN: { rpc: -32095, http: 400, retryable: false },
+  P2P_BUNDLE_FOLDER_INVALID: { rpc: -32096, http: 400, retryable: false, exit: 2 },
+  P2P_BUNDLE_INVALID: { rpc: -32097, http: 400, retryable: false },
+  P2P_BUNDLE_SIGNATURE_INVALID: { rpc: -32098, http: 403, retryable: false },
+  P2P_BUNDLE_TOO_LARGE: { rpc: -32005, http: 413, retryable: false, exit: 2 },
 } as const satisfies Record<string, ErrorFacts>
 
 export type ErrorCode = keyof typeof ERROR_CODES
@@ -151,6 +181,10 @@ export class CacheError extends P2PError {
 }
 export class RpcError extends P2PError {
   override readonly name = 'RpcError'
+}
+
+export class DeployError extends P2PError {
+  override readonly name = 'DeployError'
 }
 
 /** The error's code when it is ours, else undefined: `if (codeOf(error) === 'P2P_STORAGE_FULL')`. */

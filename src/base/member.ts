@@ -8,6 +8,10 @@ export interface ServiceRecord {
   health: 'starting' | 'healthy' | 'failing' | 'stopping'
   /** Names of the callable methods, without the service's name. */
   methods: string[]
+  /** Those of `methods` that may run twice without harm: calls of them are made again when they failed on the way. */
+  idempotent?: string[]
+  /** Topics its instance listens to: `orders.created`, `orders.*`; with `all:` before it, it gets what every instance gets. */
+  events?: string[]
 }
 
 /** More than these do not fit a record beside the rest of it (32 KiB); the revocation list at /internal/crl has all. */

@@ -34,7 +34,10 @@ export interface PeerChannel {
   close(reason?: string): void
 }
 
-/** Called for each frame; the payload is only valid during the call (copy what is kept). */
+/**
+ * Called for each frame. The payload may be a view of much more memory, which is never written to again: copy what is kept
+ * of it, unless it is most of it.
+ */
 export type FrameHandler = (channel: PeerChannel, payload: Uint8Array) => void
 
 /** All channels of this node: at most one in use per peer, whoever dialled it. */
@@ -52,4 +55,14 @@ export interface Peers {
   handle(kind: FrameKind, handler: FrameHandler): void
   onOpen(listener: (channel: PeerChannel) => void): () => void
   onClose(listener: (channel: PeerChannel) => void): () => void
+}
+
+/** Peers that give up channels which are open for nothing. */
+export interface ReleasablePeers extends Peers {
+  /**
+   * Takes a channel out of use at both ends: it is not found any more and `onClose` is told, while `closed` is not aborted
+   * yet. It is closed a while later, so that nothing under way on it is lost.
+   * @returns false, and nothing has happened, when anything but gossip has gone over it: it is of use to others
+   */
+  release(channel: PeerChannel): boolean
 }

@@ -16,13 +16,20 @@ export function refusalOf(method: MethodDescriptor, caller: Principal, self: Nod
         method: name,
       })
     case 'node':
-      if (method.isPublic || caller.nodeId === self) return undefined
-      return denied(caller, name, `only services on node ${self} may call it`)
+      if (!method.isPublic && caller.nodeId !== self)
+        return denied(caller, name, `only services on node ${self} may call it`)
+      if (!method.callers || (caller.service !== undefined && method.callers.includes(caller.service))) return undefined
+      return denied(caller, name, onlyServices(method.callers))
     case 'person':
+      if (method.callers) return denied(caller, name, onlyServices(method.callers))
       if (!method.isPublic) return denied(caller, name, `only services on node ${self} may call it`)
       if (RANK[caller.role] >= RANK[method.requiredRole]) return undefined
       return denied(caller, name, `it needs the role ${method.requiredRole}, the caller has ${caller.role}`)
   }
+}
+
+function onlyServices(callers: readonly string[]): string {
+  return callers.length === 0 ? 'no service may call it' : `only these services may call it: ${callers.join(', ')}`
 }
 
 function denied(caller: Principal, method: string, reason: string): RpcError {

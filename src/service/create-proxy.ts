@@ -1,16 +1,15 @@
-import { toHex } from '../base/bytes.ts'
 import type { Principal } from '../base/identity.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
-import type { CallContext, CallTarget, Caller } from './descriptor.ts'
+import type { CallRequest, CallTarget, Caller } from './descriptor.ts'
 import { callScope } from './invocation.ts'
 import { ATTACH } from './sdk/brands.ts'
 import type { CallOptions, ServiceProxy } from './sdk/service-proxy.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import { newTraceId } from './trace-id.ts'
 
 /** Handles kept for reuse at each level; a service that makes up names only loses the reuse. */
 const HANDLES_MAX = 1_024
-const TRACE_ID_BYTES = 16
 
 export interface ProxyNeeds {
   clock: Clock
@@ -36,8 +35,10 @@ export function createServiceProxy(
   principal: Principal,
   runtime: () => ServiceRuntime,
 ): ServiceProxy {
-  const invoke: Invoke = (method, params, options, target) =>
-    needs.caller.call(method, params, contextOf(needs, principal, options), target)
+  const invoke: Invoke = (method, params, options, target) => {
+    const answer = needs.caller.call(method, params, requestOf(needs, principal, options), target)
+    return options && 'fallback' in options ? answer.catch((error) => fallback(options, error)) : answer
+  }
   return namedMembers({}, (service) => serviceHandle(invoke, service), runtime) as ServiceProxy
 }
 
@@ -71,11 +72,17 @@ function namedMembers(target: object, make: (name: string) => object, runtime?: 
   })
 }
 
-function contextOf(
+/** @throws the error when the caller itself gave up */
+function fallback({ fallback: given, signal }: CallOptions, error: unknown): unknown {
+  if (signal?.aborted) throw error
+  return typeof given === 'function' ? (given as (error: unknown) => unknown)(error) : given
+}
+
+function requestOf(
   { clock, random, callTimeoutMs }: ProxyNeeds,
   caller: Principal,
   options: CallOptions | undefined,
-): Omit<CallContext, 'signal'> & { signal?: AbortSignal } {
+): CallRequest {
   const served = callScope.getStore()
   // What goes on in the background after its call was answered is no part of that call any more.
   const parent = served?.hasEnded === false ? served : undefined
@@ -84,8 +91,11 @@ function contextOf(
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
   return {
     caller,
-    traceId: parent?.traceId ?? toHex(random.bytes(TRACE_ID_BYTES)),
+    traceId: parent?.traceId ?? newTraceId(random),
+    parentSpanId: parent?.spanId,
+    hops: parent ? parent.hops + 1 : 0,
     deadlineMs: parent ? Math.min(parent.deadlineMs, ownDeadlineMs) : ownDeadlineMs,
     ...(signal && { signal }),
+    ...(options?.retries !== undefined && { retries: options.retries }),
   }
 }

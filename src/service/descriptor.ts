@@ -1,4 +1,5 @@
 import type { NodeId, Principal } from '../base/identity.ts'
+import type { Cancellation } from './cancellation.ts'
 
 /** JSON Schema, draft 2020-12. */
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -10,11 +11,23 @@ export interface MethodDescriptor {
   description: string
   /** Callable by people and other nodes; others only by services on the same node. */
   isPublic: boolean
+  /** Only these services may call it, and no people; absent: all whom `isPublic` admits. */
+  callers?: readonly string[]
   /** Schema of `params`; undefined: anything is taken. */
   params?: JsonSchema
   result?: JsonSchema
-  /** Longest run time; a caller's earlier deadline wins. */
+  /** It answers with a stream; `item` is the schema of each item. */
+  isStream?: boolean
+  item?: JsonSchema
+  /** Longest run time, of a stream the longest time in which nothing moves; a caller's earlier deadline wins. */
   timeoutMs: number
+  /** Running it twice does no harm: a call that failed on the way is made again. */
+  isIdempotent?: boolean
+  /** Calls of one caller. */
+  rate?: { perMinute: number; burst: number }
+  /** Calls that run at once, and how many may wait for their turn. */
+  concurrency?: number
+  queue?: number
   /** Results are kept this long per parameters; 0: never. */
   cacheTtlMs: number
   /** People need at least this role. */
@@ -49,6 +62,12 @@ export interface CallContext {
   deadlineMs: number
   /** 32 hex digits (W3C Trace Context trace-id), the same on every hop. */
   traceId: string
+  /** 16 hex digits (W3C Trace Context parent-id): the span of the caller, where it told one. */
+  parentSpanId?: string | undefined
+  /** 16 hex digits: the span of this call itself. */
+  spanId?: string
+  /** How many calls made one another before this one; absent: 0. */
+  hops?: number | undefined
   /** Aborted when the caller went away or the deadline passed. */
   signal: AbortSignal
 }
@@ -62,15 +81,23 @@ export interface ServiceDirectory {
   get(name: string): ServiceDescription | undefined
 }
 
+/** What a call that is made carries besides its parameters. */
+export interface CallRequest extends Omit<CallContext, 'signal'> {
+  /** Gives the call up. */
+  signal?: AbortSignal
+  /** The same, cheaper, for whoever passes a call on. */
+  cancellation?: Cancellation | undefined
+  /** How often it may be made again when it failed and may have run; absent: as the method says. */
+  retries?: number | undefined
+}
+
 /** Runs calls, here or on another node. */
 export interface Caller {
-  /** @throws {RpcError} with the code that names what went wrong */
-  call(
-    method: string,
-    params: unknown,
-    context: Omit<CallContext, 'signal'> & { signal?: AbortSignal },
-    target?: CallTarget,
-  ): Promise<unknown>
+  /**
+   * @returns the result; of a method that streams an AsyncIterable, which must be read to its end or returned from
+   * @throws {RpcError} with the code that names what went wrong
+   */
+  call(method: string, params: unknown, context: CallRequest, target?: CallTarget): Promise<unknown>
 }
 
 /** What one method did since its service started. */
@@ -106,14 +133,19 @@ export interface RpcRequest {
   traceId: string
   /** On the monotonic clock. */
   deadlineMs: number
+  parentSpanId?: string | undefined
   signal?: AbortSignal
   target?: CallTarget
+  /** A method that streams is answered item by item, in `lines`; else its items are gathered into one answer. */
+  acceptsStream?: boolean
 }
 
 /** `body` is JSON; undefined (status 204) when nothing but notifications came. */
 export interface RpcAnswer {
   status: number
   body: string | undefined
+  /** Of a stream, instead of `body`: JSON texts with a line feed each (application/x-ndjson); to be read to the end or returned from. */
+  lines?: AsyncIterable<string>
 }
 
 /** JSON-RPC 2.0 for `POST /rpc`. Never throws for what was sent. */

@@ -14,6 +14,13 @@ export type {
   ServiceMetricsSource,
   ServiceStatus,
 } from './descriptor.ts'
+export { isServiceName } from './jsonrpc/index.ts'
+export { currentTraceId } from './invocation.ts'
+export { RawJson } from './raw-json.ts'
+export { type LoneCall, LoneService, type LoneServiceNeeds, type LoneServiceOptions } from './lone-service.ts'
+export type { HostProgram } from './host/driver-needs.ts'
+export type { StoppedServices } from './host/local-host.ts'
+export type { RunClass } from './service-body.ts'
 export type { ResultCache } from './result-cache.ts'
 export { defineService, type ServiceDefinition } from './sdk/define-service.ts'
 export { method, type MethodCall } from './sdk/method.ts'
@@ -30,9 +37,44 @@ export { type Authenticator, type AuthenticatorOptions, createAuthenticator } fr
 export { type AccessToken, createTokenIssuer, type TokenIssuer, type TokenIssuerNeeds } from './auth/token-issuer.ts'
 export { ASSET_SOURCES } from './http/docs-assets.ts'
 export type { LimitClass, RateLimits } from './http/gate.ts'
+export { toWire, type Wire } from './http/field-names.ts'
 export { createHttpApi } from './http/http-api.ts'
 export type { HttpApiNeeds, HttpApiOptions, MetricsCollector, NodeFacts } from './http/http-needs.ts'
-export { LOG_FILTER, LOG_LIMIT_MAX, LOG_PAGE, LOG_SOURCES, LOGS_CLEARED } from './http/log-wire.ts'
+export {
+  LOG_FILTER,
+  LOG_LIMIT_MAX,
+  LOG_OWNER,
+  LOG_PAGE,
+  LOG_SOURCES,
+  LOGS_CLEARED,
+  logFilterOf,
+  logLineText,
+  logLineWire,
+  type LogLineWire,
+} from './http/log-wire.ts'
+export {
+  type AttentionItem,
+  type CallEdge,
+  DASHBOARD_METRICS,
+  DASHBOARD_STATS,
+  type DashboardMetrics,
+  type DashboardStats,
+  HISTORY_POINT,
+  HISTORY_POINTS_DEFAULT,
+  HISTORY_POINTS_MAX,
+  HISTORY_RANGES,
+  type HistoryPoint,
+  type HistoryRange,
+  MACHINE_METRICS,
+  type MachineMetrics,
+  NODE_REPORT,
+  NODE_SERVICE,
+  type NodeReport,
+  type NodeService,
+  type ServiceFigures,
+  type ServiceReport,
+} from './http/dashboard-wire.ts'
+export type { DashboardSource, MachineReading } from './http/dashboard-source.ts'
 export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'
 export {
   type InstanceFacts,
@@ -44,4 +86,4 @@ export {
   type ServiceSpec,
   type ServiceState,
 } from './service-spec.ts'
-export type { Manifest } from './manifest.ts'
+export { askedPermissions, type Manifest, parseManifest } from './manifest.ts'

@@ -1,43 +1,68 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { NodeId, Principal } from '../base/identity.ts'
+import type { Random } from '../base/random.ts'
 import type { LocalMethod } from './local-method.ts'
+import type { MethodGuard } from './method-guard.ts'
 import type { MethodCall } from './sdk/method.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import { newSpanId } from './trace-id.ts'
 
 /** Where a call comes from and how long it is waited for. */
 export interface CallOrigin {
   caller: Principal
   relayedBy?: NodeId | undefined
   traceId: string
+  parentSpanId?: string | undefined
+  hops?: number | undefined
   /** On the monotonic clock. */
   deadlineMs: number
 }
 
+/** What an invocation is told when it is given up while its result streams. */
+export interface Abortable {
+  abort(reason: Error): void
+}
+
 /**
- * One running call of a method of this node, and at the same time what the method sees of it. Its signal is made
- * when somebody asks for it: most methods never do.
+ * One running call of a method of this node, and at the same time what the method sees of it. Its signal and its span id
+ * are made when somebody asks for them: most methods never do.
  */
 export class Invocation implements MethodCall {
   readonly method: LocalMethod
   readonly caller: Principal
   readonly relayedBy?: NodeId
   readonly traceId: string
-  readonly deadlineMs: number
+  readonly parentSpanId: string | undefined
+  readonly hops: number
   readonly startedMs: number
   readonly result: Promise<unknown>
+  /** Of a stream it moves on as the stream does. */
+  deadlineMs: number
+  /** Of a stream: how long nothing may move. */
+  idleMs: number | undefined
+  /** Has let the call begin, and is told of its end. */
+  guard: MethodGuard | undefined
+  readonly #random: Random
+  #spanId: string | undefined
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void
   #controller: AbortController | undefined
   #hasEnded = false
-  #abortReason: unknown
+  #abortReason: Error | undefined
+  #stream: Abortable | undefined
+  #onAbort: ((reason: Error) => void) | undefined
+  #onEnd: (() => void) | undefined
 
-  constructor(method: LocalMethod, origin: CallOrigin, deadlineMs: number, startedMs: number) {
+  constructor(method: LocalMethod, origin: CallOrigin, deadlineMs: number, startedMs: number, random: Random) {
     this.method = method
     this.caller = origin.caller
     if (origin.relayedBy !== undefined) this.relayedBy = origin.relayedBy
     this.traceId = origin.traceId
+    this.parentSpanId = origin.parentSpanId
+    this.hops = origin.hops ?? 0
     this.deadlineMs = deadlineMs
     this.startedMs = startedMs
+    this.#random = random
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -48,7 +73,11 @@ export class Invocation implements MethodCall {
     return this.method.runtime
   }
 
-  /** Settled or given up; what the method still does after that belongs to no call. */
+  get spanId(): string {
+    return (this.#spanId ??= newSpanId(this.#random))
+  }
+
+  /** Settled or given up, a stream to its end; what the method still does after that belongs to no call. */
   get hasEnded(): boolean {
     return this.#hasEnded
   }
@@ -61,23 +90,68 @@ export class Invocation implements MethodCall {
     return this.#controller.signal
   }
 
+  /** Calls back when the call is given up, at once when it was already. Cheaper than the signal; the last one given counts. */
+  whenAborted(listener: (reason: Error) => void): void {
+    this.#onAbort = listener
+    if (this.#abortReason) listener(this.#abortReason)
+  }
+
+  /** Calls back when the call has ended, in whatever way. */
+  whenEnded(listener: () => void): void {
+    if (this.#hasEnded) {
+      listener()
+      return
+    }
+    const before = this.#onEnd
+    this.#onEnd = before
+      ? () => {
+          before()
+          listener()
+        }
+      : listener
+  }
+
   resolve(value: unknown): void {
-    this.#hasEnded = true
     this.#resolve(value)
+    this.#ended()
   }
 
   reject(error: unknown): void {
-    this.#hasEnded = true
     this.#reject(error)
+    this.#ended()
   }
 
-  /** Rejects, and tells the method that nobody waits any more. */
+  /** Answers with a stream: the call goes on until {@link streamEnded}. */
+  resolveStream(stream: Abortable): void {
+    this.#stream = stream
+    this.#resolve(stream)
+  }
+
+  streamEnded(): void {
+    this.#ended()
+  }
+
+  /** Rejects, or breaks off the stream, and tells the method that nobody waits any more. */
   abort(reason: Error): void {
-    this.reject(reason)
     this.#abortReason = reason
+    this.reject(reason)
+    this.#stream?.abort(reason)
+    this.#onAbort?.(reason)
     this.#controller?.abort(reason)
+  }
+
+  #ended(): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#onEnd?.()
   }
 }
 
 /** The call on whose behalf code is running; the proxy carries its deadline, trace and cancellation on. */
 export const callScope = new AsyncLocalStorage<Invocation>()
+
+/** Trace of the call on whose behalf code is running; undefined outside of calls. */
+export function currentTraceId(): string | undefined {
+  const call = callScope.getStore()
+  return call?.hasEnded === false ? call.traceId : undefined
+}

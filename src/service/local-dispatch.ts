@@ -1,33 +1,48 @@
-import { P2PError, RpcError } from '../base/errors.ts'
-import type { NodeId } from '../base/identity.ts'
+import type { AuditAct, AuditTrail } from '../base/audit.ts'
+import { codeOf, type ErrorCode, messageOf, P2PError, RpcError } from '../base/errors.ts'
+import { type NodeId, principalLabel } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
+import type { Random } from '../base/random.ts'
 import { type Clock, delay } from '../base/time.ts'
 import { refusalOf } from './access.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { type CallOrigin, callScope, Invocation } from './invocation.ts'
+import { idle } from './link/link-failure.ts'
 import type { LocalMethod } from './local-method.ts'
+import { LocalStream } from './local-stream.ts'
+import { isGuarded, MethodGuard } from './method-guard.ts'
+import { isStream, readParams, readResult } from './raw-json.ts'
 import { RESULT_SCOPE, type ResultCache, resultKey } from './result-cache.ts'
 import { namedParams, parsedParams, parsedResult } from './schema-check.ts'
 import { SERVICE_ERROR } from './sdk/brands.ts'
+import type { Schema } from './sdk/schema.ts'
 
 /** Methods of this node running at once, those given up by their callers but not finished included. */
 export const INVOCATIONS_MAX = 16_384
 
+/** Calls that may make one another in a row: far more than any design has, and few enough that a circle ends at once. */
+export const HOPS_MAX = 32
+
 export interface LocalDispatchNeeds {
   clock: Clock
+  random: Random
   log: Logger
   cache?: ResultCache | undefined
+  /** Records what people with more than a viewer's rights do. Absent in a service's process: the node has recorded it. */
+  audit?: AuditTrail | undefined
 }
 
 /**
  * Runs methods of this node's services. The name that is looked up is the name access is decided for; then
- * parameters are checked, the method runs under its deadline, and its result is checked.
+ * parameters are checked, the method runs under its deadline, and its result, or each item of its stream, is checked.
  */
 export class LocalDispatch {
   readonly #needs: LocalDispatchNeeds
   readonly #nodeId: NodeId
   readonly #methods = new Map<string, LocalMethod>()
-  /** Calls somebody waits for. */
+  /** Of the methods that have limits of their own. */
+  readonly #guards = new Map<LocalMethod, MethodGuard>()
+  /** Calls somebody waits for, or whose stream is open. */
   readonly #open = new Set<Invocation>()
   readonly #timer: DeadlineTimer
   /** Methods that have not returned, waited for or not. */
@@ -43,12 +58,20 @@ export class LocalDispatch {
     return { running: this.#open.size, unfinished: this.#unfinished }
   }
 
+  /** A method takes the place of one of the same name: calls that run go on where they are. */
   add(methods: Iterable<LocalMethod>): void {
-    for (const method of methods) this.#methods.set(method.name, method)
+    for (const method of methods) {
+      this.#methods.set(method.name, method)
+      if (isGuarded(method.descriptor)) this.#guards.set(method, new MethodGuard(this.#needs.clock, method.descriptor))
+    }
   }
 
+  /** A method whose place was taken by another is left as it is. */
   remove(methods: Iterable<LocalMethod>): void {
-    for (const method of methods) this.#methods.delete(method.name)
+    for (const method of methods) {
+      if (this.#methods.get(method.name) === method) this.#methods.delete(method.name)
+      this.#guards.delete(method)
+    }
   }
 
   find(name: string): LocalMethod | undefined {
@@ -59,16 +82,21 @@ export class LocalDispatch {
   start(method: LocalMethod, params: unknown, origin: CallOrigin): Invocation {
     const nowMs = this.#needs.clock.nowMs()
     const deadlineMs = Math.min(origin.deadlineMs, nowMs + method.descriptor.timeoutMs)
-    const invocation = new Invocation(method, origin, deadlineMs, nowMs)
-    const refusal = refusalOf(method.descriptor, origin.caller, this.#nodeId) ?? this.#noRoom(invocation)
+    const invocation = new Invocation(method, origin, deadlineMs, nowMs, this.#needs.random)
+    const guard = this.#guards.size > 0 ? this.#guards.get(method) : undefined
+    const refusal =
+      refusalOf(method.descriptor, origin.caller, this.#nodeId) ??
+      this.#noRoom(invocation) ??
+      guard?.refusalOf(origin.caller)
     if (refusal) {
-      method.stats.count(0, true)
-      invocation.reject(refusal)
+      this.#refuse(invocation, refusal)
       return invocation
     }
     method.stats.begin()
     this.#track(invocation)
-    this.#serve(invocation, params)
+    const audit = isPrivileged(invocation) ? this.#needs.audit : undefined
+    if (audit) void this.#record(audit, invocation, () => this.#begin(invocation, params, guard))
+    else this.#begin(invocation, params, guard)
     return invocation
   }
 
@@ -77,13 +105,15 @@ export class LocalDispatch {
     if (this.#open.delete(invocation)) invocation.abort(reason)
   }
 
-  /** Waits until no call of the service runs, at most `limitMs`; then gives up those that do. */
-  async drain(service: string, limitMs: number): Promise<void> {
-    const open = [...this.#open].filter((invocation) => invocation.method.descriptor.service === service)
+  /** Waits until none of these methods runs, at most `limitMs`; then gives up the calls that are open. */
+  async drain(methods: Iterable<LocalMethod>, limitMs: number): Promise<void> {
+    const draining = new Set(methods)
+    const open = [...this.#open].filter(({ method }) => draining.has(method))
     if (open.length === 0) return
     const waiting = new AbortController()
     const limit = delay(this.#needs.clock, limitMs, waiting.signal).catch(() => {})
-    await Promise.race([Promise.allSettled(open.map((invocation) => invocation.result)), limit])
+    const ended = open.map((invocation) => new Promise<void>((resolve) => invocation.whenEnded(resolve)))
+    await Promise.race([Promise.all(ended), limit])
     waiting.abort()
     for (const invocation of open) this.cancel(invocation, stopping(invocation.method.name))
   }
@@ -93,18 +123,67 @@ export class LocalDispatch {
     for (const invocation of this.#open) this.cancel(invocation, stopping(invocation.method.name))
   }
 
+  #begin(invocation: Invocation, params: unknown, guard: MethodGuard | undefined): void {
+    if (guard) this.#queue(invocation, params, guard)
+    else this.#serve(invocation, params)
+  }
+
+  /** Without a record nothing privileged is done. Never rejects. */
+  async #record(audit: AuditTrail, invocation: Invocation, begin: () => void): Promise<void> {
+    try {
+      const end = await audit.begin(actOf(invocation))
+      invocation.result.then(
+        () => end('succeeded'),
+        (error: unknown) => end('failed', codeOf(error) ?? messageOf(error)),
+      )
+    } catch (error) {
+      this.#fail(invocation, error)
+      return
+    }
+    // Given up meanwhile: nobody waits, so nothing is done.
+    if (invocation.hasEnded) this.#returned(invocation, true)
+    else begin()
+  }
+
+  #refuse(invocation: Invocation, refusal: RpcError): void {
+    if (isPrivileged(invocation)) this.#needs.audit?.refused(actOf(invocation), refusal.code)
+    invocation.method.stats.count(0, true)
+    invocation.reject(refusal)
+  }
+
   #noRoom(invocation: Invocation): RpcError | undefined {
-    const { name } = invocation.method
+    const { method, hops } = invocation
     if (invocation.deadlineMs <= invocation.startedMs) return exceeded(invocation)
+    if (hops > HOPS_MAX) {
+      const message = `${method.name} was not called: ${HOPS_MAX} calls have made one another in a row; look for services that call each other in a circle`
+      return new RpcError('P2P_RPC_TOO_MANY_HOPS', message, { method: method.name, hops })
+    }
     if (this.#unfinished < INVOCATIONS_MAX) return undefined
-    const message = `Node ${this.#nodeId} runs ${INVOCATIONS_MAX} calls already and took no call of ${name}: try again later`
-    return new RpcError('P2P_RPC_OVERLOADED', message, { method: name, node: this.#nodeId })
+    const message = `Node ${this.#nodeId} runs ${INVOCATIONS_MAX} calls already and took no call of ${method.name}: try again later`
+    return new RpcError('P2P_RPC_OVERLOADED', message, { method: method.name, node: this.#nodeId })
   }
 
   #track(invocation: Invocation): void {
     this.#unfinished++
     this.#open.add(invocation)
     this.#timer.note(invocation.deadlineMs)
+  }
+
+  #queue(invocation: Invocation, params: unknown, guard: MethodGuard): void {
+    const refusal = guard.enter({
+      get hasEnded() {
+        return invocation.hasEnded
+      },
+      begin: () => {
+        invocation.guard = guard
+        this.#serve(invocation, params)
+      },
+      drop: () => this.#returned(invocation, true),
+    })
+    if (!refusal) return
+    this.#returned(invocation, true)
+    this.#open.delete(invocation)
+    invocation.reject(refusal)
   }
 
   /** Never throws. Nothing here waits for what is there already: most methods answer at once. */
@@ -123,25 +202,35 @@ export class LocalDispatch {
   }
 
   #end(invocation: Invocation, value: unknown): void {
-    if (this.#close(invocation, invocation.hasEnded)) invocation.resolve(value)
+    if (value instanceof LocalStream) {
+      if (invocation.hasEnded) value.abort(stopping(invocation.method.name))
+      else invocation.resolveStream(value)
+      return
+    }
+    const isAwaited = this.#open.delete(invocation)
+    this.#returned(invocation, !isAwaited)
+    if (isAwaited) invocation.resolve(value)
   }
 
   #fail(invocation: Invocation, error: unknown): void {
     const failure = error instanceof P2PError ? error : this.#callersError(error, invocation)
-    if (this.#close(invocation, true)) invocation.reject(failure)
+    const isAwaited = this.#open.delete(invocation)
+    this.#returned(invocation, true)
+    if (isAwaited) invocation.reject(failure)
   }
 
-  /** @returns whether somebody still waits for the outcome */
-  #close(invocation: Invocation, isError: boolean): boolean {
+  /** The method does not run any more, whether somebody still waits or not. */
+  #returned(invocation: Invocation, isError: boolean): void {
     this.#unfinished--
     invocation.method.stats.end(this.#needs.clock.nowMs() - invocation.startedMs, isError)
-    return this.#open.delete(invocation)
+    invocation.guard?.leave()
   }
 
   /** @returns the outcome, or a promise of it */
   #checkAndRun(invocation: Invocation, params: unknown): unknown {
     const { method } = invocation
-    const named = namedParams(method.name, params, method.parameterNames)
+    if (method.takesRaw) return this.#fromCache(invocation, params, params) ?? this.#invoke(invocation, params)
+    const named = namedParams(method.name, readParams(method.name, params), method.parameterNames)
     const run = (input: unknown): unknown =>
       this.#fromCache(invocation, named, input) ?? this.#invoke(invocation, input)
     if (!method.params) return run(named)
@@ -156,22 +245,23 @@ export class LocalDispatch {
     const { cache } = this.#needs
     const { cacheTtlMs } = method.descriptor
     if (!cache || cacheTtlMs === 0) return undefined
-    const key = resultKey(this.#nodeId, method.name, method.serviceVersion, named)
+    const key = resultKey(this.#nodeId, method.name, method.serviceVersion, readParams(method.name, named))
     if (key === undefined) return undefined
     return cache.getOrCompute(RESULT_SCOPE, key, cacheTtlMs, () => this.#compute(invocation, input))
   }
 
   /** A computation that several callers may wait for: it has the method's whole time, and none of them can cancel it. */
   async #compute(first: Invocation, input: unknown): Promise<unknown> {
-    const nowMs = this.#needs.clock.nowMs()
-    const invocation = new Invocation(first.method, first, nowMs + first.method.descriptor.timeoutMs, nowMs)
+    const { clock, random } = this.#needs
+    const nowMs = clock.nowMs()
+    const invocation = new Invocation(first.method, first, nowMs + first.method.descriptor.timeoutMs, nowMs, random)
     this.#track(invocation)
     const settle = (end: () => void): void => {
       this.#unfinished--
       if (this.#open.delete(invocation)) end()
     }
     Promise.try(() => this.#invoke(invocation, input)).then(
-      (value) => settle(() => invocation.resolve(value)),
+      (value) => settle(() => invocation.resolve(readResult(first.method.name, value))),
       (error: unknown) => settle(() => invocation.reject(error)),
     )
     return invocation.result
@@ -182,19 +272,50 @@ export class LocalDispatch {
     const { method } = invocation
     let value: unknown
     try {
-      value = callScope.run(invocation, method.invoke, input, invocation)
+      // What is only passed on makes no calls of its own.
+      value = method.takesRaw
+        ? method.invoke(input, invocation)
+        : callScope.run(invocation, method.invoke, input, invocation)
     } catch (error) {
       throw this.#callersError(error, invocation)
     }
     if (isThenable(value)) {
       return value.then(
-        (settled) => checkedResult(method, settled),
+        (settled) => this.#outcome(invocation, settled),
         (error: unknown) => {
           throw this.#callersError(error, invocation)
         },
       )
     }
-    return checkedResult(method, value)
+    return this.#outcome(invocation, value)
+  }
+
+  /** @returns the result as it may leave, or a promise of it; a method that streams has a {@link LocalStream} */
+  #outcome(invocation: Invocation, value: unknown): unknown {
+    const { method } = invocation
+    if (isStream(value)) {
+      if (method.descriptor.isStream || method.takesRaw) return this.#stream(invocation, value)
+      throw wrongOutcome(method, 'returned a stream: set stream: true in its options')
+    }
+    if (method.descriptor.isStream) throw wrongOutcome(method, 'has stream: true and returned no async iterable')
+    return method.takesRaw ? value : checkedValue(method, method.result, value)
+  }
+
+  /** From here on the deadline is that of inactivity. */
+  #stream(invocation: Invocation, items: AsyncIterable<unknown>): LocalStream {
+    const { method } = invocation
+    const idleMs = invocation.deadlineMs - invocation.startedMs
+    invocation.idleMs = idleMs
+    const stream = new LocalStream(invocation, items, {
+      moved: () => {
+        invocation.deadlineMs = this.#needs.clock.nowMs() + idleMs
+      },
+      checked: (item) => (method.takesRaw ? item : checkedValue(method, method.item, item)),
+      methodError: (error) => this.#callersError(error, invocation),
+      returned: (isError) => this.#returned(invocation, isError),
+    })
+    invocation.whenEnded(() => this.#open.delete(invocation))
+    return stream
   }
 
   /** What the caller may know of a failure. The log gets what the caller does not. */
@@ -205,8 +326,8 @@ export class LocalDispatch {
       return new RpcError('P2P_RPC_SERVICE_FAILED', error.message, details, { cause: error })
     }
     if (error instanceof P2PError) {
-      if (method.isBuiltin || error.code === 'P2P_RPC_DEADLINE_EXCEEDED' || error.code === 'P2P_RPC_CANCELLED')
-        return error
+      const isKept = method.takesRaw || method.isBuiltin || PASSED_ON.has(error.code)
+      if (isKept) return error
       // A failure of what the method itself called must not look like a failure of this call.
       const message = `${method.name} failed because a call it made failed: ${error.message}`
       return new RpcError(
@@ -236,12 +357,34 @@ export class LocalDispatch {
   }
 }
 
-/** @returns the result, or a promise of it */
-function checkedResult(method: LocalMethod, value: unknown): unknown {
-  if (!method.result) return value
-  const checked = method.result['~standard'].validate(value)
+/** Ends of the caller's own patience, and of circles: the same for everybody on the way. */
+const PASSED_ON: ReadonlySet<ErrorCode> = new Set([
+  'P2P_RPC_CANCELLED',
+  'P2P_RPC_DEADLINE_EXCEEDED',
+  'P2P_RPC_TOO_MANY_HOPS',
+])
+
+/** @returns the value, or a promise of it */
+function checkedValue(method: LocalMethod, schema: Schema | undefined, value: unknown): unknown {
+  if (!schema) return value
+  const checked = schema['~standard'].validate(value)
   if (checked instanceof Promise) return checked.then((result) => parsedResult(method.name, result))
   return parsedResult(method.name, checked)
+}
+
+function wrongOutcome({ name }: LocalMethod, what: string): RpcError {
+  return new RpcError('P2P_RPC_INVALID_RESULT', `${name} ${what}`, { method: name })
+}
+
+/** What a person does that not every person may. */
+function isPrivileged({ caller, method }: Invocation): boolean {
+  return caller.kind === 'person' && method.descriptor.requiredRole !== 'viewer'
+}
+
+/** Names only: parameters may hold secrets. */
+function actOf({ caller, method, relayedBy, traceId }: Invocation): AuditAct {
+  const role = caller.kind === 'person' ? caller.role : undefined
+  return { act: `rpc ${method.name}`, who: principalLabel(caller), role, from: relayedBy, traceId }
 }
 
 /** Also promises that are not Node's own, as `await` does. */
@@ -260,7 +403,8 @@ function isServiceError(error: unknown): error is ServiceErrorLike {
 }
 
 function exceeded(invocation: Invocation): RpcError {
-  const { method, startedMs, deadlineMs } = invocation
+  const { method, startedMs, deadlineMs, idleMs } = invocation
+  if (idleMs !== undefined) return idle(method.name, idleMs)
   const waitedMs = Math.max(0, Math.round(deadlineMs - startedMs))
   const message = `${method.name} did not answer within ${waitedMs} ms`
   return new RpcError('P2P_RPC_DEADLINE_EXCEEDED', message, { method: method.name, waitedMs })

@@ -15,8 +15,15 @@ export interface LocalMethod {
   readonly isBuiltin: boolean
   readonly params: Schema | undefined
   readonly result: Schema | undefined
+  /** Of each item, when the method streams. */
+  readonly item?: Schema | undefined
   /** Names of positional parameters, in order. */
   readonly parameterNames: readonly string[] | undefined
   readonly stats: MethodStats
+  /**
+   * The method runs elsewhere (in a service's process), which checks parameters and result by their schemas: `invoke` gets the
+   * parameters as they came, a `RawJson` unread, may give a `RawJson` back, and what it throws reaches the caller unchanged.
+   */
+  readonly takesRaw?: boolean
   readonly invoke: (params: unknown, call: MethodCall) => unknown
 }

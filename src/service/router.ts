@@ -1,23 +1,32 @@
-import { assert } from '../base/assert.ts'
-import { codeOf, NetworkError, type P2PError, RpcError } from '../base/errors.ts'
-import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { Member, Membership, NodeRecord, ServiceRecord } from '../base/member.ts'
+import { NetworkError, type P2PError, RpcError } from '../base/errors.ts'
+import type { NodeId, NodeIdentity, Principal } from '../base/identity.ts'
+import type { Member, Membership, NodeRecord } from '../base/member.ts'
 import type { PeerChannel, Peers } from '../base/peer.ts'
-import type { Clock } from '../base/time.ts'
+import { type Random, randomInt } from '../base/random.ts'
+import { type Clock, delay } from '../base/time.ts'
 import type { Gossip } from '../network/index.ts'
-import type { CallContext, CallTarget, Caller, ServiceDescription, ServiceDirectory } from './descriptor.ts'
+import { Cancellation } from './cancellation.ts'
+import { CircuitBreaker } from './circuit-breaker.ts'
+import type { CallRequest, CallTarget, Caller, ServiceDescription, ServiceDirectory } from './descriptor.ts'
 import type { CallOrigin, Invocation } from './invocation.ts'
+import { isUp, quality } from './instance-quality.ts'
 import { parseMethodName } from './jsonrpc/index.ts'
 import type { LocalDispatch } from './local-dispatch.ts'
 import { malformedMethod, nearest, unknownMethod } from './missing-method.ts'
-import type { OutgoingCall, PeerRpc } from './peer-rpc.ts'
+import type { LinkCall, LinkContext, ServedCall } from './link/call-link.ts'
+import type { PeerRpc } from './peer-rpc.ts'
+import { readResult } from './raw-json.ts'
+import { backoffMs, ELSEWHERE_MAX, isTransient, neverRan, RETRIES_IDEMPOTENT } from './resilience.ts'
+import { RetryBudget } from './retry-budget.ts'
+import type { UnreadCaller } from './rpc-endpoint.ts'
 
-/** Instances tried when one cannot even be reached; none of them has seen the call by then. */
-const DIAL_ATTEMPTS_MAX = 3
 const NODES_SHOWN_MAX = 20
+/** Services whose retries are counted. */
+const BUDGETS_MAX = 1_024
 
 export interface RouterNeeds {
   clock: Clock
+  random: Random
   membership: DiallableMembership
   peers: Peers
   local: LocalDispatch
@@ -28,12 +37,51 @@ export interface RouterNeeds {
 /** The members, and how each is dialled: as whom, best address first. */
 export type DiallableMembership = Membership & Pick<Gossip, 'targetOf'>
 
-/** Finds where a call runs, and runs it there. */
-export class Router implements Caller {
+/** An instance of a service on another node. */
+interface Candidate {
+  readonly nodeId: NodeId
+  readonly breaker: CircuitBreaker
+}
+
+/** Where calls of a method can go when they cannot run here: instances of the same quality, never none. */
+interface Route {
+  readonly candidates: readonly Candidate[]
+  readonly isIdempotent: boolean
+  readonly budget: RetryBudget
+}
+
+/** A call on its way, through all its attempts. */
+interface RoutedCall {
+  readonly method: string
+  readonly params: unknown
+  readonly request: CallRequest
+  readonly target: CallTarget
+  /** The result is passed on as it came. */
+  readonly isUnread: boolean
+  /** Attempts that surely did not run, and others. */
+  elsewhere: number
+  retries: number
+  /** Here it was refused. */
+  avoidsHere: boolean
+  /** Nodes on which it failed. */
+  tried: Set<NodeId> | undefined
+}
+
+/** Runs the calls that services of this node make from their processes. */
+export interface OwnCaller {
+  /** @param caller the service, as the node knows it; what the context says of a caller is not believed */
+  startOwn(method: string, params: unknown, context: LinkContext, caller: Principal): ServedCall
+}
+
+/** Finds where a call runs, and runs it there; again where that is safe. */
+export class Router implements Caller, UnreadCaller, OwnCaller {
   readonly #needs: RouterNeeds
   readonly #self: NodeIdentity
   /** Where a method can run, by target and method; forgotten when the membership changes. */
-  readonly #choices = new Map<string, readonly Member[]>()
+  readonly #routes = new Map<string, Route>()
+  /** By node and service; forgotten with the node. */
+  readonly #breakers = new Map<NodeId, Map<string, CircuitBreaker>>()
+  readonly #budgets = new Map<string, RetryBudget>()
   #rotation = 0
 
   constructor(needs: RouterNeeds, self: NodeIdentity) {
@@ -43,25 +91,51 @@ export class Router implements Caller {
 
   /** @returns a function that stops following the membership */
   follow(): () => void {
-    return this.#needs.membership.onChange(() => this.#choices.clear())
+    return this.#needs.membership.onChange(({ member }) => {
+      this.#routes.clear()
+      if (member.status === 'dead' || member.status === 'left') this.#breakers.delete(member.record.nodeId)
+    })
   }
 
-  call(
-    method: string,
-    params: unknown,
-    context: Omit<CallContext, 'signal'> & { signal?: AbortSignal },
-    target?: CallTarget,
-  ): Promise<unknown> {
-    const here = this.#mayRunHere(target) ? this.#needs.local.find(method) : undefined
-    if (here) return this.#follow(this.#needs.local.start(here, params, context), context)
-    return this.#callElsewhere({ method, params, origin: context, signal: context.signal }, target)
+  call(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
+    return this.#run(routed(method, params, request, target, false))
+  }
+
+  /** As `call`; what came from elsewhere is a `RawJson`, unread. */
+  callUnread(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
+    return this.#run(routed(method, params, request, target, true))
   }
 
   /** The call of a peer: it runs here or nowhere. @throws {RpcError} P2P_RPC_METHOD_NOT_FOUND, P2P_RPC_NO_INSTANCE */
-  startLocal(method: string, params: unknown, origin: CallOrigin): Invocation {
-    const found = this.#needs.local.find(method)
+  startLocal(method: string, params: unknown, origin: CallOrigin): ServedCall {
+    const { local } = this.#needs
+    const found = local.find(method)
     if (!found) throw this.#notHere(method)
-    return this.#needs.local.start(found, params, origin)
+    const invocation = local.start(found, params, origin)
+    return { result: invocation.result, cancel: (reason) => local.cancel(invocation, reason) }
+  }
+
+  startOwn(method: string, params: unknown, context: LinkContext, caller: Principal): ServedCall {
+    const { traceId, spanId: parentSpanId, hops, retries, timeoutMs, target } = context
+    const cancellation = new Cancellation()
+    const deadlineMs = this.#needs.clock.nowMs() + timeoutMs
+    const request = { caller, traceId, parentSpanId, hops, retries, deadlineMs, cancellation }
+    const result = this.callUnread(method, params, request, target)
+    return { result, cancel: (reason) => cancellation.cancel(reason) }
+  }
+
+  #run(call: RoutedCall): Promise<unknown> {
+    const { method, params, request, target } = call
+    const { local } = this.#needs
+    const here = !call.avoidsHere && this.#mayRunHere(target) ? local.find(method) : undefined
+    if (!here) return this.#callElsewhere(call)
+    const answer = this.#follow(local.start(here, params, request), request)
+    // What runs inline gives its value itself, and there is nothing another attempt could do better.
+    if (!here.takesRaw && !here.descriptor.isIdempotent && request.retries === undefined) return answer
+    return answer.then(
+      (value) => (call.isUnread ? value : readResult(method, value)),
+      (error: unknown) => this.#again(call, undefined, here.descriptor.isIdempotent ?? false, error),
+    )
   }
 
   #mayRunHere(target: CallTarget): boolean {
@@ -69,66 +143,105 @@ export class Router implements Caller {
     return target === this.#self.nodeId || target === this.#self.role
   }
 
-  #follow(invocation: Invocation, context: { readonly signal?: AbortSignal }): Promise<unknown> {
-    // Asked only now: a request makes its signal when it is read, and most calls have ended by here.
-    const signal = invocation.hasEnded ? undefined : context.signal
-    if (!signal) return invocation.result
-    const { name } = invocation.method
-    const onAbort = (): void => {
+  #follow(invocation: Invocation, { signal, cancellation }: CallRequest): Promise<unknown> {
+    if (invocation.hasEnded) return invocation.result
+    const giveUp = (): void => {
+      const { name } = invocation.method
       const message = `The call of ${name} was given up by its caller`
       this.#needs.local.cancel(invocation, new RpcError('P2P_RPC_CANCELLED', message, { method: name }))
     }
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    return invocation.result.finally(() => signal.removeEventListener('abort', onAbort))
+    cancellation?.listen(giveUp)
+    if (signal?.aborted) giveUp()
+    else if (signal) {
+      signal.addEventListener('abort', giveUp, { once: true })
+      invocation.whenEnded(() => signal.removeEventListener('abort', giveUp))
+    }
+    return invocation.result
   }
 
-  #callElsewhere(call: Elsewhere, target: CallTarget): Promise<unknown> {
-    let candidates: readonly Member[]
-    let outgoing: OutgoingCall
+  #callElsewhere(call: RoutedCall): Promise<unknown> {
+    let outgoing: LinkCall
+    let route: Route
+    let candidate: Candidate
     try {
       outgoing = this.#outgoing(call)
-      candidates = this.#candidates(call.method, target)
+      route = this.#routeOf(call.method, call.target)
+      candidate = this.#choose(route, call)
     } catch (error) {
       return Promise.reject(error)
     }
-    const member = this.#leastBusy(candidates)
-    const channel = this.#needs.peers.get(member.record.nodeId)
-    if (channel) return this.#needs.remote.call(channel, outgoing)
-    return this.#dialAndCall(member, candidates, outgoing)
+    if (!call.tried) route.budget.deposit()
+    const channel = this.#needs.peers.get(candidate.nodeId)
+    const answer = channel
+      ? this.#needs.remote.call(channel, outgoing)
+      : this.#dial(candidate.nodeId, outgoing).then((dialled) => this.#needs.remote.call(dialled, outgoing))
+    return answer.then(
+      (value) => {
+        candidate.breaker.succeeded(this.#needs.clock.nowMs())
+        return call.isUnread ? value : readResult(call.method, value)
+      },
+      (error: unknown) => {
+        candidate.breaker.failed(error, this.#needs.clock.nowMs())
+        return this.#again(call, candidate.nodeId, route.isIdempotent, error)
+      },
+    )
   }
 
-  /** Goes to the next instance when one cannot even be reached: it has not seen the call. */
-  async #dialAndCall(first: Member, candidates: readonly Member[], outgoing: OutgoingCall): Promise<unknown> {
-    let member = first
-    let left = candidates
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const channel = this.#needs.peers.get(member.record.nodeId) ?? (await this.#dial(member, outgoing))
-        return await this.#needs.remote.call(channel, outgoing)
-      } catch (error) {
-        const unreached = member
-        left = left.filter((candidate) => candidate !== unreached)
-        if (codeOf(error) !== 'P2P_TRANSPORT_UNREACHABLE' || attempt === DIAL_ATTEMPTS_MAX || left.length === 0)
-          throw error
-        member = this.#leastBusy(left)
-      }
+  /** Makes a call that failed again, where that is safe and there is somewhere to make it. @throws the failure */
+  async #again(
+    call: RoutedCall,
+    failedOn: NodeId | undefined,
+    isIdempotent: boolean,
+    error: unknown,
+  ): Promise<unknown> {
+    if (failedOn === undefined) call.avoidsHere = neverRan(error)
+    else call.tried = (call.tried ?? new Set<NodeId>()).add(failedOn)
+    const route = this.#routeIfAny(call)
+    const hasOther = route?.candidates.some(({ nodeId }) => !call.tried?.has(nodeId)) ?? false
+    if (neverRan(error) && hasOther && call.elsewhere < ELSEWHERE_MAX - 1) {
+      call.elsewhere++
+      return this.#run(call)
+    }
+    const retriesMax = call.request.retries ?? (isIdempotent ? RETRIES_IDEMPOTENT : 0)
+    const { clock, random } = this.#needs
+    if (call.retries >= retriesMax || !isTransient(error)) throw error
+    const waitMs = backoffMs(call.retries + 1, random)
+    const nowMs = clock.nowMs()
+    if (nowMs + waitMs >= call.request.deadlineMs || !this.#budgetOf(serviceOf(call.method)).withdraw(nowMs))
+      throw error
+    call.retries++
+    await delay(clock, waitMs, call.request.signal).catch(() => {
+      throw error
+    })
+    if (call.request.cancellation?.reason) throw error
+    call.avoidsHere = false
+    return this.#run(call)
+  }
+
+  #routeIfAny({ method, target }: RoutedCall): Route | undefined {
+    try {
+      return this.#routeOf(method, target)
+    } catch {
+      return undefined
     }
   }
 
   /** What a call through this node tells the other one about its caller. */
-  #outgoing({ method, params, origin, signal }: Elsewhere): OutgoingCall {
-    const { caller, traceId, deadlineMs } = origin
-    const send = (context: OutgoingCall['context']): OutgoingCall => ({ method, params, deadlineMs, context, signal })
+  #outgoing({ method, params, request }: RoutedCall): LinkCall {
+    const { caller, traceId, parentSpanId: spanId, hops, deadlineMs, signal, cancellation } = request
+    const send = (of: Pick<LinkCall['context'], 'person' | 'service'>): LinkCall => {
+      const context = { traceId, spanId, hops, ...of }
+      return { method, params, deadlineMs, context, signal, cancellation }
+    }
     switch (caller.kind) {
       case 'anonymous':
         throw new RpcError('P2P_RPC_AUTHENTICATION_REQUIRED', `${method} needs a signed-in caller: run "p2p login"`, {
           method,
         })
       case 'person':
-        return send({ traceId, person: { name: caller.name, role: caller.role } })
+        return send({ person: { name: caller.name, role: caller.role } })
       case 'node':
-        if (caller.nodeId === this.#self.nodeId) return send({ traceId, service: caller.service })
+        if (caller.nodeId === this.#self.nodeId) return send({ service: caller.service })
         // On the other side it would count as this node's own call, with this node's rights.
         throw new RpcError(
           'P2P_RPC_ACCESS_DENIED',
@@ -138,8 +251,7 @@ export class Router implements Caller {
     }
   }
 
-  async #dial(member: Member, { method, deadlineMs, signal }: OutgoingCall): Promise<PeerChannel> {
-    const { nodeId } = member.record
+  async #dial(nodeId: NodeId, { method, deadlineMs, signal, cancellation }: LinkCall): Promise<PeerChannel> {
     const giveUp = new AbortController()
     const waitMs = Math.max(0, deadlineMs - this.#needs.clock.nowMs())
     const timer = this.#needs.clock.after(waitMs, () => {
@@ -149,6 +261,7 @@ export class Router implements Caller {
     const onAbort = (): void =>
       giveUp.abort(new RpcError('P2P_RPC_CANCELLED', `The call of ${method} was given up`, { method }))
     signal?.addEventListener('abort', onAbort, { once: true })
+    cancellation?.listen(onAbort)
     try {
       return await this.#needs.peers.open(
         this.#needs.membership.targetOf(nodeId) ?? { nodeId, addresses: [] },
@@ -160,20 +273,62 @@ export class Router implements Caller {
     }
   }
 
-  /** Members to choose from, all of the same quality; never empty. @throws {P2PError} why there is none */
-  #candidates(method: string, target: CallTarget): readonly Member[] {
-    const isChoice = target === undefined || target === 'remote' || target === 'coordinator' || target === 'worker'
+  /** @throws {P2PError} why there is nowhere to go */
+  #routeOf(method: string, target: CallTarget): Route {
     const key = `${target ?? ''} ${method}`
-    const known = isChoice ? this.#choices.get(key) : undefined
+    const known = this.#routes.get(key)
     if (known) return known
     const parts = parseMethodName(method)
     if (!parts) throw malformedMethod(method)
     if (target === 'local' || target === this.#self.nodeId) throw this.#notHere(method)
-    if (!isChoice) return [this.#named(target, method)]
-    const found = this.#bestInstances(parts.service, parts.method, target)
-    if (found.length === 0) throw this.#nowhere(method, parts.service, target)
-    this.#choices.set(key, found)
-    return found
+    const isChoice = target === undefined || target === 'remote' || target === 'coordinator' || target === 'worker'
+    const members = isChoice ? this.#bestInstances(parts.service, parts.method, target) : [this.#named(target, method)]
+    if (members.length === 0) throw this.#nowhere(method, parts.service, target)
+    const route: Route = {
+      candidates: members.map(({ record }) => this.#candidate(record.nodeId, parts.service)),
+      isIdempotent: members.every(({ record }) => isIdempotent(record, parts.service, parts.method)),
+      budget: this.#budgetOf(parts.service),
+    }
+    // A node named by somebody outside may be any text: what is remembered are choices, of methods that exist.
+    if (isChoice) this.#routes.set(key, route)
+    return route
+  }
+
+  #candidate(nodeId: NodeId, service: string): Candidate {
+    let breakers = this.#breakers.get(nodeId)
+    if (!breakers) this.#breakers.set(nodeId, (breakers = new Map<string, CircuitBreaker>()))
+    let breaker = breakers.get(service)
+    if (!breaker) breakers.set(service, (breaker = new CircuitBreaker()))
+    return { nodeId, breaker }
+  }
+
+  #budgetOf(service: string): RetryBudget {
+    const known = this.#budgets.get(service)
+    if (known) return known
+    if (this.#budgets.size >= BUDGETS_MAX) this.#budgets.clear()
+    const budget = new RetryBudget(this.#needs.clock.nowMs())
+    this.#budgets.set(service, budget)
+    return budget
+  }
+
+  /** Of two, taken in turn and by chance, the one with fewer calls from here; equals take turns. */
+  #choose({ candidates }: Route, { method, tried }: RoutedCall): Candidate {
+    const nowMs = this.#needs.clock.nowMs()
+    const first = this.#rotation++ % candidates.length
+    const step = candidates.length > 2 ? 1 + randomInt(this.#needs.random, candidates.length - 1) : 1
+    const second = (first + step) % candidates.length
+    const better = this.#lessBusy(candidates[first] as Candidate, candidates[second] as Candidate)
+    if (!tried?.has(better.nodeId) && better.breaker.admits(nowMs)) return better
+    const left = candidates.filter(({ nodeId }) => !tried?.has(nodeId))
+    const found = (left.length > 0 ? left : candidates).find(({ breaker }) => breaker.admits(nowMs))
+    if (found) return found
+    throw circuitOpen(method, candidates, nowMs)
+  }
+
+  #lessBusy(first: Candidate, second: Candidate): Candidate {
+    if (first === second) return first
+    const { remote } = this.#needs
+    return remote.inFlight(second.nodeId) < remote.inFlight(first.nodeId) ? second : first
   }
 
   #bestInstances(service: string, method: string, target: CallTarget): Member[] {
@@ -215,22 +370,6 @@ export class Router implements Caller {
     return member
   }
 
-  /** The candidate with the fewest calls from here; equals take turns. */
-  #leastBusy(candidates: readonly Member[]): Member {
-    const start = this.#rotation++
-    let best: Member | undefined
-    let bestLoad = Infinity
-    for (let i = 0; i < candidates.length && bestLoad > 0; i++) {
-      const candidate = candidates[(start + i) % candidates.length] as Member
-      const load = this.#needs.remote.inFlight(candidate.record.nodeId)
-      if (load >= bestLoad) continue
-      best = candidate
-      bestLoad = load
-    }
-    assert(best, 'a call has at least one candidate')
-    return best
-  }
-
   #notHere(method: string): P2PError {
     const { nodeId } = this.#self
     const service = this.#needs.directory.get(parseMethodName(method)?.service ?? '')
@@ -270,29 +409,39 @@ export class Router implements Caller {
   }
 }
 
-interface Elsewhere {
-  method: string
-  params: unknown
-  origin: CallOrigin
-  signal: AbortSignal | undefined
+function routed(
+  method: string,
+  params: unknown,
+  request: CallRequest,
+  target: CallTarget,
+  isUnread: boolean,
+): RoutedCall {
+  return { method, params, request, target, isUnread, elsewhere: 0, retries: 0, avoidsHere: false, tried: undefined }
+}
+
+function serviceOf(method: string): string {
+  return method.slice(0, Math.max(0, method.indexOf('/')))
+}
+
+function isIdempotent({ services }: NodeRecord, service: string, method: string): boolean {
+  return services.some(({ name, idempotent }) => name === service && idempotent?.includes(method))
+}
+
+function circuitOpen(method: string, candidates: readonly Candidate[], nowMs: number): RpcError {
+  const retryAfterMs = Math.ceil(
+    Math.max(0, Math.min(...candidates.map(({ breaker }) => breaker.retryAtMs ?? nowMs)) - nowMs),
+  )
+  const nodes = shown(candidates.map(({ nodeId }) => nodeId))
+  const message = `${method} was not called: most calls to it on ${nodes} failed; it is tried again in ${retryAfterMs} ms`
+  return new RpcError('P2P_RPC_CIRCUIT_OPEN', message, { method, retryAfterMs })
 }
 
 function isIn(record: NodeRecord, target: CallTarget): boolean {
   return target === undefined || target === 'remote' || record.role === target
 }
 
-function isUp(health: ServiceRecord['health']): boolean {
-  return health === 'healthy' || health === 'failing'
-}
-
 function methodNames({ services }: NodeRecord): string[] {
   return services.flatMap(({ name, methods }) => methods.map((method) => `${name}/${method}`))
-}
-
-/** 0 is best. A suspect is probably gone; a failing instance at least answers. */
-function quality(member: Member, service: string): number {
-  const isHealthy = member.record.services.some(({ name, health }) => name === service && health === 'healthy')
-  return (member.status === 'alive' ? 0 : 2) + (isHealthy ? 0 : 1)
 }
 
 function stateOf({ name, status, failure }: ServiceDescription, nodeId: NodeId): string {

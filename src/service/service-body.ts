@@ -1,6 +1,7 @@
 import { RpcError } from '../base/errors.ts'
 import { isMethodName, isServiceName } from './jsonrpc/index.ts'
 import type { Manifest } from './manifest.ts'
+import { checkMethodOptions } from './method-descriptor.ts'
 import type { BaseService } from './sdk/base-service.ts'
 import { ATTACH, SERVICE_CLASS, SERVICE_DEFINITION, SERVICE_METHOD } from './sdk/brands.ts'
 import type { ServiceDefinition } from './sdk/define-service.ts'
@@ -30,7 +31,11 @@ export interface ServiceSource {
   create(runtime: ServiceRuntime, proxy: ServiceProxy): ServiceBody
 }
 
-type RunClass = (new (serviceName: string, proxyClient?: ServiceProxy) => BaseService) & { SERVICE_NAME?: unknown }
+/** A class as `main` exports it under the name `Run`. */
+export type RunClass = (new (
+  serviceName: string,
+  proxyClient?: ServiceProxy,
+) => BaseService) & { SERVICE_NAME?: unknown }
 
 /**
  * Finds the service in what `main` exports: a default export made by `defineService`, or a class `Run`.
@@ -43,13 +48,20 @@ export function sourceOfModule(
   folderName: string,
 ): ServiceSource {
   const { Run: named, default: fallback } = exports
-  const source = isDefinition(fallback)
-    ? sourceOfDefinition(fallback)
-    : sourceOfClass(named ?? fallback, manifest, folderName)
+  const source = sourceOf(isDefinition(fallback) ? fallback : (named ?? fallback), manifest, folderName)
   if (manifest.name !== undefined && manifest.name !== source.name) {
     throw failed(`manifest.json names the service ${manifest.name}, its code ${source.name}: make them the same`)
   }
   return source
+}
+
+/**
+ * The service behind what `defineService` returned, or behind a class that extends `BaseService`.
+ * @param nameOfClass of a class that does not give its own
+ * @throws {RpcError} P2P_SERVICE_LOAD_FAILED saying what is missing
+ */
+export function sourceOf(value: unknown, manifest: Manifest, nameOfClass: string): ServiceSource {
+  return isDefinition(value) ? sourceOfDefinition(value) : sourceOfClass(value, manifest, nameOfClass)
 }
 
 /** @throws {RpcError} P2P_SERVICE_LOAD_FAILED for names that are none */
@@ -142,11 +154,7 @@ function checkMethod(service: string, name: string, options: MethodOptions): voi
     )
   }
   if (RESERVED.has(name)) throw failed(`${method}: every service has one already; choose another name`)
-  // The types say so; an author who writes JavaScript has none.
-  const { description, timeoutMs = 1, cacheTtlMs = 0 } = options
-  if (typeof description !== 'string') throw failed(`${method} needs a description`)
-  if (!(timeoutMs > 0)) throw failed(`timeoutMs of ${method} must be above 0`)
-  if (!(cacheTtlMs >= 0)) throw failed(`cacheTtlMs of ${method} must not be below 0`)
+  checkMethodOptions(method, options)
 }
 
 /** Given to every service by the node. */

@@ -3,21 +3,22 @@ import { messageOf, RpcError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { ServiceRecord } from '../base/member.ts'
 import type { Clock } from '../base/time.ts'
-import type { MethodDescriptor, MethodMetrics, ServiceDescription, ServiceStatus } from './descriptor.ts'
+import type { MethodMetrics, ServiceDescription, ServiceStatus } from './descriptor.ts'
 import { formatMethodName } from './jsonrpc/index.ts'
 import type { LocalDispatch } from './local-dispatch.ts'
 import type { LocalMethod } from './local-method.ts'
+import { describeMethod } from './method-descriptor.ts'
 import { MethodStats } from './method-stats.ts'
-import { placeOf } from './module-loader.ts'
-import { jsonSchemaOf, parameterNames } from './schema-check.ts'
+import { messageWithPlace } from './module-loader.ts'
+import { parameterNames } from './schema-check.ts'
 import type { MethodOptions } from './sdk/method.ts'
+import type { ServiceEvents } from './sdk/service-events.ts'
 import { createServiceMetrics, type ServiceMetrics } from './sdk/service-metrics.ts'
 import type { ServiceProxy } from './sdk/service-proxy.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
 import type { BodyMethod, ServiceBody, ServiceSource } from './service-body.ts'
 import { withinLimit } from './within-limit.ts'
 
-const TIMEOUT_MS = 30_000
 // What follows travels in the node's record to every other node.
 const METHODS_MAX = 128
 const RECORD_DESCRIPTION_LENGTH_MAX = 200
@@ -27,8 +28,10 @@ const DESCRIPTION_LENGTH_MAX = 1_000
 export interface InstanceNeeds {
   clock: Clock
   log: Logger
-  dispatch: LocalDispatch
+  dispatch: Pick<LocalDispatch, 'add' | 'remove' | 'drain'>
   createProxy(serviceName: string, runtime: () => ServiceRuntime): ServiceProxy
+  /** Closed when the service gets no more calls. */
+  createEvents(serviceName: string): ServiceEvents & { close(): void }
   onChange(): void
 }
 
@@ -40,6 +43,10 @@ export interface InstanceOptions {
   startTimeoutMs: number
   /** For running calls to end, and again for `cleanup`. */
   stopTimeoutMs: number
+  /** What the service gets; a built-in one has none of them. */
+  config?: Readonly<Record<string, unknown>>
+  secrets?: Readonly<Record<string, string>>
+  dataDirectory?: string
 }
 
 /** One service of this node from `initialize` to `cleanup`. It never throws: what goes wrong becomes its status. */
@@ -49,12 +56,13 @@ export class ServiceInstance {
   readonly #options: InstanceOptions
   readonly #metrics: ServiceMetrics
   readonly #stopping = new AbortController()
+  readonly #events: ServiceEvents & { close(): void }
   readonly #runtime: ServiceRuntime
   #started: Promise<void> | undefined
   #body: ServiceBody | undefined
   #methods: readonly LocalMethod[] = []
   #status: ServiceStatus = 'initializing'
-  #failure: string | undefined
+  #failure: { error: unknown; text: string } | undefined
   #health: 'healthy' | 'failing' = 'healthy'
   #healthReason: string | undefined
   #startedAtMs: number | undefined
@@ -65,11 +73,16 @@ export class ServiceInstance {
     this.#needs = needs
     this.#options = options
     this.#metrics = createServiceMetrics(() => needs.clock.nowMs())
+    this.#events = needs.createEvents(name)
     this.#runtime = {
       name,
       logger: needs.log.child(`Service.${name}`),
       proxy: needs.createProxy(name, () => this.#runtime),
+      events: this.#events,
       metrics: this.#metrics,
+      config: options.config ?? {},
+      secrets: options.secrets ?? {},
+      dataDirectory: options.dataDirectory ?? '',
       signal: this.#stopping.signal,
       reportHealth: (health, reason) => this.#reportHealth(health, reason),
     }
@@ -77,6 +90,11 @@ export class ServiceInstance {
 
   get status(): ServiceStatus {
     return this.#status
+  }
+
+  /** What kept it from starting; undefined while nothing did. */
+  get failure(): unknown {
+    return this.#failure?.error
   }
 
   /** Brings the service to life; resolves when it runs, has failed or was stopped meanwhile. */
@@ -88,10 +106,9 @@ export class ServiceInstance {
 
   /** Makes the failure the service's state: with its own file and line where there is one. */
   fail(error: unknown): void {
-    const { folder } = this.#options
-    const place = folder === undefined ? undefined : placeOf(error, folder)
-    this.#failure = place === undefined ? messageOf(error) : `${messageOf(error)} (${place})`
-    this.#needs.log.error('A service could not be started', { service: this.name, reason: this.#failure, error })
+    const text = messageWithPlace(error, this.#options.folder)
+    this.#failure = { error, text }
+    this.#needs.log.error('A service could not be started', { service: this.name, reason: text, error })
     this.#become('error')
   }
 
@@ -100,7 +117,7 @@ export class ServiceInstance {
     if (this.#status === 'running') {
       this.#become('stopping')
       this.#needs.dispatch.remove(this.#methods)
-      await this.#needs.dispatch.drain(this.name, this.#options.stopTimeoutMs)
+      await this.#needs.dispatch.drain(this.#methods, this.#options.stopTimeoutMs)
       await this.#cleanUp()
       this.#become('stopped')
     } else {
@@ -116,7 +133,7 @@ export class ServiceInstance {
       version: (info?.version ?? '').slice(0, VERSION_LENGTH_MAX),
       description: (info?.description ?? '').slice(0, DESCRIPTION_LENGTH_MAX),
       status: this.#status,
-      ...(this.#failure !== undefined && { failure: this.#failure }),
+      ...(this.#failure && { failure: this.#failure.text }),
       ...(this.#status === 'running' && { health: this.#health }),
       ...(this.#healthReason !== undefined && { healthReason: this.#healthReason }),
       isBuiltin: this.#options.isBuiltin,
@@ -144,6 +161,11 @@ export class ServiceInstance {
 
   snapshot(): ReturnType<ServiceMetrics['snapshot']> {
     return this.#metrics.snapshot()
+  }
+
+  /** What a running service measured itself. */
+  metrics(): ReturnType<ServiceMetrics['snapshot']> | undefined {
+    return this.#status === 'running' ? this.snapshot() : undefined
   }
 
   #recordHealth(): ServiceRecord['health'] {
@@ -195,6 +217,7 @@ export class ServiceInstance {
   }
 
   async #cleanUp(): Promise<void> {
+    this.#events.close()
     this.#stopping.abort(stoppingReason(this.name))
     if (!this.#body) return
     try {
@@ -210,19 +233,7 @@ export class ServiceInstance {
   }
 
   #localMethod(body: ServiceBody, { name, options, invoke }: BodyMethod): LocalMethod {
-    const params = jsonSchemaOf(options.params, 'input')
-    const result = jsonSchemaOf(options.result, 'output')
-    const descriptor: MethodDescriptor = {
-      service: this.name,
-      name,
-      description: options.description,
-      isPublic: options.public ?? false,
-      ...(params && { params }),
-      ...(result && { result }),
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-      cacheTtlMs: options.cacheTtlMs ?? 0,
-      requiredRole: options.requiredRole ?? 'operator',
-    }
+    const descriptor = describeMethod(this.name, name, options)
     return {
       name: formatMethodName(this.name, name),
       descriptor,
@@ -231,7 +242,8 @@ export class ServiceInstance {
       isBuiltin: this.#options.isBuiltin,
       params: options.params,
       result: options.result,
-      parameterNames: parameterNames(params),
+      item: options.item,
+      parameterNames: parameterNames(descriptor.params),
       stats: new MethodStats(),
       invoke,
     }

@@ -1,9 +1,8 @@
-import { basename, join } from 'node:path'
 import { assert } from '../base/assert.ts'
+import type { AuditTrail } from '../base/audit.ts'
 import type { Component } from '../base/component.ts'
-import { RpcError } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
-import type { NodeIdentity } from '../base/identity.ts'
+import type { NodeId, NodeIdentity } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
 import type { ServiceRecord } from '../base/member.ts'
 import type { Peers } from '../base/peer.ts'
@@ -21,25 +20,27 @@ import type {
   ServiceMetricsSnapshot,
   ServiceMetricsSource,
 } from './descriptor.ts'
+import { type EventCounts, EventHub } from './events/event-hub.ts'
+import { OwnEvents } from './events/own-events.ts'
+import type { HostProgram } from './host/driver-needs.ts'
+import { LocalHost, type StoppedServices } from './host/local-host.ts'
+import type { ServicePool } from './host/service-pool.ts'
 import { LocalDispatch } from './local-dispatch.ts'
-import { readManifest } from './manifest.ts'
-import { createModuleLoader, type ModuleLoader } from './module-loader.ts'
 import { PeerRpc } from './peer-rpc.ts'
 import type { ResultCache } from './result-cache.ts'
 import { type DiallableMembership, Router } from './router.ts'
 import { answerRpc } from './rpc-endpoint.ts'
 import type { ServiceDefinition } from './sdk/define-service.ts'
-import { type ServiceSource, sourceOfDefinition, sourceOfModule } from './service-body.ts'
+import { type ServiceSource, sourceOfDefinition } from './service-body.ts'
 import { ServiceInstance } from './service-instance.ts'
-import { withinLimit } from './within-limit.ts'
+import type { ServiceHost, ServiceKind } from './service-spec.ts'
 
-/** The source comes first: it is what its author edits; what was built has no source beside it. */
-const MAIN_FILES = ['main.ts', 'main.js'] as const
-/** Folders looked into; a node with more has its `services_directory` set to something else. */
-const SERVICES_MAX = 256
 const CALL_TIMEOUT_MS = 45_000
+const PROCESS_START_MS = 10_000
 const START_TIMEOUT_MS = 30_000
 const STOP_TIMEOUT_MS = 5_000
+/** Nodes whose calls are counted: as many as the membership knows. */
+const CALLING_NODES_MAX = 4_096
 
 export interface ServiceManagerNeeds {
   clock: Clock
@@ -50,6 +51,10 @@ export interface ServiceManagerNeeds {
   peers: Peers
   /** For methods with `cacheTtlMs`; without it they compute every time. */
   cache?: ResultCache
+  /** Absent: what people do is not recorded. */
+  audit?: AuditTrail
+  /** Which services a person stopped; without it they run again after the next start. */
+  stopped?: StoppedServices
 }
 
 export interface ServiceManagerOptions {
@@ -60,14 +65,22 @@ export interface ServiceManagerOptions {
   sdkUrl: string
   /** How long a service waits for a call to another when it does not say; default 45,000. */
   callTimeoutMs?: number
-  /** For the module to load, and again for `initialize`; default 30,000. */
+  /** For the module to load, and again for `initialize`, where the manifest does not say; default 30,000. */
   startTimeoutMs?: number
-  /** For running calls to end, and again for `cleanup`; default 5,000. */
+  /** For running calls to end, and again for `cleanup`, where the manifest does not say; default 5,000. */
   stopTimeoutMs?: number
+  /** For a process to begin at all, on a machine that is busy; default 10,000. */
+  processStartMs?: number
+  /** How folders are run whose manifest does not say; default `process`. */
+  kindDefault?: ServiceKind
+  /** What services outside the node's own thread need; without it all run in it, or not at all. */
+  outside?: { program: HostProgram; stateDirectory: string }
 }
 
 /** The services of this node, and calls to them and to those of other nodes. */
 export interface ServiceManager extends ServiceDirectory, Caller, RpcEndpoint, ServiceMetricsSource {
+  /** Starts and stops services other than the built-in ones. */
+  readonly host: ServiceHost
   /** Adds a built-in service; only before `start`. @throws {RpcError} P2P_SERVICE_LOAD_FAILED for wrong names */
   register(definition: ServiceDefinition): void
   /** What this node says of its services to the others, ordered by name. */
@@ -78,65 +91,102 @@ export interface ServiceManager extends ServiceDirectory, Caller, RpcEndpoint, S
   tableSizes(): { channels: number; calling: number; serving: number; running: number; unfinished: number }
   /** Resolves when every service found at the start runs or has failed. */
   settled(): Promise<void>
+  /** Calls of services here since the start, by the node they came from; those of built-in ones are not counted. */
+  callsByNode(): ReadonlyMap<NodeId, number>
+  /** Events of services since the start. */
+  eventCounts(): EventCounts
+  /** Takes up folders that have come since the start, and lets go of those that are gone. */
+  rescan(): Promise<void>
 }
 
 /**
- * Runs services inside the node. `start` resolves when the built-in ones run and the others were found; those start
- * then, all at once, and a service that fails is listed with its failure and disturbs nobody.
+ * Runs the services of a node: the built-in ones in its own thread, the others as their manifests say. `start` resolves when
+ * the built-in ones run and the others were found; those start then, all at once, and a service that fails is listed with its
+ * failure and disturbs nobody.
  */
 export function createServiceManager(
   needs: ServiceManagerNeeds,
   options: ServiceManagerOptions,
 ): ServiceManager & Component {
-  return new InlineServiceManager(needs, options)
+  return new NodeServiceManager(needs, options)
 }
 
-class InlineServiceManager implements ServiceManager, Component {
+class NodeServiceManager implements ServiceManager, Component {
   readonly name = 'service'
   readonly #needs: ServiceManagerNeeds
   readonly #options: ServiceManagerOptions
   readonly #dispatch: LocalDispatch
   readonly #remote: PeerRpc
   readonly #router: Router
-  readonly #loader: ModuleLoader
-  readonly #builtins: ServiceSource[] = []
-  readonly #instances = new Map<string, ServiceInstance>()
+  readonly #events: EventHub
+  readonly #host: LocalHost
+  readonly #sources: ServiceSource[] = []
+  readonly #builtins = new Map<string, ServiceInstance>()
   readonly #listeners = new Set<() => void>()
+  readonly #callsByNode = new Map<NodeId, number>()
   #hasStarted = false
   #unfollow: (() => void) | undefined
-  #starting: Promise<unknown> = Promise.resolve()
-  readonly #stopSignal = new AbortController()
+  #settled: () => Promise<void> = async () => {}
   #stopping: Promise<void> | undefined
 
   constructor(needs: ServiceManagerNeeds, options: ServiceManagerOptions) {
-    const { clock, log, cache, peers, membership } = needs
+    const { clock, random, log, files, cache, peers, membership, stopped } = needs
     this.#needs = needs
     this.#options = options
-    this.#dispatch = new LocalDispatch({ clock, log, cache }, options.identity.nodeId)
+    this.#dispatch = new LocalDispatch({ clock, random, log, cache, audit: needs.audit }, options.identity.nodeId)
     this.#remote = new PeerRpc({
       clock,
       log,
       peers,
-      serve: (method, params, origin) => this.#router.startLocal(method, params, origin),
-      cancel: (invocation, reason) => this.#dispatch.cancel(invocation, reason),
+      serve: (method, params, origin) =>
+        this.#events.serve(method, params, origin) ?? this.#startLocal(method, params, origin),
     })
-    const routing = { clock, membership, peers, local: this.#dispatch, remote: this.#remote, directory: this }
+    const hears = { clock, random, log, membership, peers, remote: this.#remote, onChange: () => this.#changed() }
+    this.#events = new EventHub(hears, options.identity.nodeId)
+    const routing = { clock, random, membership, peers, local: this.#dispatch, remote: this.#remote, directory: this }
     this.#router = new Router(routing, options.identity)
-    this.#loader = createModuleLoader(options.sdkUrl)
+    this.#host = new LocalHost(
+      {
+        clock,
+        random,
+        log,
+        files,
+        identity: options.identity,
+        dispatch: this.#dispatch,
+        caller: this.#router,
+        events: this.#events,
+        stopped,
+        isBuiltin: (name) => this.#builtins.has(name),
+        onChange: () => this.#changed(),
+      },
+      {
+        servicesDirectory: options.servicesDirectory,
+        kindDefault: options.kindDefault ?? 'process',
+        sdkUrl: options.sdkUrl,
+        callTimeoutMs: options.callTimeoutMs ?? CALL_TIMEOUT_MS,
+        processStartMs: options.processStartMs ?? PROCESS_START_MS,
+        startTimeoutMs: options.startTimeoutMs ?? START_TIMEOUT_MS,
+        stopTimeoutMs: options.stopTimeoutMs ?? STOP_TIMEOUT_MS,
+        outside: options.outside,
+      },
+    )
+  }
+
+  get host(): ServiceHost {
+    return this.#host
   }
 
   register(definition: ServiceDefinition): void {
     assert(!this.#hasStarted, 'built-in services are registered before the start')
-    this.#builtins.push(sourceOfDefinition(definition))
+    this.#sources.push(sourceOfDefinition(definition))
   }
 
   async start(): Promise<void> {
     this.#hasStarted = true
     this.#unfollow = this.#router.follow()
     this.#remote.start()
-    await Promise.all(this.#builtins.map((source) => this.#add(source.name, undefined).start(source)))
-    const folders = await this.#findFolders()
-    this.#starting = Promise.all(folders.map((folder) => this.#startFolder(folder)))
+    await Promise.all(this.#sources.map((source) => this.#addBuiltin(source.name).start(source)))
+    this.#settled = await this.#host.begin()
   }
 
   stop(): Promise<void> {
@@ -148,20 +198,32 @@ class InlineServiceManager implements ServiceManager, Component {
     return { ...this.#remote.tableSizes(), ...this.#dispatch.tableSizes() }
   }
 
-  async settled(): Promise<void> {
-    await this.#starting
+  callsByNode(): ReadonlyMap<NodeId, number> {
+    return this.#callsByNode
+  }
+
+  eventCounts(): EventCounts {
+    return this.#events.counts()
+  }
+
+  settled(): Promise<void> {
+    return this.#settled()
+  }
+
+  rescan(): Promise<void> {
+    return this.#host.rescan()
   }
 
   list(): ServiceDescription[] {
-    return this.#ordered().map((instance) => instance.describe())
+    return this.#ordered().map((service) => service.describe())
   }
 
   get(name: string): ServiceDescription | undefined {
-    return this.#instances.get(name)?.describe()
+    return (this.#builtins.get(name) ?? this.#host.get(name))?.describe()
   }
 
   records(): ServiceRecord[] {
-    return this.#ordered().map((instance) => instance.record())
+    return this.#ordered().map((service) => this.#recordOf(service))
   }
 
   onChange(listener: () => void): () => void {
@@ -178,81 +240,48 @@ class InlineServiceManager implements ServiceManager, Component {
   }
 
   methodMetrics(): MethodMetrics[] {
-    return this.#ordered().flatMap((instance) => instance.methodMetrics())
+    return this.#ordered().flatMap((service) => service.methodMetrics())
   }
 
   serviceMetrics(): ReadonlyMap<string, ServiceMetricsSnapshot> {
-    const running = this.#ordered().filter(({ status }) => status === 'running')
-    return new Map(running.map((instance) => [instance.name, instance.snapshot()]))
+    const measured = this.#ordered().map((service) => [service.name, service.metrics()] as const)
+    return new Map(measured.filter((entry): entry is [string, ServiceMetricsSnapshot] => entry[1] !== undefined))
+  }
+
+  /** A call from another node. */
+  #startLocal(...[method, params, origin]: Parameters<Router['startLocal']>): ReturnType<Router['startLocal']> {
+    const { caller, relayedBy = caller.kind === 'node' ? caller.nodeId : undefined } = origin
+    const isOwnBusiness = this.#builtins.has(method.slice(0, method.indexOf('/')))
+    if (relayedBy !== undefined && !isOwnBusiness) {
+      const calls = this.#callsByNode.get(relayedBy) ?? 0
+      if (calls > 0 || this.#callsByNode.size < CALLING_NODES_MAX) this.#callsByNode.set(relayedBy, calls + 1)
+    }
+    return this.#router.startLocal(method, params, origin)
   }
 
   async #stop(): Promise<void> {
-    this.#stopSignal.abort(new RpcError('P2P_RPC_CANCELLED', 'The node is stopping'))
-    await Promise.all([...this.#instances.values()].map((instance) => instance.stop()))
-    await this.#starting
+    await Promise.all([this.#host.end(), ...[...this.#builtins.values()].map((service) => service.stop())])
     this.#dispatch.stop()
     this.#remote.stop()
     this.#unfollow?.()
-    this.#loader.close()
   }
 
-  #ordered(): ServiceInstance[] {
-    return [...this.#instances.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
-  }
-
-  /** Paths of the folders that hold a service, in name order. */
-  async #findFolders(): Promise<{ path: string; main: string }[]> {
-    const { servicesDirectory } = this.#options
-    if (servicesDirectory === undefined || !(await this.#needs.files.facts(servicesDirectory))) return []
-    const names = (await this.#needs.files.list(servicesDirectory)).sort()
-    if (names.length > SERVICES_MAX) {
-      const fields = { directory: servicesDirectory, found: names.length, limit: SERVICES_MAX }
-      this.#needs.log.warning('The services directory holds too many entries; the last ones are left out', fields)
+  /** With what calls and events need to know of it on other nodes. */
+  #recordOf(service: ServiceInstance | ServicePool): ServiceRecord {
+    const idempotent = service.describe().methods.filter(({ isPublic, isIdempotent }) => isPublic && isIdempotent)
+    const events = this.#events.patternsOf(service.name)
+    return {
+      ...service.record(),
+      ...(idempotent.length > 0 && { idempotent: idempotent.map(({ name }) => name) }),
+      ...(events.length > 0 && { events }),
     }
-    const found = await Promise.all(
-      names.slice(0, SERVICES_MAX).map((name) => this.#findMain(join(servicesDirectory, name))),
-    )
-    return found.filter((folder) => folder !== undefined)
   }
 
-  async #findMain(path: string): Promise<{ path: string; main: string } | undefined> {
-    for (const file of MAIN_FILES) {
-      const main = join(path, file)
-      // The entry may be a file, as the plot is: then what is asked for below it is an error, not an absence.
-      const facts = await this.#needs.files.facts(main).catch(() => undefined)
-      if (facts) return { path, main }
-    }
-    return undefined
+  #ordered(): (ServiceInstance | ServicePool)[] {
+    return [...this.#builtins.values(), ...this.#host.pools()].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
 
-  async #startFolder({ path, main }: { path: string; main: string }): Promise<void> {
-    const folderName = basename(path)
-    let source: ServiceSource
-    try {
-      const manifest = await readManifest(this.#needs.files, join(path, 'manifest.json'))
-      const limit = {
-        limitMs: this.#options.startTimeoutMs ?? START_TIMEOUT_MS,
-        what: 'loading',
-        signal: this.#stopSignal.signal,
-      }
-      const exports = await withinLimit(this.#needs.clock, this.#loader.load(main, path), limit)
-      source = sourceOfModule(exports, manifest, folderName)
-    } catch (error) {
-      if (!this.#stopping) this.#add(folderName, path).fail(error)
-      return
-    }
-    if (this.#instances.has(source.name)) {
-      const reason = `the name ${source.name} is taken by another service of this node: rename one of them`
-      this.#add(source.name, path).fail(new RpcError('P2P_SERVICE_LOAD_FAILED', reason))
-      return
-    }
-    await this.#add(source.name, path).start(source)
-  }
-
-  /** @param folder undefined for a built-in service */
-  #add(wantedName: string, folder: string | undefined): ServiceInstance {
-    // Only a service that cannot run comes here with a name that is taken; it is listed all the same.
-    const name = this.#instances.has(wantedName) ? `${wantedName}@${basename(folder ?? '')}` : wantedName
+  #addBuiltin(name: string): ServiceInstance {
     const { clock, random, log } = this.#needs
     const {
       callTimeoutMs = CALL_TIMEOUT_MS,
@@ -272,13 +301,13 @@ class InlineServiceManager implements ServiceManager, Component {
             { kind: 'node', nodeId, role, service },
             runtime,
           ),
+        createEvents: (service) => new OwnEvents(this.#events, random, service),
         onChange: () => this.#changed(),
       },
       name,
-      { isBuiltin: folder === undefined, folder, startTimeoutMs, stopTimeoutMs },
+      { isBuiltin: true, folder: undefined, startTimeoutMs, stopTimeoutMs },
     )
-    this.#instances.set(name, instance)
-    this.#changed()
+    this.#builtins.set(name, instance)
     return instance
   }
 

@@ -65,6 +65,8 @@ export interface InstanceFacts {
   /** Resident memory in bytes and processor time in per cent of a core; undefined where it has no process of its own. */
   memoryBytes: number | undefined
   cpuPercent: number | undefined
+  /** Where an `exec` program listens, by the names of `ports` in its manifest. */
+  ports?: Readonly<Record<string, number>>
 }
 
 /** One service as this node runs it. */

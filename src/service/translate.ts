@@ -10,6 +10,16 @@ const DECORATOR = /^[ \t]*@[A-Za-z_$]/m
 
 let esbuild: typeof Esbuild | undefined
 
+/** Whether Node cannot run the file as it is. */
+export function needsTranslation(path: string, source: string): boolean {
+  return TYPESCRIPT.test(path) || (JAVASCRIPT.test(path) && DECORATOR.test(source))
+}
+
+/** Whether a file of that name may need a translation at all. */
+export function isModule(path: string): boolean {
+  return TYPESCRIPT.test(path) || JAVASCRIPT.test(path)
+}
+
 /**
  * The source of a module as Node can run it: types taken out, standard decorators put into plain code. esbuild is
  * loaded when the first file needs it.
@@ -19,34 +29,55 @@ let esbuild: typeof Esbuild | undefined
  */
 export function translatedSource(url: string): string | undefined {
   const { pathname } = new URL(url)
-  const isTypeScript = TYPESCRIPT.test(pathname)
-  if (!isTypeScript && !JAVASCRIPT.test(pathname)) return undefined
+  if (!isModule(pathname)) return undefined
   const path = fileURLToPath(new URL(pathname, 'file:'))
   const source = readFileSync(path, 'utf8')
-  if (!isTypeScript && !DECORATOR.test(source)) return undefined
-  return translate(source, path, isTypeScript)
+  if (!needsTranslation(path, source)) return undefined
+  showSourceLines()
+  return loadEsbuild().transformSync(source, optionsFor(path)).code
 }
 
 /**
- * For a file that Node could not parse without saying where.
- * @throws an error of esbuild, whose `errors` name the place
+ * The same for a file whose source is there, without stopping the event loop.
+ * @throws an error of esbuild, whose `errors` name the place; also for JavaScript that cannot be parsed
  */
-export function checkSyntax(path: string): void {
-  translate(readFileSync(path, 'utf8'), path, TYPESCRIPT.test(path))
+export async function translate(path: string, source: string): Promise<string> {
+  return (await loadEsbuild().transform(source, optionsFor(path))).code
 }
 
-function translate(source: string, path: string, isTypeScript: boolean): string {
-  if (!esbuild) {
-    esbuild = createRequire(import.meta.url)('esbuild') as typeof Esbuild
-    setSourceMapsSupport(true, { nodeModules: false, generatedCode: false })
+/** Ends the helper process of `translate`; the next call starts another. */
+export async function endTranslating(): Promise<void> {
+  await esbuild?.stop()
+}
+
+/** Places in stacks are those of the source, not of its translation. */
+export function showSourceLines(): void {
+  setSourceMapsSupport(true, { nodeModules: false, generatedCode: false })
+}
+
+/** What a parser says of a file that Node could not parse without saying where; undefined when it finds nothing wrong. */
+export async function syntaxErrorOf(path: string): Promise<unknown> {
+  try {
+    await translate(path, readFileSync(path, 'utf8'))
+    return undefined
+  } catch (error) {
+    return error
   }
-  return esbuild.transformSync(source, {
-    loader: isTypeScript ? 'ts' : 'js',
+}
+
+function loadEsbuild(): typeof Esbuild {
+  esbuild ??= createRequire(import.meta.url)('esbuild') as typeof Esbuild
+  return esbuild
+}
+
+function optionsFor(path: string): Esbuild.TransformOptions {
+  return {
+    loader: TYPESCRIPT.test(path) ? 'ts' : 'js',
     format: 'esm',
     target: 'node24',
     sourcefile: path,
     sourcemap: 'inline',
     // Whatever tsconfig lies around, decorators are the standard ones.
     tsconfigRaw: '{}',
-  }).code
+  }
 }

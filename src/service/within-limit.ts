@@ -4,7 +4,7 @@ import type { Clock } from '../base/time.ts'
 /**
  * Waits for `work`, at most `limitMs`. What is given up goes on by itself; its failure is then nobody's.
  * @param what named in the error, for example `initialize`
- * @throws {RpcError} P2P_SERVICE_LOAD_FAILED when the time is over; the signal's reason; what `work` throws
+ * @throws {RpcError} P2P_SERVICE_START_FAILED when the time is over; the signal's reason; what `work` throws
  */
 export async function withinLimit<T>(
   clock: Clock,
@@ -13,7 +13,7 @@ export async function withinLimit<T>(
 ): Promise<T> {
   const giveUp = Promise.withResolvers<never>()
   const timer = clock.after(limitMs, () => {
-    giveUp.reject(new RpcError('P2P_SERVICE_LOAD_FAILED', `${what} did not finish within ${limitMs} ms`))
+    giveUp.reject(new RpcError('P2P_SERVICE_START_FAILED', `${what} did not finish within ${limitMs} ms`))
   })
   const onAbort = (): void => giveUp.reject(signal?.reason)
   if (signal?.aborted) onAbort()

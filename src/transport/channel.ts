@@ -4,7 +4,7 @@ import { messageOf, TransportError } from '../base/errors.ts'
 import type { NodeIdentity } from '../base/identity.ts'
 import { FRAME_KINDS, type FrameKind, type PeerChannel } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
-import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from './frames.ts'
+import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from '../base/frames.ts'
 import { type SessionPatience, SessionProbe } from './session-probe.ts'
 
 export interface ChannelLimits {
@@ -28,7 +28,7 @@ export interface ChannelParts {
   clock: Clock
   limits: ChannelLimits
   /** Called for every frame; must not throw. */
-  onFrame: (channel: PeerChannel, kind: number, payload: Uint8Array) => void
+  onFrame: (channel: Http2Channel, kind: number, payload: Uint8Array) => void
 }
 
 /**
@@ -36,6 +36,10 @@ export interface ChannelParts {
  * carries at most 64 KiB per round trip: 1.3 MB/s at 50 ms. 4 MiB fill 1 Gbit/s at 32 ms.
  */
 export const WINDOW_BYTES = 4 * 1024 * 1024
+
+/** Kind of the frame, without payload, that says: this channel is out of use, I send nothing new on it. */
+export const RELEASE_KIND = 0
+const NO_PAYLOAD = new Uint8Array(0)
 
 /** A peer channel on one stream of an HTTP/2 session that carries nothing else. */
 export class Http2Channel implements PeerChannel {
@@ -51,9 +55,10 @@ export class Http2Channel implements PeerChannel {
   readonly #limits: ChannelLimits
   readonly #probe: SessionProbe
   readonly #closed = new AbortController()
+  #hasCarriedCalls = false
   #queue: Frame[] = []
   #queueBytes = 0
-  /** Something was sent after what came last. */
+  /** A call or an answer was sent after what came last. */
   #isAnswerAwaited = false
 
   constructor(parts: ChannelParts) {
@@ -78,17 +83,29 @@ export class Http2Channel implements PeerChannel {
     return this.#closed.signal
   }
 
+  /** Whether anything but gossip has gone over it, in either direction. */
+  get hasCarriedCalls(): boolean {
+    return this.#hasCarriedCalls
+  }
+
   send(kind: FrameKind, payload: Uint8Array): void {
     if (this.closed.aborted) throw this.closed.reason
     if (payload.length > this.#limits.frameBytesMax) throw this.#tooLarge(payload.length)
     const bytes = FRAME_HEADER_BYTES + payload.length
     const queued = this.#queueBytes + this.#stream.writableLength
     if (queued + bytes > this.#limits.sendQueueBytesMax) throw this.#overloaded(queued)
+    this.#noteUse(FRAME_KINDS[kind])
+    this.#enqueue({ kind: FRAME_KINDS[kind], payload }, bytes)
+    // Membership sees for itself who does not answer, and half of what it sends is answers: to none of those comes another.
+    if (kind !== 'gossip') this.#isAnswerAwaited = true
+  }
+
+  #enqueue(frame: Frame, bytes: number): void {
     // Frames sent by one callback and the promises it settles are written together. node:http2 itself gathers what is
     // written during one turn of the event loop, so that waiting for its end here (setImmediate) only adds a turn:
     // measured, a quarter fewer frames per second at 64 in flight and a longer median.
     if (this.#queueBytes === 0) queueMicrotask(this.#flush)
-    this.#queue.push({ kind: FRAME_KINDS[kind], payload })
+    this.#queue.push(frame)
     this.#queueBytes += bytes
   }
 
@@ -117,13 +134,20 @@ export class Http2Channel implements PeerChannel {
 
   /** Nothing new is to be sent on it: it stays for the answers that are still to come, and is closed after `graceMs`. */
   retire(graceMs: number): void {
-    const closing = this.#clock.after(graceMs, () => this.close('another path has taken its place'))
+    const closing = this.#clock.after(graceMs, () => this.close('it was out of use'))
     this.closed.addEventListener('abort', () => closing.cancel(), { once: true })
+  }
+
+  /** Tells the peer that this side has taken it out of use; whoever gets that says nothing back. */
+  announceRelease(): void {
+    if (!this.closed.aborted) this.#enqueue({ kind: RELEASE_KIND, payload: NO_PAYLOAD }, FRAME_HEADER_BYTES)
   }
 
   #receive({ stream, limits, onFrame }: ChannelParts): void {
     const parser = new FrameParser(limits.frameBytesMax, (kind, payload) => {
-      if (!this.closed.aborted) onFrame(this, kind, payload)
+      if (this.closed.aborted) return
+      this.#noteUse(kind)
+      onFrame(this, kind, payload)
     })
     stream.on('data', (chunk: Buffer) => {
       this.#isAnswerAwaited = false
@@ -145,7 +169,10 @@ export class Http2Channel implements PeerChannel {
     this.#queueBytes = 0
     if (this.#stream.destroyed) return
     this.#stream.write(bytes)
-    this.#isAnswerAwaited = true
+  }
+
+  #noteUse(kind: number): void {
+    if (kind !== FRAME_KINDS.gossip && kind !== RELEASE_KIND) this.#hasCarriedCalls = true
   }
 
   /** @returns false when it was closed before */

@@ -18,6 +18,7 @@ export class Http2Connection {
   readonly #probe: SessionProbe
   /** When each open stream began, of those whose body is bounded in time; infinity for the others. */
   readonly #streams = new Map<ServerHttp2Stream, number>()
+  readonly #handedOver = new Set<ServerHttp2Stream>()
   readonly #onStreamClose: (this: ServerHttp2Stream) => void
   #hasHadStreams = false
   #idleSinceMs: number
@@ -30,6 +31,7 @@ export class Http2Connection {
     this.#idleSinceMs = clock.nowMs()
     const forget = (stream: ServerHttp2Stream): void => {
       this.#streams.delete(stream)
+      this.#handedOver.delete(stream)
       if (this.#streams.size === 0) this.#idleSinceMs = clock.nowMs()
     }
     this.#onStreamClose = function onClose() {
@@ -44,12 +46,17 @@ export class Http2Connection {
     stream.on('close', this.#onStreamClose)
   }
 
+  /** Whoever takes the stream looks after the session as long as it is open. */
+  handOver(stream: ServerHttp2Stream): void {
+    this.#handedOver.add(stream)
+  }
+
   /**
    * Call once per period, for what Node does for HTTP/1.1 only: ends the session when its client is dead, never asks, or
    * has asked nothing for long, and resets streams whose body is overdue.
    */
   check(limits: Pick<TransportLimits, 'headersTimeoutMs' | 'idleTimeoutMs' | 'requestTimeoutMs'>): void {
-    if (!this.#probe.check()) {
+    if (this.#handedOver.size === 0 && !this.#probe.check()) {
       this.cut()
       return
     }

@@ -7,7 +7,7 @@ export interface PeersLimits extends ChannelLimits {
   dialHeadStartMs: number
   /** How often channels are looked at; `patience` counts in this. */
   checkMs: number
-  /** How long a channel that was moved to another path stays for the answers of what was asked on it. */
+  /** How long a channel that was moved to another path, or released, stays for the answers of what was asked on it. */
   moveGraceMs: number
 }
 
@@ -20,8 +20,8 @@ export const DEFAULT_PEERS_LIMITS: PeersLimits = {
   dialHeadStartMs: 250,
   checkMs: 1_000,
   // Something was sent and nothing came back: PING within 1 s, cut 2 s later. TCP has sent what was lost three times more by then.
-  // Idle: a PING often enough for the tables of firewalls and NAT (60 s and more), and few enough for a thousand channels.
-  patience: { idleChecks: 15, answerChecks: 2 },
+  // Idle: a PING often enough for the tables of firewalls and NAT (60 s and more). Dead peers are the membership's to find.
+  patience: { idleChecks: 30, answerChecks: 2 },
   // Longer than calls wait for their answers unless they say so (the key read_timeout: 45 s).
   moveGraceMs: 60_000,
   closeGraceMs: 1_000,

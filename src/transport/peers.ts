@@ -11,12 +11,12 @@ import {
   type FrameHandler,
   type FrameKind,
   type PeerChannel,
-  type Peers,
   type PeerTarget,
+  type ReleasablePeers,
 } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock, Timer } from '../base/time.ts'
-import { Http2Channel, WINDOW_BYTES } from './channel.ts'
+import { Http2Channel, RELEASE_KIND, WINDOW_BYTES } from './channel.ts'
 import { unreachable } from './connect-tls.ts'
 import { connectToPeer, type PeerConnection } from './connect-to-peer.ts'
 import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.ts'
@@ -44,13 +44,13 @@ export interface PeersOptions {
   limits?: Partial<PeersLimits>
 }
 
-/** {@link Peers} over sockets, which lead along a path that may be changed. */
-export interface MovablePeers extends Peers {
+/** Peers over sockets, which lead along a path that may be changed. */
+export interface MovablePeers extends ReleasablePeers {
   /**
    * Puts a channel over one of these addresses in the place of one that works. Calls under way are still answered on the
    * old one, which is closed after `moveGraceMs`.
    * @returns the channel that is in use then; also another one, when that came first
-   * @throws as {@link Peers.open}; the old channel is then as it was
+   * @throws as {@link ReleasablePeers.open}; the old channel is then as it was
    */
   move(channel: PeerChannel, addresses: readonly string[], signal?: AbortSignal): Promise<PeerChannel>
 }
@@ -94,6 +94,8 @@ class ChannelRegistry implements MovablePeers, Component {
   readonly #requests = new Map<NodeId, SharedTask<PeerChannel>>()
   /** Of a peer that asked for a channel while this node's own request, which goes first, is unanswered. */
   readonly #parked = new Map<NodeId, () => void>()
+  /** Channels whose end has been told when they were taken out of use. */
+  readonly #released = new WeakSet<PeerChannel>()
   /** Every channel whose socket is not closed yet. */
   readonly #unfinished = new Set<Http2Channel>()
 
@@ -148,6 +150,14 @@ class ChannelRegistry implements MovablePeers, Component {
     const { nodeId } = channel.peer
     const key = `move ${nodeId}`
     return this.#dialOnce(key, (ended) => this.#dial({ nodeId, addresses }, channel, ended)).join(signal)
+  }
+
+  release(channel: PeerChannel): boolean {
+    const current = this.#channels.get(channel.peer.nodeId)?.channel
+    if (!current || current !== channel || current.hasCarriedCalls) return false
+    current.announceRelease()
+    this.#takeOutOfUse(current)
+    return true
   }
 
   handle(kind: FrameKind, handler: FrameHandler): void {
@@ -341,10 +351,24 @@ class ChannelRegistry implements MovablePeers, Component {
     const peerId = channel.peer.nodeId
     if (this.#channels.get(peerId)?.channel === channel) this.#channels.delete(peerId)
     this.#log.debug('A channel is closed.', { peer: peerId, why: messageOf(channel.closed.reason) })
+    if (!this.#released.has(channel)) this.#notify(this.#closeListeners, channel)
+  }
+
+  /** What is under way on it, or was sent before the other end knew, still arrives and is answered. */
+  #takeOutOfUse(channel: Http2Channel): void {
+    const peerId = channel.peer.nodeId
+    if (this.#channels.get(peerId)?.channel !== channel) return
+    this.#channels.delete(peerId)
+    this.#released.add(channel)
+    channel.retire(this.#limits.moveGraceMs)
     this.#notify(this.#closeListeners, channel)
   }
 
-  readonly #onFrame = (channel: PeerChannel, kind: number, payload: Uint8Array): void => {
+  readonly #onFrame = (channel: Http2Channel, kind: number, payload: Uint8Array): void => {
+    if (kind === RELEASE_KIND) {
+      this.#takeOutOfUse(channel)
+      return
+    }
     const handler = this.#handlers[kind]
     if (!handler) {
       this.#log.debug('Dropped a frame of a kind that nobody handles.', { kind, peer: channel.peer.nodeId })

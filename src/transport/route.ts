@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
-import type { Readable, Writable } from 'node:stream'
+import { pipeline, Readable, type Writable } from 'node:stream'
 import { codeOf, messageOf, TransportError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import { readBody } from './body.ts'
@@ -24,7 +24,8 @@ export interface RouteResponse {
   status: number
   /** Lower-case names; content-length is set from the body. */
   headers?: Readonly<Record<string, string>>
-  body?: string | Uint8Array
+  /** A stream is sent as it comes, without a content-length; it is destroyed when the client goes. */
+  body?: string | Uint8Array | Readable
 }
 
 export type RouteHandler = (request: RouteRequest) => Promise<RouteResponse>
@@ -82,13 +83,28 @@ export function answerHttp2(stream: ServerHttp2Stream, { status, headers, body }
     stream.respond({ ':status': status, ...headers }, { endStream: true })
     return
   }
+  if (body instanceof Readable) {
+    stream.respond({ ':status': status, ...headers })
+    sendStream(body, stream)
+    return
+  }
   stream.respond({ ':status': status, ...headers, 'content-length': Buffer.byteLength(body) })
   stream.end(body)
 }
 
 export function answerHttp1(response: ServerResponse, { status, headers, body }: RouteResponse): void {
+  if (body instanceof Readable) {
+    response.writeHead(status, headers)
+    sendStream(body, response)
+    return
+  }
   response.writeHead(status, { ...headers, 'content-length': body === undefined ? 0 : Buffer.byteLength(body) })
   response.end(body)
+}
+
+/** Ends both with either; that a client goes in the middle is no failure of anybody here. */
+function sendStream(body: Readable, answering: Writable): void {
+  pipeline(body, answering, () => {})
 }
 
 /** @returns undefined when the client has gone and there is nobody to answer */

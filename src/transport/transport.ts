@@ -312,6 +312,7 @@ class TlsServer implements Transport, Component {
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
     connection.addStream(stream, hasBody && !streamHandler)
     if (streamHandler) {
+      connection.handOver(stream)
       streamHandler({ stream, headers, connection: connection.facts })
       return true
     }

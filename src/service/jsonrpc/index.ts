@@ -1,6 +1,6 @@
 export { forbiddenKeyIn, isTooDeep } from './json-guard.ts'
 export { RPC_LIMITS } from './limits.ts'
 export { formatMethodName, isMethodName, isServiceName, parseMethodName } from './method-name.ts'
-export { errorText, resultText } from './rpc-answer.ts'
+export { errorText, jsonText, resultText } from './rpc-answer.ts'
 export { parseRpcBody, type RpcBody, type RpcEntry, type RpcEnvelope, type RpcId } from './rpc-body.ts'
 export { errorFromRpcObject, rpcErrorObject, type RpcErrorObject } from './rpc-error.ts'

@@ -3,12 +3,10 @@ import type { RpcEnvelope, RpcId } from './rpc-body.ts'
 import { rpcErrorObject } from './rpc-error.ts'
 
 /**
- * The response object of section 5 as JSON text. What a method returned as `undefined` is sent as null.
- * @param method that returned the result, for the error
- * @throws {RpcError} P2P_RPC_INVALID_RESULT when the result cannot be JSON (a cycle, a BigInt)
+ * The response object of section 5 as JSON text.
+ * @param json the result
  */
-export function resultText(envelope: RpcEnvelope, id: RpcId, result: unknown, method: string): string {
-  const json = jsonOf(result, method)
+export function resultText(envelope: RpcEnvelope, id: RpcId, json: string): string {
   if (envelope === 'legacy') return `{"result":${json},"error":null,"id":${JSON.stringify(id)}}`
   return `{"jsonrpc":"2.0","result":${json},"id":${JSON.stringify(id)}}`
 }
@@ -20,7 +18,12 @@ export function errorText(envelope: RpcEnvelope, id: RpcId, error: unknown, trac
   return JSON.stringify({ jsonrpc: '2.0', error: object, id })
 }
 
-function jsonOf(result: unknown, method: string): string {
+/**
+ * A result as JSON text. What a method returned as `undefined` is null.
+ * @param method that returned it, for the error
+ * @throws {RpcError} P2P_RPC_INVALID_RESULT when it cannot be JSON (a cycle, a BigInt)
+ */
+export function jsonText(result: unknown, method: string): string {
   try {
     // What has no JSON, a function for instance, gives undefined in spite of the declared type.
     return (JSON.stringify(result) as string | undefined) ?? 'null'

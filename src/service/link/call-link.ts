@@ -2,7 +2,11 @@ import type { NodeId, Principal } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
 import type { RawJson } from '../raw-json.ts'
+import type { Cancellation } from '../cancellation.ts'
+import { AnsweringSide } from './answering-side.ts'
+import { CallingSide } from './calling-side.ts'
 import type { LinkChannel } from './link-channel.ts'
+import { parseLinkMessage } from './link-message.ts'
 
 /** What travels with a request beside method and parameters. */
 export interface LinkContext {
@@ -10,6 +14,10 @@ export interface LinkContext {
   timeoutMs: number
   /** 32 hex digits. */
   traceId: string
+  /** 16 hex digits: the caller's span, where it has one. */
+  spanId?: string | undefined
+  /** How many calls made one another before this one; absent: 0. */
+  hops?: number | undefined
   /** Between a node and its own service process: the verified caller, as the node knows it. Between nodes: absent. */
   caller?: Principal | undefined
   relayedBy?: NodeId | undefined
@@ -19,6 +27,8 @@ export interface LinkContext {
   person?: { name: string; role: 'viewer' | 'operator' | 'admin' } | undefined
   /** From a service's process: where the call is to run (see CallTarget). */
   target?: string | undefined
+  /** From a service's process: how often it may be made again when it failed and may have run. */
+  retries?: number | undefined
 }
 
 /** A call that goes out. `signal` gives it up, also on the other side. */
@@ -29,6 +39,8 @@ export interface LinkCall {
   deadlineMs: number
   context: Omit<LinkContext, 'timeoutMs'>
   signal?: AbortSignal | undefined
+  /** As `signal`, at a tenth of its cost. */
+  cancellation?: Cancellation | undefined
 }
 
 /** A call that came in and is being answered. */
@@ -54,6 +66,7 @@ export interface CallLinkNeeds {
 export interface CallLink {
   /** Calls that wait for their answers, streams included. */
   readonly pending: number
+  /** Calls that are being answered, streams included. */
   readonly serving: number
   /**
    * @returns a {@link RawJson}; or for a method that streams an AsyncIterable of RawJson or Uint8Array items, which must be
@@ -61,6 +74,77 @@ export interface CallLink {
    * @throws {RpcError} what the other end answered; P2P_RPC_DEADLINE_EXCEEDED, P2P_RPC_CANCELLED, P2P_RPC_OVERLOADED; {TransportError}
    */
   call(call: LinkCall): Promise<unknown>
-  /** Takes one message from the channel. Never throws; the payload is only read during the call. */
+  /** Takes one message from the channel. Never throws. Items of streams may be views of the payload: its memory is not written to again. */
   receive(payload: Uint8Array): void
+  /** Ends what is open in both directions, without closing the channel: as if it had closed for that reason. */
+  end(reason: unknown): void
+}
+
+export function createCallLink(needs: CallLinkNeeds): CallLink {
+  return new JsonCallLink(needs)
+}
+
+class JsonCallLink implements CallLink {
+  readonly #needs: CallLinkNeeds
+  readonly #calling: CallingSide
+  readonly #answering: AnsweringSide
+
+  constructor(needs: CallLinkNeeds) {
+    this.#needs = needs
+    this.#calling = new CallingSide(needs)
+    this.#answering = new AnsweringSide(needs)
+    const { closed } = needs.channel
+    closed.addEventListener('abort', () => this.end(closed.reason), { once: true })
+  }
+
+  get pending(): number {
+    return this.#calling.size
+  }
+
+  get serving(): number {
+    return this.#answering.size
+  }
+
+  call(call: LinkCall): Promise<unknown> {
+    return this.#calling.call(call)
+  }
+
+  end(reason: unknown): void {
+    this.#calling.end(reason)
+    this.#answering.end()
+  }
+
+  receive(payload: Uint8Array): void {
+    const { channel, log } = this.#needs
+    if (channel.closed.aborted) return
+    const message = parseLinkMessage(payload)
+    switch (message.kind) {
+      case 'result':
+        this.#calling.answered(message.id, message.result)
+        break
+      case 'error':
+        this.#calling.failed(message.id, message.error)
+        break
+      case 'stream':
+        this.#calling.beginStream(message.id)
+        break
+      case 'item':
+        this.#calling.takeItem(message.id, message.item, message.cost)
+        break
+      case 'request':
+        this.#answering.serve(message.id, message.method, message.params, message.context)
+        break
+      case 'cancel':
+        this.#answering.cancel(message.id)
+        break
+      case 'credit':
+        this.#answering.takeCredit(message.id, message.bytes)
+        break
+      case 'confirm':
+        this.#answering.confirm(message.bytes)
+        break
+      case 'invalid':
+        log.debug('What came over a link is no message', { from: channel.label, reason: message.reason })
+    }
+  }
 }

@@ -1,6 +1,7 @@
 import { type Logger, silentLogger } from '../../base/log.ts'
 import { ATTACH, SERVICE_CLASS } from './brands.ts'
 import { createServiceMetrics, type ServiceMetrics } from './service-metrics.ts'
+import type { ServiceEvents } from './service-events.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 import type { ServiceRuntime } from './service-runtime.ts'
 
@@ -43,8 +44,27 @@ export class BaseService {
     return this.#runtime.proxy
   }
 
+  get events(): ServiceEvents {
+    return this.#runtime.events
+  }
+
   get metrics(): ServiceMetrics {
     return this.#runtime.metrics
+  }
+
+  /** See {@link ServiceRuntime.config}. */
+  get config(): Readonly<Record<string, unknown>> {
+    return this.#runtime.config
+  }
+
+  /** See {@link ServiceRuntime.secrets}. */
+  get secrets(): Readonly<Record<string, string>> {
+    return this.#runtime.secrets
+  }
+
+  /** See {@link ServiceRuntime.dataDirectory}. */
+  get dataDirectory(): string {
+    return this.#runtime.dataDirectory
   }
 
   /** Aborted when the service is to stop: hand it to everything that waits or repeats in the background. */
@@ -79,11 +99,18 @@ function standaloneRuntime(name: string, proxy: ServiceProxy | undefined): Servi
     name,
     logger: silentLogger,
     proxy: proxy ?? unconnectedProxy,
+    events: unconnectedEvents,
     metrics: createServiceMetrics(() => performance.now()),
+    config: {},
+    secrets: {},
+    dataDirectory: '',
     signal: new AbortController().signal,
     reportHealth: () => {},
   }
 }
+
+/** What a service publishes in a test is heard by nobody. */
+const unconnectedEvents: ServiceEvents = { publish: () => {}, subscribe: () => () => {} }
 
 const unconnectedProxy = new Proxy({} as ServiceProxy, {
   get(_target, service) {

@@ -1,7 +1,5 @@
 import { SERVICE_DEFINITION } from './brands.ts'
 import type { AnyMethodDefinition } from './method.ts'
-import type { InputOf, OutputOf, Schema } from './schema.ts'
-import type { CallOptions } from './service-proxy.ts'
 import type { ServiceRuntime } from './service-runtime.ts'
 
 /** A service written without a class. */
@@ -35,28 +33,3 @@ export function defineService<Methods extends Record<string, AnyMethodDefinition
 ): ServiceDefinition<Methods> {
   return { ...options, [SERVICE_DEFINITION]: true }
 }
-
-type ParamsOf<Method> = Method extends { params?: infer Params }
-  ? Params extends Schema
-    ? InputOf<Params>
-    : object
-  : object
-type ResultOf<Method> = Method extends { result?: infer Result }
-  ? Result extends Schema
-    ? OutputOf<Result>
-    : unknown
-  : unknown
-
-/**
- * The methods of a defined service as its callers see them.
- * @example const inventory = call.service.proxy.inventory as ServiceClient<typeof inventoryService>
- */
-export type ServiceClient<Definition> =
-  Definition extends ServiceDefinition<infer Methods>
-    ? {
-        readonly [Name in keyof Methods]: (
-          params: ParamsOf<Methods[Name]>,
-          options?: CallOptions,
-        ) => Promise<ResultOf<Methods[Name]>>
-      }
-    : never

@@ -4,6 +4,13 @@ export interface CallOptions {
   timeoutMs?: number
   /** Abort it to give up: the called method's own signal is aborted too, on whatever node it runs. */
   signal?: AbortSignal
+  /**
+   * How often the call may be made again when it failed on the way and may have run: only for what may run twice. Default: 2
+   * for methods that say they are idempotent, else 0. A call that surely did not run is made elsewhere in any case.
+   */
+  retries?: number
+  /** What the call gives instead of an error: a value, or a function that is given the error and may throw. */
+  fallback?: unknown
 }
 
 /**
@@ -17,7 +24,8 @@ export interface CallOptions {
  * `proxy.svc.coordinator(params)`.
  *
  * A call takes the parameters and {@link CallOptions}, and gives a promise of the result: what the method returned, as
- * JSON when it came from another node. It rejects with an error whose `code` says why (docs/errors.md).
+ * JSON when it came from another node. A method that streams gives a promise of an async iterable:
+ * `for await (const line of await proxy.log.tail())`; leaving the loop ends the stream on the other side too. It rejects with an error whose `code` says why (docs/errors.md).
  *
  * Calls made while a method is being served carry on its deadline, trace id and cancellation.
  */

@@ -1,4 +1,5 @@
 import type { Logger } from '../../base/log.ts'
+import type { ServiceEvents } from './service-events.ts'
 import type { ServiceMetrics } from './service-metrics.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
@@ -8,7 +9,15 @@ export interface ServiceRuntime {
   /** Lines carry the logger name `Service.<name>`. */
   readonly logger: Logger
   readonly proxy: ServiceProxy
+  /** What it tells other services, and hears of them. */
+  readonly events: ServiceEvents
   readonly metrics: ServiceMetrics
+  /** As it was deployed, over what `manifest.json` says; JSON. A change starts the service anew. */
+  readonly config: Readonly<Record<string, unknown>>
+  /** Values of the secrets that `manifest.json` names; they are nowhere but in memory. */
+  readonly secrets: Readonly<Record<string, string>>
+  /** Its own folder for what it keeps; stays over updates. Empty where there is none: in a test, and in a built-in service. */
+  readonly dataDirectory: string
   /** Aborted when the service is to stop: hand it to everything that waits or repeats in the background. */
   readonly signal: AbortSignal
   /**

@@ -4,8 +4,8 @@ import type { Principal } from '../../../src/base/identity.ts'
 import type { ServiceRecord } from '../../../src/base/member.ts'
 import { defineService, method, type MethodCall, type ServiceDefinition } from '../../../src/service/index.ts'
 import { INVOCATIONS_MAX } from '../../../src/service/local-dispatch.ts'
-import { parsePeerMessage } from '../../../src/service/peer-message.ts'
-import { CALLS_PER_PEER_MAX } from '../../../src/service/peer-rpc.ts'
+import { CALLS_PER_LINK_MAX } from '../../../src/service/link/link-limits.ts'
+import { parseLinkMessage } from '../../../src/service/link/link-message.ts'
 import { z } from '../../../src/service/sdk/index.ts'
 import { ManualClock } from './support/manual-clock.ts'
 import { FRAME_BYTES_MAX, type MemoryChannel, MemoryNetwork } from './support/memory-peers.ts'
@@ -211,11 +211,11 @@ describe('a call to another node', () => {
 describe('too many calls', () => {
   test('to one node are refused here, and room comes back when they end', () =>
     withPair(async ({ near, release }) => {
-      const waiting = Array.from({ length: CALLS_PER_PEER_MAX }, () => call(near, 'probe/wait'))
+      const waiting = Array.from({ length: CALLS_PER_LINK_MAX }, () => call(near, 'probe/wait'))
       await turn()
       await assert.rejects(call(near, 'probe/wait'), { code: 'P2P_RPC_OVERLOADED' })
       release('done')
-      assert.equal((await Promise.all(waiting)).length, CALLS_PER_PEER_MAX)
+      assert.equal((await Promise.all(waiting)).length, CALLS_PER_LINK_MAX)
       assert.equal(await call(near, 'probe/double', { n: 1 }), 2)
     }))
 
@@ -226,11 +226,11 @@ describe('too many calls', () => {
       const back = far.peers.get('near') as MemoryChannel
       back.recordsFrames = true
       const context = { timeout_ms: 5_000, trace_id: TRACE }
-      for (let id = 100; id < 100 + CALLS_PER_PEER_MAX + 3; id++) {
+      for (let id = 100; id < 100 + CALLS_PER_LINK_MAX + 3; id++) {
         channel.send('rpc', Buffer.from(JSON.stringify({ id, method: 'probe/wait', context })))
       }
       await turn()
-      assert.equal(far.manager.tableSizes().serving, CALLS_PER_PEER_MAX)
+      assert.equal(far.manager.tableSizes().serving, CALLS_PER_LINK_MAX)
       assert.deepEqual(
         back.sent.map((text) => (JSON.parse(text) as { error: { data: { code: string } } }).error.data.code),
         Array(3).fill('P2P_RPC_OVERLOADED'),
@@ -284,23 +284,56 @@ describe('frames that are no messages', () => {
     'a service name that is none': { ...good, context: { ...good.context, service: '","x":"' } },
     'a role that is none': { ...good, context: { ...good.context, person: { name: 'a', role: 'root' } } },
     'a method that is a number': { ...good, method: 7 },
-    'params that are a text': { ...good, params: 'x' },
     'a cancellation of nothing': { method: '$/cancel' },
-    'a key to a prototype': { ...good, params: { a: [{ constructor: 1 }] } },
+    'hops below 0': { ...good, context: { ...good.context, hops: -1 } },
+    'a span that is none': { ...good, context: { ...good.context, span_id: 'x' } },
+    'an id that six bytes do not hold': { ...good, id: 2 ** 48 },
   }
   for (const [what, message] of Object.entries(bad)) {
     test(`are dropped: ${what}`, () => {
-      assert.equal(parsePeerMessage(Buffer.from(JSON.stringify(message))).kind, 'invalid')
+      assert.equal(parseLinkMessage(Buffer.from(JSON.stringify(message))).kind, 'invalid')
     })
   }
 
-  test('are dropped: too deep, no JSON, no UTF-8', () => {
-    const deep = JSON.stringify(good).replace('}', `,"params":${'['.repeat(40)}${']'.repeat(40)}}`)
-    for (const bytes of [Buffer.from(deep), Buffer.from('{'), Buffer.from([0xff]), Buffer.alloc(0)]) {
-      assert.equal(parsePeerMessage(bytes).kind, 'invalid')
+  test('are dropped: no JSON, nothing, binary of no known kind', () => {
+    for (const bytes of [
+      Buffer.from('{'),
+      Buffer.from([0xff]),
+      Buffer.alloc(0),
+      Buffer.alloc(20, 9),
+      Buffer.from([3, 0, 0]),
+    ]) {
+      assert.equal(parseLinkMessage(bytes).kind, 'invalid')
     }
-    assert.equal(parsePeerMessage(Buffer.from(JSON.stringify(good))).kind, 'request')
+    assert.equal(parseLinkMessage(Buffer.from(JSON.stringify(good))).kind, 'request')
   })
+
+  test('are requests with parameters nobody may have: these are answered with the reason', () =>
+    withPair(async ({ near, far, calls }) => {
+      await call(near, 'probe/double', { n: 1 })
+      const channel = near.peers.get('far') as MemoryChannel
+      const back = far.peers.get('near') as MemoryChannel
+      back.recordsFrames = true
+      const header = JSON.stringify({ ...good, id: 900 })
+      for (const params of [
+        '{"a":[{"constructor":1}]}',
+        '{"__proto__":{"x":1}}',
+        '{"\\u005f_proto__":1}',
+        `${'['.repeat(40)}${']'.repeat(40)}`,
+        '"a text"',
+        '7',
+        '',
+        '{"a":1',
+        '{} {}',
+      ]) {
+        channel.send('rpc', Buffer.from(`${header}\n${params}`))
+        await turn()
+        const answer = JSON.parse(back.sent.pop() as string) as { id: number; error: { data: { code: string } } }
+        assert.equal(answer.id, 900, params)
+        assert.match(answer.error.data.code, /^P2P_RPC_(INVALID_REQUEST|PARSE_ERROR)$/, params)
+      }
+      assert.equal(calls.length, 0)
+    }))
 
   test('disturb nothing: the connection goes on working', () =>
     withPair(async ({ near }) => {
@@ -586,9 +619,9 @@ describe('the proxy', () => {
     }))
 })
 
-test('100,000 calls leave nothing behind in any table', () =>
+test('20,000 calls leave nothing behind in any table', () =>
   withPair(async ({ near, far }) => {
-    for (let round = 0; round < 1_000; round++) {
+    for (let round = 0; round < 200; round++) {
       await Promise.all(Array.from({ length: 64 }, (_, n) => call(near, 'probe/double', { n })))
       await Promise.all(
         Array.from({ length: 36 }, (_, n) =>

@@ -278,13 +278,19 @@ describe('what cannot run is listed with its reason, and disturbs nobody:', () =
 
   test('an initialize and a module that never end', async () => {
     const clock = new ManualClock()
-    const hangs = CLASS.replace(`this.logger.info('Service initialized')`, 'await new Promise(() => {})')
-    const tree = { 'my_service/main.ts': hangs, 'never/main.js': 'await new Promise(() => {})' }
+    const begun = globalThis as { initializes?: boolean; loads?: boolean }
+    const hangs = CLASS.replace(
+      `this.logger.info('Service initialized')`,
+      '(globalThis as any).initializes = true; await new Promise(() => {})',
+    )
+    const tree = {
+      'my_service/main.ts': hangs,
+      'never/main.js': 'globalThis.loads = true; await new Promise(() => {})',
+    }
     await withServices(
       tree,
       async (node) => {
-        // Until one initializes and the other loads: each with its limit on the clock.
-        while (node.manager.get('my_service')?.status !== 'initializing' || clock.timerCount < 2) await turn()
+        while (!begun.initializes || !begun.loads) await turn()
         await assert.rejects(call(node, 'my_service/count'), { code: 'P2P_RPC_NO_INSTANCE', message: /initializing/ })
         clock.advance(30_000)
         await node.manager.settled()

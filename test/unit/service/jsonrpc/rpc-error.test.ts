@@ -4,6 +4,7 @@ import { RpcError, StorageError } from '../../../../src/base/errors.ts'
 import {
   errorFromRpcObject,
   parseMethodName,
+  jsonText,
   resultText,
   rpcErrorObject,
 } from '../../../../src/service/jsonrpc/index.ts'
@@ -57,9 +58,9 @@ test('what cannot be JSON is an invalid result, undefined is null', () => {
   const cycle: unknown[] = []
   cycle.push(cycle)
   for (const value of [cycle, 1n, { a: 1n }]) {
-    assert.throws(() => resultText('2.0', 1, value, 'a/b'), { code: 'P2P_RPC_INVALID_RESULT' })
+    assert.throws(() => jsonText(value, 'a/b'), { code: 'P2P_RPC_INVALID_RESULT' })
   }
-  assert.equal(resultText('2.0', 1, undefined, 'a/b'), '{"jsonrpc":"2.0","result":null,"id":1}')
+  assert.equal(resultText('2.0', 1, jsonText(undefined, 'a/b')), '{"jsonrpc":"2.0","result":null,"id":1}')
 })
 
 test('there is one form of a method name', () => {

@@ -1,3 +1,4 @@
+import type { AuditTrail } from '../../../../src/base/audit.ts'
 import type { Component } from '../../../../src/base/component.ts'
 import type { NodeId, NodeIdentity, NodeRole, Principal } from '../../../../src/base/identity.ts'
 import { type Logger, silentLogger } from '../../../../src/base/log.ts'
@@ -92,18 +93,28 @@ export interface NodeOptions {
   network?: MemoryNetwork
   log?: Logger
   cache?: ResultCache
+  audit?: AuditTrail
 }
 
 /** A node's services on a clock that stands still and a network in memory; started. */
 export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
-  const { nodeId = 'n1', role = 'worker', services = [], log = silentLogger, cache, servicesDirectory } = options
+  const { nodeId = 'n1', role = 'worker', services = [], log = silentLogger, cache, audit, servicesDirectory } = options
   const { clock = new ManualClock(), network = new MemoryNetwork() } = options
   const identity: NodeIdentity = { cluster: 'test', role, nodeId }
   const peers = network.join(identity)
   const membership = new StubMembership(nodeId)
   const manager = createServiceManager(
-    { clock, random: countingRandom, log, files: systemFiles, membership, peers, ...(cache && { cache }) },
-    { identity, sdkUrl: SDK_URL, ...(servicesDirectory !== undefined && { servicesDirectory }) },
+    {
+      clock,
+      random: countingRandom,
+      log,
+      files: systemFiles,
+      membership,
+      peers,
+      ...(cache && { cache }),
+      ...(audit && { audit }),
+    },
+    { identity, sdkUrl: SDK_URL, kindDefault: 'inline', ...(servicesDirectory !== undefined && { servicesDirectory }) },
   )
   manager.onChange(() => membership.set(identity, manager.records()))
   for (const service of services) manager.register(service)

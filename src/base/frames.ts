@@ -1,5 +1,6 @@
-import { formatBytes } from '../base/bytes.ts'
-import { TransportError } from '../base/errors.ts'
+import { Buffer } from 'node:buffer'
+import { formatBytes } from './bytes.ts'
+import { TransportError } from './errors.ts'
 
 /** A frame on the wire: payload length (u32, big endian), kind (u8), payload. */
 export const FRAME_HEADER_BYTES = 5
@@ -40,7 +41,7 @@ export class FrameParser {
   #payloadFilled = 0
   #kind = 0
 
-  /** @param onFrame the payload is only valid during the call */
+  /** @param onFrame the payload is a view of the chunk, or memory of its own; neither is written to again */
   constructor(frameBytesMax: number, onFrame: (kind: number, payload: Uint8Array) => void) {
     this.#frameBytesMax = frameBytesMax
     this.#onFrame = onFrame

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { codeOf } from '../../../src/base/errors.ts'
-import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from '../../../src/transport/frames.ts'
+import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from '../../../src/base/frames.ts'
 
 function encode(frames: Frame[]): Buffer {
   const total = frames.reduce((sum, { payload }) => sum + FRAME_HEADER_BYTES + payload.length, 0)

@@ -1,0 +1,18 @@
+import type { CallRequest, Caller, CallTarget } from './descriptor.ts'
+import type { CallLink } from './link/call-link.ts'
+import { readResult } from './raw-json.ts'
+
+/** The calls of a service in a process of its own: they go to its node, which knows where they run and who makes them. */
+export class LinkCaller implements Caller {
+  readonly #link: CallLink
+
+  constructor(link: CallLink) {
+    this.#link = link
+  }
+
+  async call(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
+    const { traceId, parentSpanId: spanId, hops, retries, deadlineMs, signal, cancellation } = request
+    const context = { traceId, spanId, hops, retries, target }
+    return readResult(method, await this.#link.call({ method, params, deadlineMs, context, signal, cancellation }))
+  }
+}

@@ -1,0 +1,232 @@
+import { messageOf, RpcError } from '../../base/errors.ts'
+import { DeadlineTimer } from '../deadline-timer.ts'
+import { errorFromRpcObject } from '../jsonrpc/index.ts'
+import { RawJson } from '../raw-json.ts'
+import type { CallLinkNeeds, LinkCall } from './call-link.ts'
+import { IncomingStream, type StreamItem } from './incoming-stream.ts'
+import { cancelled, closed, exceeded, idle, overloaded, tooManyStreams } from './link-failure.ts'
+import {
+  CALLS_PER_LINK_MAX,
+  CONFIRM_BYTES,
+  LINK_CREDIT_BYTES_MAX,
+  STREAM_CREDIT_BYTES,
+  STREAM_CREDIT_BYTES_MAX,
+  STREAM_ITEM_BYTES_MAX,
+  STREAMS_PER_LINK_MAX,
+} from './link-limits.ts'
+import { cancelMessage, confirmMessage, creditMessage, requestMessage } from './link-message.ts'
+import { sendUnawaited } from './send-unawaited.ts'
+
+/** A call that waits for its answer, or whose stream is being read. */
+interface Pending {
+  readonly method: string
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  readonly signal: AbortSignal | undefined
+  onAbort: (() => void) | undefined
+  /** Of the answer; of a stream: when nothing has moved for `idleMs`. */
+  deadlineMs: number
+  readonly idleMs: number
+  reading: Reading | undefined
+}
+
+/** A stream that is being read. */
+interface Reading {
+  readonly stream: IncomingStream
+  /** Credit given beyond the first. */
+  readonly extraCredit: number
+  /** Cost of what was read and has not become new credit yet. */
+  taken: number
+}
+
+/** The calls that one end of a link makes. */
+export class CallingSide {
+  readonly #needs: CallLinkNeeds
+  readonly #pending = new Map<number, Pending>()
+  readonly #timer: DeadlineTimer
+  #nextId = 1
+  #streams = 0
+  /** Credit given to streams beyond their first. */
+  #extraCredit = 0
+  /** Cost of items that came in and were not confirmed yet. */
+  #toConfirm = 0
+
+  constructor(needs: CallLinkNeeds) {
+    this.#needs = needs
+    this.#timer = new DeadlineTimer(needs.clock, (nowMs) => this.#endExpired(nowMs))
+  }
+
+  get size(): number {
+    return this.#pending.size
+  }
+
+  call(call: LinkCall): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const { method, deadlineMs, signal, cancellation } = call
+      const { channel, clock } = this.#needs
+      const timeoutMs = deadlineMs - clock.nowMs()
+      if (timeoutMs <= 0) throw exceeded(method, channel.label)
+      if (signal?.aborted || cancellation?.reason) throw cancelled(method, channel.label)
+      if (channel.closed.aborted) throw closed(channel.label, channel.closed.reason)
+      if (this.#pending.size >= CALLS_PER_LINK_MAX) throw overloaded(method, `to ${channel.label}`)
+      const id = this.#nextId++
+      // `send` throws when the channel is closed or full; nothing was noted by then.
+      channel.send(requestMessage(id, method, paramsText(call), timeoutMs, call.context))
+      const pending: Pending = {
+        method,
+        resolve,
+        reject,
+        signal,
+        onAbort: undefined,
+        deadlineMs,
+        idleMs: timeoutMs,
+        reading: undefined,
+      }
+      if (signal) {
+        pending.onAbort = () => this.#giveUp(id, cancelled(method, channel.label))
+        signal.addEventListener('abort', pending.onAbort, { once: true })
+      }
+      // It stays: once the call has ended, its number is nobody's.
+      cancellation?.listen(() => this.#giveUp(id, cancelled(method, channel.label)))
+      this.#pending.set(id, pending)
+      this.#timer.note(deadlineMs)
+    })
+  }
+
+  /** An answer that comes after its deadline finds nobody. A stream ends with an answer too. */
+  answered(id: number, result: RawJson): void {
+    const pending = this.#take(id)
+    if (pending?.reading) pending.reading.stream.finish()
+    else pending?.resolve(result)
+  }
+
+  /** @param error the error object of the answer */
+  failed(id: number, error: unknown): void {
+    if (this.#pending.has(id)) this.#fail(id, errorFromRpcObject(error, this.#needs.channel.label))
+  }
+
+  beginStream(id: number): void {
+    const pending = this.#pending.get(id)
+    if (!pending || pending.reading) return
+    if (this.#streams >= STREAMS_PER_LINK_MAX) {
+      this.#giveUp(id, tooManyStreams(pending.method, this.#needs.channel.label))
+      return
+    }
+    const stream = new IncomingStream({
+      taken: (cost) => this.#noteTaken(id, cost),
+      abandon: () => {
+        if (this.#take(id)) this.#send(cancelMessage(id))
+      },
+    })
+    const left = LINK_CREDIT_BYTES_MAX - this.#extraCredit
+    const extraCredit = Math.min(STREAM_CREDIT_BYTES_MAX - STREAM_CREDIT_BYTES, left)
+    pending.reading = { stream, extraCredit, taken: 0 }
+    this.#streams++
+    this.#extraCredit += extraCredit
+    this.#touch(pending)
+    if (extraCredit > 0) this.#send(creditMessage(id, extraCredit))
+    pending.resolve(stream)
+  }
+
+  /** @param item bytes are a view of the message */
+  takeItem(id: number, item: StreamItem, cost: number): void {
+    this.#confirm(cost)
+    const pending = this.#pending.get(id)
+    if (!pending?.reading) return
+    this.#touch(pending)
+    const { stream } = pending.reading
+    stream.push(item instanceof RawJson ? item : kept(item), cost)
+    if (stream.unread <= STREAM_CREDIT_BYTES_MAX + STREAM_ITEM_BYTES_MAX) return
+    const { label } = this.#needs.channel
+    const message = `${label} sent more of the stream of ${pending.method} than it was given credit for`
+    this.#giveUp(id, new RpcError('P2P_RPC_INTERNAL', message, { method: pending.method }))
+  }
+
+  /** Every call fails as if the channel had closed. */
+  end(reason: unknown): void {
+    this.#timer.stop()
+    if (this.#pending.size === 0) return
+    const failure = closed(this.#needs.channel.label, reason)
+    for (const id of this.#pending.keys()) this.#fail(id, failure)
+  }
+
+  #take(id: number): Pending | undefined {
+    const pending = this.#pending.get(id)
+    if (!pending) return undefined
+    this.#pending.delete(id)
+    if (pending.onAbort) pending.signal?.removeEventListener('abort', pending.onAbort)
+    if (pending.reading) {
+      this.#streams--
+      this.#extraCredit -= pending.reading.extraCredit
+    }
+    return pending
+  }
+
+  #fail(id: number, error: unknown): void {
+    const pending = this.#take(id)
+    if (pending?.reading) pending.reading.stream.fail(error)
+    else pending?.reject(error)
+  }
+
+  /** Ends a call here, and tells the other end that nobody waits any more. */
+  #giveUp(id: number, error: unknown): void {
+    if (!this.#pending.has(id)) return
+    this.#fail(id, error)
+    this.#send(cancelMessage(id))
+  }
+
+  #noteTaken(id: number, cost: number): void {
+    const pending = this.#pending.get(id)
+    if (!pending?.reading) return
+    this.#touch(pending)
+    const { reading } = pending
+    reading.taken += cost
+    if (reading.taken < (STREAM_CREDIT_BYTES + reading.extraCredit) / 4) return
+    this.#send(creditMessage(id, reading.taken))
+    reading.taken = 0
+  }
+
+  #confirm(cost: number): void {
+    this.#toConfirm += cost
+    if (this.#toConfirm < CONFIRM_BYTES) return
+    this.#send(confirmMessage(this.#toConfirm))
+    this.#toConfirm = 0
+  }
+
+  #touch(pending: Pending): void {
+    pending.deadlineMs = this.#needs.clock.nowMs() + pending.idleMs
+  }
+
+  #endExpired(nowMs: number): number {
+    let nextMs = Infinity
+    for (const [id, pending] of this.#pending) {
+      if (pending.deadlineMs > nowMs) {
+        if (pending.deadlineMs < nextMs) nextMs = pending.deadlineMs
+      } else if (pending.reading) this.#giveUp(id, idle(pending.method, pending.idleMs))
+      // The other end knows the deadline too: there is nothing to tell it.
+      else this.#fail(id, exceeded(pending.method, this.#needs.channel.label))
+    }
+    return nextMs
+  }
+
+  #send(message: Uint8Array): void {
+    sendUnawaited(this.#needs.channel, message)
+  }
+}
+
+/** A view of most of its memory is kept as it is, which saves a third of the reader's time; a small one would hold on to much more. */
+function kept(item: Uint8Array): Uint8Array {
+  return item.byteLength * 2 >= item.buffer.byteLength ? item : Buffer.copyBytesFrom(item)
+}
+
+function paramsText({ method, params }: LinkCall): string | undefined {
+  if (params instanceof RawJson) return params.text
+  if (params === undefined) return undefined
+  try {
+    return JSON.stringify(params)
+  } catch (error) {
+    throw new RpcError('P2P_RPC_INVALID_PARAMS', `${method}: the parameters cannot be JSON: ${messageOf(error)}`, {
+      method,
+    })
+  }
+}

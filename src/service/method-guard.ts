@@ -1,0 +1,90 @@
+import { RpcError } from '../base/errors.ts'
+import { type Principal, principalLabel } from '../base/identity.ts'
+import type { Clock } from '../base/time.ts'
+import { createRateLimiter, type RateLimiter } from '../transport/index.ts'
+import type { MethodDescriptor } from './descriptor.ts'
+
+/** Calls that wait for their turn when the method does not say how many may. */
+export const QUEUE_MAX = 100
+/** Callers whose rate is remembered, of one method. */
+const CALLERS_MAX = 1_000
+
+/** A call that waits for its turn. */
+export interface Queued {
+  /** It was given up meanwhile. */
+  readonly hasEnded: boolean
+  begin(): void
+  /** It was given up before its turn came. */
+  drop(): void
+}
+
+/** What a method's own limits say to its calls: how often one caller may call, and how many calls run at once. */
+export class MethodGuard {
+  readonly #name: string
+  readonly #limiter: RateLimiter | undefined
+  readonly #concurrency: number
+  readonly #queueMax: number
+  #running = 0
+  #queue: Queued[] = []
+  #isAdmitting = false
+
+  constructor(clock: Clock, { service, name, rate, concurrency, queue }: MethodDescriptor) {
+    this.#name = `${service}/${name}`
+    this.#limiter = rate && createRateLimiter({ clock }, { ...rate, keysMax: CALLERS_MAX })
+    this.#concurrency = concurrency ?? Infinity
+    this.#queueMax = queue ?? QUEUE_MAX
+  }
+
+  /** @returns why the caller may not call now */
+  refusalOf(caller: Principal): RpcError | undefined {
+    const verdict = this.#limiter?.take(principalLabel(caller))
+    if (!verdict || verdict.ok) return undefined
+    const message = `${principalLabel(caller)} calls ${this.#name} too often: wait ${verdict.retryAfterMs} ms`
+    return new RpcError('P2P_RPC_RATE_LIMITED', message, { method: this.#name, retryAfterMs: verdict.retryAfterMs })
+  }
+
+  /** Lets the call begin now or when its turn comes. @returns why it may do neither */
+  enter(call: Queued): RpcError | undefined {
+    if (this.#running < this.#concurrency) {
+      this.#running++
+      call.begin()
+      return undefined
+    }
+    if (this.#queue.length >= this.#queueMax) this.#dropEnded()
+    if (this.#queue.length < this.#queueMax) {
+      this.#queue.push(call)
+      return undefined
+    }
+    const message = `${this.#concurrency} calls of ${this.#name} run and ${this.#queueMax} wait: try again later`
+    return new RpcError('P2P_RPC_OVERLOADED', message, { method: this.#name })
+  }
+
+  /** A call that had begun has ended. */
+  leave(): void {
+    this.#running--
+    // A call that ends at once comes back here: the loop below goes on for it, instead of one call deep in the other.
+    if (this.#isAdmitting) return
+    this.#isAdmitting = true
+    while (this.#running < this.#concurrency) {
+      const next = this.#queue.shift()
+      if (!next) break
+      if (next.hasEnded) next.drop()
+      else {
+        this.#running++
+        next.begin()
+      }
+    }
+    this.#isAdmitting = false
+  }
+
+  #dropEnded(): void {
+    const ended = this.#queue.filter(({ hasEnded }) => hasEnded)
+    this.#queue = this.#queue.filter(({ hasEnded }) => !hasEnded)
+    for (const call of ended) call.drop()
+  }
+}
+
+/** Whether the method has limits of its own; most have none and need no guard. */
+export function isGuarded({ rate, concurrency }: MethodDescriptor): boolean {
+  return rate !== undefined || concurrency !== undefined
+}

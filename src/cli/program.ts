@@ -2,6 +2,7 @@ import { Command } from 'commander'
 import { VERSION } from '../base/version.ts'
 import { defineClusterCommands } from './define/cluster-commands.ts'
 import { defineDeployCommands } from './define/deploy-commands.ts'
+import { defineDevelopCommands } from './define/develop-commands.ts'
 import { defineMachineCommands } from './define/machine-commands.ts'
 import { defineRun } from './define/run-command.ts'
 import type { CliHost } from './host.ts'
@@ -38,6 +39,7 @@ export async function createProgram(host: CliHost, onExitCode: (code: number) =>
   program.addCommand(await localCommand(host, onExitCode))
   defineClusterCommands(program, act)
   defineDeployCommands(program, act)
+  defineDevelopCommands(program, act)
   defineMachineCommands(program, act)
   await addCompletions(program, host)
   return program.addHelpText('after', EXAMPLES)

@@ -107,6 +107,7 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
     port: values.port ?? (role === 'coordinator' ? COORDINATOR_PORT : WORKER_PORT),
     advertiseAddress: values.advertise_address,
     interfaceKinds: values.network_interfaces ?? {},
+    labels: values.labels ?? {},
     coordinatorAddresses: values.coordinator_addresses ?? [],
     securityProfile: values.security_profile,
     certificateEntries: {
@@ -132,6 +133,9 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
     readTimeoutMs: values.read_timeout * 1_000,
     redisUrl: values.redis_enabled ? values.redis_url : undefined,
     logEntriesMax: values.max_log_entries,
+    logRetentionMs: values.log_retention_days * 86_400_000,
+    logStoreBytesMax: values.log_store_max_mb * 2 ** 20,
+    logSpoolBytesMax: values.log_spool_max_mb * 2 ** 20,
     logLevel: sources.isVerbose ? 'DEBUG' : 'INFO',
     stateDirectory,
     storagePath:

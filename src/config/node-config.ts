@@ -24,6 +24,8 @@ export interface NodeConfig {
   readonly advertiseAddress: string | undefined
   /** By interface name, for those that are not to be taken for what they look like. */
   readonly interfaceKinds: Readonly<Record<string, InterfaceKind>>
+  /** What services are placed by. */
+  readonly labels: Readonly<Record<string, string>>
   /** `host:port` in the order to try; at least one on a worker, none on a coordinator. */
   readonly coordinatorAddresses: readonly string[]
   /** `open` only ever with a loopback `bindAddress`. */
@@ -56,6 +58,11 @@ export interface NodeConfig {
   readonly redisUrl: string | undefined
   /** Log lines this node keeps in memory. */
   readonly logEntriesMax: number
+  /** On a coordinator: of the cluster's log. */
+  readonly logRetentionMs: number
+  readonly logStoreBytesMax: number
+  /** Of this node's log, until a coordinator has it. */
+  readonly logSpoolBytesMax: number
   readonly logLevel: LogLevel
 
   readonly stateDirectory: string

@@ -17,7 +17,7 @@ export const REMOVED_KEYS: Readonly<Record<string, string>> = {
   jwt_blacklist_file: `${IN_VAULT}, under state_directory`,
   jwt_expiration_hours: 'an access token lives as long as its owner asks, twelve hours at most',
   jwt_secret: 'the signing key is made and kept in the vault',
-  log_collection_enabled: 'log lines are always collected; limit them with max_log_entries',
+  log_collection_enabled: 'log lines are always collected; limit them with log_retention_days and log_store_max_mb',
   max_gossip_targets: 'how many nodes are told follows from the size of the cluster',
   message_count: 'it was a counter, not a setting; see /metrics',
   scan_interval: 'services are found when the node starts; nothing is to be set',

@@ -127,6 +127,19 @@ export const CONFIG_SCHEMA = z.strictObject({
       description: 'Where a worker finds its coordinator, tried in this order.',
     },
   ),
+  labels: key(
+    z
+      .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/), z.string().regex(/^\P{Cc}{1,64}$/u))
+      .refine((labels) => Object.keys(labels).length <= 32 && !('role' in labels) && !('node' in labels))
+      .optional(),
+    {
+      expects:
+        'a map of at most 32 names (letters, digits, ".", "_", "/", "-") to texts of 1 to 64 characters; "role" and "node" are labels every node has already',
+      fallback: 'none',
+      description:
+        'What the node is, for rules where services run: `{rack: a, disk: ssd}`, and then `p2p deploy ./shop --label disk=ssd`. Every node of the cluster can read them.',
+    },
+  ),
   security_profile: key(z.enum(['standard', 'open']).default('standard'), {
     expects: 'standard or open',
     description:
@@ -282,7 +295,22 @@ export const CONFIG_SCHEMA = z.strictObject({
     100_000,
     1_000,
     'lines',
-    'Log lines this node keeps in memory, for `GET /api/logs` and `p2p logs`; at most 2 KiB each on average.',
+    'Log lines this node keeps in memory; at most 2 KiB each on average. A worker answers `GET /api/logs` from them.',
+  ),
+  log_retention_days: wholeNumber(1, 3_650, 14, 'days', 'How long a coordinator keeps the log lines of the cluster.'),
+  log_store_max_mb: wholeNumber(
+    16,
+    1_048_576,
+    1_024,
+    'MiB',
+    'Disk space the log lines of the cluster may take on a coordinator, about. Then the node with most of it loses its oldest lines.',
+  ),
+  log_spool_max_mb: wholeNumber(
+    1,
+    102_400,
+    128,
+    'MiB',
+    'Disk space for log lines of this node that no coordinator has stored yet. When it is full the oldest go, and the gap is shown.',
   ),
 
   state_directory: directory(

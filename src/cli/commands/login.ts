@@ -4,15 +4,22 @@ import { relativeTime } from '../output/relative-time.ts'
 import { callApi } from '../session/api-client.ts'
 import { checkedUrl } from '../session/connect.ts'
 import { chooseCredentialFile } from '../session/credential-file.ts'
+import { loginLink } from '../session/login-link.ts'
 import { DEFAULT_PROFILE, profileFiles, readLogin, removeLogin, writeLogin } from '../session/login-file.ts'
 import { signIn } from '../session/sign-in.ts'
 
-/** `p2p login [URL]` */
+/** `p2p login [URL]`, and `p2p login --link`, which signs in nobody here */
 export async function login(
   host: CliHost,
   url: string | undefined,
-  flags: { credentialFile?: string; profile?: string },
+  flags: { credentialFile?: string; profile?: string; link?: boolean },
 ): Promise<void> {
+  if (flags.link) {
+    const file = chooseCredentialFile(host, flags.credentialFile)
+    host.output.write(`${await loginLink(file, checkedUrl(url ?? host.environment.P2P_URL))}\n`)
+    host.talk.write('Open it in a browser within ten minutes; it works once.\n')
+    return
+  }
   const profile = flags.profile ?? DEFAULT_PROFILE
   // A bad name is refused before a token is asked for.
   profileFiles(host, profile)

@@ -44,14 +44,18 @@ export async function run(host: CliHost, flags: RunFlags): Promise<number> {
   })
   if (flags.join !== undefined) warnOfArgument(host, '--join', 'P2P_JOIN_TOKEN; the token is good for one use only')
   if (flags.redisUrl?.includes('@')) warnOfArgument(host, '--redis-url', 'P2P_REDIS_URL')
-  const unlock = await chooseUnlock(host, flags, config.storagePath)
   const context = await host.loadContext()
+  // Before anything is asked for: the other program asks by itself.
+  const why = context.becomeChosenProgram(config.stateDirectory)
+  if (why !== undefined) host.talk.write(`${why}\n`)
+  const unlock = await chooseUnlock(host, flags, config.storagePath)
   const interruption = host.interruption()
   try {
     return await context.runNode({
       config,
       unlock,
       joinToken: flags.join ?? secretsFrom(host.environment).joinToken,
+      cannotRestart: reasonAgainstRestart(flags),
       signal: interruption.signal,
       // A parent shows events in its own way, and our output is its log file: no recovery key may end there.
       onEvent: host.sendToParent ?? ((event) => announce(host, event)),
@@ -59,6 +63,13 @@ export async function run(host: CliHost, flags: RunFlags): Promise<number> {
   } finally {
     interruption.dispose()
   }
+}
+
+/** A person would have to be there again. */
+function reasonAgainstRestart({ passwordFd, manualPassword }: RunFlags): string | undefined {
+  if (passwordFd === undefined && !manualPassword) return undefined
+  const flag = manualPassword ? '--manual-password' : '--password-fd'
+  return `${flag} gave the password of its vault once only; start it with P2P_PASSWORD or the plot, or install the new version with npm`
 }
 
 /** What is no number goes on as it is, so that the complaint can show it. */

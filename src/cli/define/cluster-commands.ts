@@ -11,6 +11,7 @@ export function defineClusterCommands(program: Command, act: Act): void {
   cluster('login [url]', 'Sign in with the operator credential of a coordinator, and write a curl configuration')
     .option('--credential-file <file>', 'operator.json of the coordinator; by default the one found in ./data')
     .option('--profile <name>', 'remember the login under this name, beside others')
+    .option('--link', 'print a link that lets a browser into the dashboard once, instead')
     .addHelpText(
       'after',
       '\nThe credential is in <state_directory>/operator.json of the coordinator, readable by its user only.\n',

@@ -43,6 +43,7 @@ export function defineDeployCommands(program: Command, act: Act): void {
     act(async () => (await import('../commands/jobs.ts')).jobs),
   )
   defineDraining(group, act)
+  defineUpgrade(reading('upgrade <file>', "Bring a new version of p2p itself to the nodes: what npm pack made"), act)
   defineSecrets(group('secrets', 'Passwords and keys of services, kept encrypted'), act)
 }
 
@@ -134,6 +135,28 @@ function defineControl(change: (name: string, description: string) => Command, a
       .addHelpText('after', `\nExamples:\n  p2p ${name} shop\n  p2p ${name} inventory --node worker-1\n`)
       .action(act(async () => (await import('../commands/change-service.ts'))[name]))
   }
+}
+
+function defineUpgrade(upgrade: Command, act: Act): void {
+  upgrade
+    .option('--node <id...>', 'only these nodes')
+    .addOption(new Option('--batch <nodes>', 'workers at a time, after the first; 1').argParser(wholeNumber(1, 10_000)))
+    .option('--dry-run', 'only show who would be upgraded in which order')
+    .option('--force', 'also to an older version, and where it runs already')
+    .addHelpText(
+      'after',
+      `
+One worker first, then the others, coordinators last. The services of a node stop and start with
+it. A node on which the new version does not run well goes back by itself, and the upgrade ends.
+Exit codes: 0 done, 1 refused or failed, 130 not waited for.
+
+Examples:
+  npm pack p2p-core@latest && p2p upgrade p2p-core-3.1.0.tgz
+  p2p upgrade p2p-core-3.1.0.tgz --dry-run
+  p2p upgrade p2p-core-3.1.0.tgz --node worker-1 --node worker-2
+`,
+    )
+    .action(act(async () => (await import('../commands/upgrade.ts')).upgrade))
 }
 
 function defineDraining(group: (name: string, description: string) => Command, act: Act): void {

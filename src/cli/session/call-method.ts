@@ -14,6 +14,8 @@ export interface MethodCall {
   /** Node id, `coordinator`, `worker`, `local` or `remote`; the nearest instance when undefined. */
   node: string | undefined
   timeoutMs?: number | undefined
+  /** Ends waiting for the answer. */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -23,7 +25,7 @@ export interface MethodCall {
  */
 export async function callMethod(
   session: Session,
-  { method, params, node, timeoutMs }: MethodCall,
+  { method, params, node, timeoutMs, signal }: MethodCall,
   onItem?: (item: unknown) => void,
 ): Promise<unknown> {
   let end: RpcAnswer | undefined
@@ -42,6 +44,7 @@ export async function callMethod(
       ...(onItem && { accept: 'application/x-ndjson, application/json, application/problem+json' }),
     },
     ...(onItem && { onLine }),
+    ...(signal && { signal }),
   })
   if (answer) return resultOf(answer)
   if (!end) {

@@ -20,7 +20,7 @@ export interface Followed {
 /** Shows a rollout until it has ended or the person is tired of it; the rollout itself goes on either way. */
 export async function followRollout(host: CliHost, session: Session, begun: RolloutView): Promise<Followed> {
   const style = styler(host.talk, host.environment)
-  const view = host.talk.isTTY && host.environment.TERM !== 'dumb' ? barView(host) : lineView(host)
+  const view = rolloutView(host)
   const interruption = host.interruption()
   let rollout = begun
   try {
@@ -54,13 +54,18 @@ export function lookAgain(service: string): string {
   return `To look again: p2p history ${plain(service)} --follow`
 }
 
-interface View {
+/** How a person sees a rollout's progress: as bars on a terminal, else as lines. */
+export function rolloutView(host: CliHost): RolloutProgress {
+  return host.talk.isTTY && host.environment.TERM !== 'dumb' ? barView(host) : lineView(host)
+}
+
+export interface RolloutProgress {
   show(rollout: RolloutView): void
   lost: (why: string) => void
 }
 
 /** A bar for every node, always as things are now. */
-function barView(host: CliHost): View {
+function barView(host: CliHost): RolloutProgress {
   const live = createLiveText(host.talk)
   const style = styler(host.talk, host.environment)
   let last = ''
@@ -74,7 +79,7 @@ function barView(host: CliHost): View {
 }
 
 /** A line for every change, for files and pipes. */
-function lineView(host: CliHost): View {
+function lineView(host: CliHost): RolloutProgress {
   const known = new Map<string, string>()
   let count = ''
   return {

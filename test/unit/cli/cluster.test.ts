@@ -59,6 +59,16 @@ suite('p2p login', () => {
     assert.doesNotMatch(talk + readFileSync(join(folder, 'login.json'), 'utf8'), new RegExp(CREDENTIAL))
   })
 
+  test('--link prints a link into the dashboard and remembers nothing', async (t) => {
+    const { user, node } = await cluster(t)
+    node.answers['POST /auth/link'] = { body: { secret: 'once-only', expires_in: 600 } }
+    const { code, output } = await user.run('login', '--link')
+    assert.equal(code, 0)
+    assert.equal(output, `${node.url}/dashboard#login=once-only\n`)
+    assert.deepEqual(node.requests.at(-1)?.body, { credential: CREDENTIAL })
+    assert.throws(() => statSync(join(user.home, '.config/p2p/login.json')))
+  })
+
   test('follows XDG_CONFIG_HOME, and keeps profiles apart', async (t) => {
     const { user, node } = await cluster(t)
     user.environment.XDG_CONFIG_HOME = join(user.folder, 'xdg')

@@ -90,6 +90,7 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
     sendToParent: toParent && ((message) => void toParent.push(message)),
     loadContext: async () => ({
       runNode: () => Promise.reject(new Error('no node expected')),
+      becomeChosenProgram: () => undefined,
       createStorageTools: () => {
         throw new Error('no storage tools expected')
       },

@@ -34,7 +34,14 @@ async function cluster(t: TestContext) {
     body: { access_token: 'token', token_type: 'bearer', expires_in: 43_200, role: 'admin' },
   }
   const service = (methods: string[]) => ({ version: '1.0.0', status: 'healthy', description: '', methods })
-  const member = { address: '127.0.0.1', port: node.port, role: 'worker', addresses: [], capabilities: [], metadata: {} }
+  const member = {
+    address: '127.0.0.1',
+    port: node.port,
+    role: 'worker',
+    addresses: [],
+    capabilities: [],
+    metadata: {},
+  }
   node.answers['GET /cluster/nodes'] = {
     body: {
       nodes: [

@@ -49,6 +49,7 @@ test('the README coordinator gives the promised settings, in units', () => {
     port: 8001,
     advertiseAddress: undefined,
     interfaceKinds: {},
+    labels: {},
     coordinatorAddresses: [],
     securityProfile: 'standard',
     certificateEntries: {
@@ -72,6 +73,9 @@ test('the README coordinator gives the promised settings, in units', () => {
     readTimeoutMs: 45_000,
     redisUrl: undefined,
     logEntriesMax: 1_000,
+    logRetentionMs: 14 * 86_400_000,
+    logStoreBytesMax: 2 ** 30,
+    logSpoolBytesMax: 2 ** 27,
     logLevel: 'INFO',
     stateDirectory: join(home, 'data/coordinator'),
     storagePath: join(home, 'data/coordinator/vault'),
@@ -85,6 +89,20 @@ test('an interface can be said to be something else than it looks like', () => {
   assert.deepEqual(given.interfaceKinds, { tun0: 'lan', eth2: 'ignored', 'Ethernet 3': 'vpn' })
   for (const wrong of ['{tun0: wan}', '[tun0]', 'tun0', '{"": lan}']) {
     assert.throws(() => load(`${README_WORKER}network_interfaces: ${wrong}\n`), { code: 'P2P_CONFIG_INVALID' }, wrong)
+  }
+})
+
+test('labels say what a node is; those every node has cannot be said otherwise', () => {
+  const given = load(`${README_WORKER}labels: {rack: a, "corp.example/disk": ssd}\n`)
+  assert.deepEqual(given.labels, { rack: 'a', 'corp.example/disk': 'ssd' })
+  const many = (count: number): string =>
+    `{${Array.from({ length: count }, (_, index) => `label${index}: x`).join(', ')}}`
+  assert.equal(Object.keys(load(`${README_WORKER}labels: ${many(32)}\n`).labels).length, 32)
+  const wrong = ['{role: worker}', '{node: n1}', '{rack: 7}', '{rack: ""}', '{-a: b}', '{"a b": c}', '[rack]', 'rack']
+  for (const labels of [...wrong, many(33), `{rack: ${'x'.repeat(65)}}`, '{rack: "a\\nb"}']) {
+    const { code, lines } = refusal(`${README_WORKER}labels: ${labels}\n`)
+    assert.equal(code, 'P2P_CONFIG_INVALID', labels)
+    assert.match(lines[0] as string, /labels.*expected a map of at most 32 names/, labels)
   }
 })
 

@@ -187,8 +187,9 @@ export function askedPermissions(manifest: Manifest, folder: string): Permission
 
 function checkTogether(manifest: z.infer<typeof MANIFEST>, context: z.RefinementCtx): void {
   const { kind, exec, instances = 1, ports = {}, health, permissions } = manifest
-  const issue = (path: string, message: string): void =>
-    void context.addIssue({ code: 'custom', path: path.split('.'), message })
+  const issue = (path: string, message: string): void => {
+    context.addIssue({ code: 'custom', path: path.split('.'), message })
+  }
   if (kind === 'exec' && !exec) issue('exec', 'is missing: kind "exec" needs { "command": … }')
   if (exec && kind !== undefined && kind !== 'exec') issue('kind', `must be "exec" where exec is given, not "${kind}"`)
   const fixed = Object.entries(ports).find(([, port]) => port !== 0)
@@ -196,6 +197,8 @@ function checkTogether(manifest: z.infer<typeof MANIFEST>, context: z.Refinement
     issue(`ports.${fixed[0]}`, `${instances} instances cannot share port ${fixed[1]}: use 0, or 1 instance`)
   }
   if (Object.keys(ports).length > 0 && !permissions?.net) issue('ports', 'need "permissions": { "net": true }')
+  const open = Object.entries(ports).find(([, port]) => port === 0)
+  if (open && !exec) issue(`ports.${open[0]}`, 'must be the port the service listens on; 0 is for kind "exec"')
   if (kind === 'inline' && instances > 1) issue('instances', 'must be 1 for kind "inline"')
   if (health?.kind === 'http' || health?.kind === 'tcp') {
     const known = Object.keys(ports)

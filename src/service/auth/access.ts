@@ -20,6 +20,7 @@ export const ACCESS = {
   'GET /cluster/events': ANYBODY_KNOWN,
   'GET /services': ANYBODY_KNOWN,
   'GET /services/{name}': ANYBODY_KNOWN,
+  'POST /services/{name}/restart': OPERATORS,
   'GET /metrics': ANYBODY_KNOWN,
   'GET /openapi.json': ANYBODY_KNOWN,
   'POST /rpc': ANYBODY_KNOWN,
@@ -30,8 +31,19 @@ export const ACCESS = {
   'GET /redoc': 'open',
   'GET /docs/assets/{file}': 'open',
 
+  // The dashboard's page likewise: it is empty until it has asked as a known caller.
+  'GET /': 'open',
+  'GET /dashboard': 'open',
+  'GET /dashboard/{page}': 'open',
+  'GET /dashboard/{page}/{item}': 'open',
+  'GET /dashboard/assets/{file}': 'open',
+
   'POST /auth/token': 'open', // the credential is in the body
   'POST /auth/revoke': VIEWERS,
+  'POST /auth/link': 'open', // the credential is in the body
+  'POST /auth/session': 'open', // likewise, or a link's secret
+  'GET /auth/session': VIEWERS,
+  'DELETE /auth/session': VIEWERS,
 
   // Joining: the stranger's proof is in the request, the answers are worthless without it (docs/protocol/enrolment.md).
   'GET /internal/ca-cert': 'open',
@@ -39,8 +51,30 @@ export const ACCESS = {
   'POST /internal/cert-nonce': 'open',
   'POST /internal/cert-request': 'open',
 
+  // ACME: each request is signed by its account; opening one takes a credential (docs/protocol/acme.md).
+  'GET /acme/directory': 'open',
+  'GET /acme/new-nonce': 'open',
+  'GET /acme/renewal-info/{certificate}': 'open',
+  'POST /acme/new-account': 'open',
+  'POST /acme/account/{id}': 'open',
+  'POST /acme/account/{id}/orders': 'open',
+  'POST /acme/key-change': 'open',
+  'POST /acme/new-order': 'open',
+  'POST /acme/order/{id}': 'open',
+  'POST /acme/order/{id}/finalize': 'open',
+  'POST /acme/authorization/{id}/{index}': 'open',
+  'POST /acme/challenge/{id}/{index}/{type}': 'open',
+  'POST /acme/certificate/{serial}': 'open',
+  'POST /acme/revoke-cert': 'open',
+
   'GET /api/status': ANYBODY_KNOWN,
+  'GET /api/audit': ADMINS,
+  'POST /api/audit/verify': ADMINS,
+  'GET /api/acme/credentials': ADMINS,
+  'POST /api/acme/credentials': ADMINS,
+  'DELETE /api/acme/credentials/{kid}': ADMINS,
   'GET /api/logs': VIEWERS,
+  'GET /api/logs/events': VIEWERS,
   'GET /api/logs/sources': VIEWERS,
   'DELETE /api/logs': ADMINS,
   'GET /api/ca': VIEWERS,
@@ -51,6 +85,36 @@ export const ACCESS = {
   'GET /api/tokens': ADMINS,
   'POST /api/tokens': ADMINS,
   'DELETE /api/tokens/{id}': ADMINS,
+
+  // What should run where. Who deploys decides what runs on every machine, with the secrets it names.
+  'GET /api/deployments': VIEWERS,
+  'GET /api/deployments/{service}': VIEWERS,
+  'GET /api/deployments/{service}/history': VIEWERS,
+  'GET /api/deployments/{service}/rollout': VIEWERS,
+  'GET /api/deployments/{service}/rollout/events': VIEWERS,
+  'POST /api/deployments/{service}/plan': OPERATORS,
+  'PUT /api/deployments/{service}': OPERATORS,
+  'POST /api/deployments/{service}/scale': OPERATORS,
+  'POST /api/deployments/{service}/rollback': OPERATORS,
+  'POST /api/deployments/{service}/start': OPERATORS,
+  'POST /api/deployments/{service}/stop': OPERATORS,
+  'POST /api/deployments/{service}/restart': OPERATORS,
+  'DELETE /api/deployments/{service}': ADMINS,
+  'POST /api/nodes/{id}/drain': OPERATORS,
+  'POST /api/nodes/{id}/undrain': OPERATORS,
+  'POST /api/dashboard/control-service': OPERATORS,
+  'GET /api/dashboard/metrics': VIEWERS,
+  'GET /api/dashboard/full-data': VIEWERS,
+  'GET /api/dashboard/history/{node}': VIEWERS,
+  'GET /api/dashboard/stats': VIEWERS,
+  'GET /ws/dashboard': VIEWERS, // asked again while the socket is open
+  'GET /api/artifacts': VIEWERS,
+  'GET /api/artifacts/{digest}': VIEWERS,
+  'POST /api/artifacts': OPERATORS,
+  'PUT /api/artifacts/{digest}': OPERATORS,
+  'GET /api/secrets': OPERATORS, // names, never values
+  'PUT /api/secrets/{name}': ADMINS,
+  'DELETE /api/secrets/{name}': ADMINS,
 } as const satisfies Record<string, AccessRule>
 
 /** A route of the table, for example `GET /services/{name}`. */

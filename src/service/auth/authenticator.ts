@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { isIP } from 'node:net'
 import { ConfigError, RpcError } from '../../base/errors.ts'
 import { ANONYMOUS, type NodeIdentity, type Principal } from '../../base/identity.ts'
+import { sessionTokenOf } from './session-cookie.ts'
 import type { TokenVerifier, TokenVerifierNeeds } from './token-verifier.ts'
 
 /** What authentication looks at: the request's headers and what the transport knows of its connection. */
@@ -13,7 +14,8 @@ export interface Credentialed {
 /** Says who a request comes from. */
 export interface Authenticator {
   /**
-   * The verified certificate of a node of this cluster, else a bearer token; without either the caller is anonymous.
+   * The verified certificate of a node of this cluster, else a bearer token, else the session cookie of one of the node's own
+   * pages; without any the caller is anonymous.
    * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED: a token was shown and does not hold
    */
   authenticate(request: Credentialed): Promise<Principal>
@@ -55,17 +57,22 @@ class StandardAuthenticator implements Authenticator {
 
   async authenticate({ headers, connection }: Credentialed): Promise<Principal> {
     if (connection.identity) return nodePrincipal(connection.identity, this.#cluster())
-    if (headers.authorization === undefined) return ANONYMOUS
-    const token = /^Bearer +([\w.-]+)$/i.exec(headers.authorization)?.[1]
-    if (token === undefined) {
-      throw new RpcError('P2P_AUTH_TOKEN_INVALID', 'The Authorization header must read "Bearer <access token>"')
-    }
+    const token = tokenOf(headers)
+    if (token === undefined) return ANONYMOUS
     // Nodes know each other by certificate: the JOSE library is loaded when the first person comes.
     this.#verifier ??= import('./token-verifier.ts').then(({ createTokenVerifier }) =>
       createTokenVerifier(this.#needs, { cluster: this.#cluster }),
     )
     return (await (await this.#verifier).verify(token)).principal
   }
+}
+
+/** The access token a request carries, in its header or its cookie. @throws {RpcError} P2P_AUTH_TOKEN_INVALID */
+export function tokenOf(headers: IncomingHttpHeaders): string | undefined {
+  if (headers.authorization === undefined) return sessionTokenOf(headers)
+  const token = /^Bearer +([\w.-]+)$/i.exec(headers.authorization)?.[1]
+  if (token !== undefined) return token
+  throw new RpcError('P2P_AUTH_TOKEN_INVALID', 'The Authorization header must read "Bearer <access token>"')
 }
 
 class OpenAuthenticator implements Authenticator {

@@ -16,9 +16,10 @@ import {
   TOKEN_TTL_S_DEFAULT,
   TOKEN_TTL_S_MAX,
 } from './access-token.ts'
+import { LoginLinks } from './login-links.ts'
 import { hashOfCredential, matchesCredential, newOperatorCredential } from './operator-credential.ts'
 import { loadSigningKey, type SigningKey } from './signing-key.ts'
-import type { TokenVerifier } from './token-verifier.ts'
+import type { TokenVerifier, VerifiedToken } from './token-verifier.ts'
 
 /** Answer of `POST /auth/token` (RFC 6749 section 5.1, plus the role). */
 export interface AccessToken {
@@ -45,6 +46,22 @@ export interface TokenIssuer {
    * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID
    */
   issue(credential: string, options?: { role?: PersonRole; ttlS?: number }): Promise<AccessToken>
+  /**
+   * Makes the secret of a one-time login link, good for {@link LOGIN_LINK_TTL_S}.
+   * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID
+   */
+  makeLink(credential: string): string
+  /** Trades such a secret, once. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: it was used, is too old, or is none */
+  issueForLink(secret: string, options: { ttlS: number }): Promise<AccessToken>
+  /**
+   * A new token in place of one that holds, for at most {@link TOKEN_TTL_S_MAX} since its person signed in. The old one lives on
+   * until its end.
+   * @returns undefined when it can live no longer than it does
+   * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
+   */
+  renew(token: string, options: { ttlS: number }): Promise<AccessToken | undefined>
+  /** What a token says. @throws {RpcError} as `renew` */
+  read(token: string): Promise<VerifiedToken>
   /**
    * Withdraws a token; durable once this resolves.
    * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
@@ -95,11 +112,13 @@ class StoredTokenIssuer implements TokenIssuer, Component {
   #key: SigningKey | undefined
   #credential: StoredCredential | undefined
   #verifier: TokenVerifier | undefined
+  readonly #links: LoginLinks
 
   constructor(needs: TokenIssuerNeeds, cluster: string) {
     this.#needs = needs
     this.#cluster = cluster
     this.#log = needs.log.child('Auth')
+    this.#links = new LoginLinks(needs)
   }
 
   async start(_signal: AbortSignal): Promise<void> {
@@ -129,23 +148,59 @@ class StoredTokenIssuer implements TokenIssuer, Component {
   }
 
   async issue(credential: string, options: { role?: PersonRole; ttlS?: number } = {}): Promise<AccessToken> {
-    const stored = this.#credential
-    if (!stored || !matchesCredential(credential, stored.hash)) {
-      throw new RpcError(
-        'P2P_AUTH_CREDENTIAL_INVALID',
-        'The operator credential is not the one of this coordinator; run "p2p login" as the user that runs it',
-      )
-    }
+    const stored = this.#checked(credential)
     const { role = stored.role, ttlS = TOKEN_TTL_S_DEFAULT } = options
     assert(ttlS >= 1 && ttlS <= TOKEN_TTL_S_MAX, `a token of ${ttlS} s was asked for`)
     if (!includesRole(stored.role, role)) {
       throw new RpcError('P2P_RPC_ACCESS_DENIED', `The credential is for ${stored.role}, not for ${role}`, { role })
     }
+    return this.#sign(role, ttlS)
+  }
+
+  makeLink(credential: string): string {
+    const { role } = this.#checked(credential)
+    this.#log.info('Login link made', { name: OPERATOR, role })
+    return this.#links.make(role)
+  }
+
+  async issueForLink(secret: string, { ttlS }: { ttlS: number }): Promise<AccessToken> {
+    const role = this.#links.take(secret)
+    if (role) return this.#sign(role, ttlS)
+    throw new RpcError(
+      'P2P_AUTH_CREDENTIAL_INVALID',
+      'The login link was used already, or is older than ten minutes; make another with "p2p login --link"',
+    )
+  }
+
+  async renew(token: string, { ttlS }: { ttlS: number }): Promise<AccessToken | undefined> {
+    const { principal, expiresAtMs, signedInMs } = await this.read(token)
+    assert(principal.kind === 'person', 'tokens are for people')
+    const nowS = Math.floor(this.#needs.clock.wallMs() / 1000)
+    const endS = Math.min(nowS + ttlS, signedInMs / 1000 + TOKEN_TTL_S_MAX)
+    if (endS * 1000 <= expiresAtMs) return undefined
+    return this.#sign(principal.role, endS - nowS, signedInMs / 1000)
+  }
+
+  async read(token: string): Promise<VerifiedToken> {
+    return (await this.#tokenVerifier()).verify(token)
+  }
+
+  /** @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID */
+  #checked(credential: string): StoredCredential {
+    const stored = this.#credential
+    if (stored && matchesCredential(credential, stored.hash)) return stored
+    throw new RpcError(
+      'P2P_AUTH_CREDENTIAL_INVALID',
+      'The operator credential is not the one of this coordinator; run "p2p login" as the user that runs it',
+    )
+  }
+
+  async #sign(role: PersonRole, ttlS: number, signedInS?: number): Promise<AccessToken> {
     const { SignJWT, importJWK } = await import('jose')
     const { kid, privateJwk } = this.#signingKey()
     const issuedAtS = Math.floor(this.#needs.clock.wallMs() / 1000)
     const jti = toBase64Url(this.#needs.random.bytes(16))
-    const token = await new SignJWT({ role })
+    const token = await new SignJWT({ role, ...(signedInS !== undefined && { auth_time: signedInS }) })
       .setProtectedHeader({ alg: TOKEN_ALGORITHM, kid, typ: ACCESS_TOKEN_TYPE })
       .setIssuer(this.#cluster)
       .setAudience(ACCESS_TOKEN_AUDIENCE)
@@ -159,7 +214,7 @@ class StoredTokenIssuer implements TokenIssuer, Component {
   }
 
   async revoke(token: string): Promise<void> {
-    const { principal, jti, expiresAtMs } = await (await this.#tokenVerifier()).verify(token)
+    const { principal, jti, expiresAtMs } = await this.read(token)
     const entry: StoredRevocation = { expires_at_ms: expiresAtMs }
     const dead = this.#deadRevocations()
     const operations: Operation[] = dead.map((old) => ({ type: 'delete', key: REVOKED_PREFIX + old }))

@@ -12,6 +12,8 @@ export interface VerifiedToken {
   jti: string
   /** Wall time, Unix milliseconds. */
   expiresAtMs: number
+  /** When the person signed in, whatever was renewed since; wall time, Unix milliseconds. */
+  signedInMs: number
 }
 
 export interface TokenVerifierNeeds {
@@ -81,9 +83,14 @@ class JoseTokenVerifier implements TokenVerifier {
         requiredClaims: ['sub', 'jti', 'exp', 'role'],
         currentDate: new Date(this.#needs.clock.wallMs()),
       })
-      const { sub, jti, exp, role } = payload
-      if (!sub || !jti || !exp || !isPersonRole(role)) throw new errors.JWTInvalid('a claim has the wrong type')
-      return { principal: { kind: 'person', name: sub, role }, jti, expiresAtMs: exp * 1000 }
+      const { sub, jti, exp, role, iat = exp, auth_time: signedInS = iat } = payload
+      if (!sub || !jti || !exp || !isPersonRole(role) || typeof signedInS !== 'number') throw new errors.JWTInvalid('a claim has the wrong type')
+      return {
+        principal: { kind: 'person', name: sub, role },
+        jti,
+        expiresAtMs: exp * 1000,
+        signedInMs: signedInS * 1000,
+      }
     } catch (error) {
       if (error instanceof errors.JWTExpired) throw expired()
       throw new RpcError(

@@ -9,9 +9,11 @@ import fastify, {
 } from 'fastify'
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { assert } from '../../base/assert.ts'
-import { messageOf, RpcError } from '../../base/errors.ts'
-import type { Principal } from '../../base/identity.ts'
-import { ACCESS, type RouteKey } from '../auth/access.ts'
+import type { AuditAct, AuditOutcome } from '../../base/audit.ts'
+import { codeOf, messageOf, P2PError, RpcError } from '../../base/errors.ts'
+import { ANONYMOUS, type Principal, principalLabel } from '../../base/identity.ts'
+import { ACCESS, accessRoleOf, type RouteKey } from '../auth/access.ts'
+import { isAudited } from '../auth/audited.ts'
 import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
 import { pathOf, toProblem } from './fastify-problem.ts'
 import type { RouteNeeds } from './http-needs.ts'
@@ -24,6 +26,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; set before any route's own code runs. */
     caller: Principal
+    /** Tells the audit trail how the act ended; absent for what is not recorded. */
+    endAct: ((outcome: AuditOutcome, detail: string) => void) | undefined
   }
 }
 
@@ -48,7 +52,7 @@ export function routeKeyOf(method: string, url: string): RouteKey {
  * A route that is missing in the table cannot be registered.
  */
 export function createApp(needs: RouteNeeds): App {
-  const { gate, transport, counts, random, log } = needs
+  const { gate, transport, counts, random, log, audit } = needs
   const app: App = fastify({
     bodyLimit: RPC_LIMITS.bodyBytesMax,
     genReqId: (request) => traceIdOf(request.headers, random),
@@ -63,10 +67,10 @@ export function createApp(needs: RouteNeeds): App {
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('caller')
+  app.decorateRequest('endAct')
   app.removeAllContentTypeParsers()
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: FastifyRequest, body: Buffer) =>
-    parseJson(body),
-  )
+  const json = async (_request: FastifyRequest, body: Buffer): Promise<unknown> => parseJson(body)
+  app.addContentTypeParser(['application/json', 'application/jose+json'], { parseAs: 'buffer' }, json)
 
   app.addHook('onRoute', ({ method, url }) => {
     for (const name of [method].flat()) routeKeyOf(name, url)
@@ -74,10 +78,20 @@ export function createApp(needs: RouteNeeds): App {
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS)
     const connection = transport.facts(request.raw)
-    request.caller = await gate.admit(keyOf(request), { headers: request.headers, connection })
+    const key = keyOf(request)
+    const isRecorded = key !== undefined && isAudited(key)
+    const act = (): AuditAct => actOf(key as RouteKey, request, connection.remoteAddress)
+    try {
+      request.caller = await gate.admit(key, { headers: request.headers, connection })
+    } catch (error) {
+      if (isRecorded) audit?.refused({ ...act(), ...callerRefused(error) }, codeOf(error) ?? messageOf(error))
+      throw error
+    }
+    if (isRecorded) request.endAct = await audit?.begin(act())
   })
   app.addHook('onResponse', async (request, reply) => {
     counts.add(request.is404 ? undefined : keyOf(request), reply.statusCode)
+    request.endAct?.(reply.statusCode < 400 ? 'succeeded' : 'failed', String(reply.statusCode))
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request, log)
@@ -87,6 +101,27 @@ export function createApp(needs: RouteNeeds): App {
     throw notFound(request.method, pathOf(request))
   })
   return app
+}
+
+/** What the audit trail is told of a request: names out of the path, never what is in the query or the body. */
+function actOf(key: RouteKey, request: FastifyRequest, from: string): AuditAct {
+  // Set only once the caller is known; a refused one is a stranger.
+  const caller = (request.caller as Principal | undefined) ?? ANONYMOUS
+  const target = Object.values((request.params ?? {}) as Record<string, string>).join(' ')
+  return {
+    act: key,
+    who: principalLabel(caller),
+    role: accessRoleOf(caller),
+    from,
+    ...(target !== '' && { target }),
+    traceId: request.id,
+  }
+}
+
+/** Who was refused, where that was known by then. */
+function callerRefused(error: unknown): Partial<AuditAct> {
+  const { caller, role } = error instanceof P2PError ? error.details : {}
+  return typeof caller === 'string' ? { who: caller, role: String(role) } : {}
 }
 
 /** The route asked for; where only the method is wrong, the path's own route decides who learns that. */

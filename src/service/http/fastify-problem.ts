@@ -36,7 +36,10 @@ function expectedError(error: unknown, request: FastifyRequest): P2PError | unde
   }
   if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
     const given = request.headers['content-type'] ?? 'a body without content-type'
-    return new RpcError('P2P_HTTP_MEDIA_TYPE_UNSUPPORTED', `Bodies here are application/json, not ${given}`)
+    const taken = ['application/json', 'application/octet-stream'].find((type) =>
+      request.server.hasContentTypeParser(type),
+    )
+    return new RpcError('P2P_HTTP_MEDIA_TYPE_UNSUPPORTED', `Bodies here are ${taken}, not ${given}`)
   }
   const isCallersMistake = statusCode !== undefined && statusCode >= 400 && statusCode < 500
   return isCallersMistake ? new RpcError('P2P_HTTP_BODY_INVALID', message ?? 'The request is not valid') : undefined

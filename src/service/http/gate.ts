@@ -15,6 +15,12 @@ export type RateLimits = Readonly<Record<LimitClass, RateLimiter>>
  */
 const JOINING_LIMIT = { perMinute: 6_000, burst: 3_000 } as const
 
+/** The parts of a large bundle follow each other as fast as the network takes them; their bytes are the bound, not their number. */
+const UPLOAD_LIMIT = { perMinute: 1_200, burst: 300 } as const
+
+/** Classes that are not configured. */
+type Lane = 'joining' | 'uploads'
+
 export interface GateNeeds {
   clock: Clock
   authenticator: Authenticator
@@ -42,11 +48,15 @@ export function createGate(needs: GateNeeds): Gate {
 
 class TableGate implements Gate {
   readonly #authenticator: Authenticator
-  readonly #limits: Readonly<Record<LimitClass | 'joining', RateLimiter>> | undefined
+  readonly #limits: Readonly<Record<LimitClass | Lane, RateLimiter>> | undefined
 
   constructor({ authenticator, limits, clock }: GateNeeds) {
     this.#authenticator = authenticator
-    this.#limits = limits && { ...limits, joining: createRateLimiter({ clock }, JOINING_LIMIT) }
+    this.#limits = limits && {
+      ...limits,
+      joining: createRateLimiter({ clock }, JOINING_LIMIT),
+      uploads: createRateLimiter({ clock }, UPLOAD_LIMIT),
+    }
   }
 
   async admit(key: RouteKey | undefined, request: GateRequest): Promise<Principal> {
@@ -83,9 +93,10 @@ function limit(limiter: RateLimiter | undefined, principal: Principal, request: 
   })
 }
 
-function limitClassOf(key: RouteKey | undefined): LimitClass | 'joining' {
+function limitClassOf(key: RouteKey | undefined): LimitClass | Lane {
   if (key === 'POST /rpc') return 'rpc'
-  if (key?.includes(' /internal/')) return 'joining'
+  if (key?.includes(' /internal/') || key?.includes(' /acme/')) return 'joining'
+  if (key === 'PUT /api/artifacts/{digest}') return 'uploads'
   return key === 'GET /health' || key === 'GET /metrics' ? 'health' : 'default'
 }
 
@@ -108,6 +119,7 @@ function accessDenied(key: RouteKey, principal: Principal): RpcError {
     {
       roles,
       role,
+      caller: principalLabel(principal),
     },
   )
 }

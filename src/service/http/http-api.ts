@@ -1,7 +1,8 @@
 import type { Component } from '../../base/component.ts'
 import { RpcError } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import type { FallbackHandler } from '../../transport/index.ts'
+import type { FallbackHandler, UpgradeHandler } from '../../transport/index.ts'
+import { createChangeFeed } from './change-feed.ts'
 import { createGate } from './gate.ts'
 import { createHealthRoute } from './health.ts'
 import type { HttpApp } from './http-app.ts'
@@ -12,6 +13,7 @@ import { createRequestCounts } from './request-counts.ts'
 import { createRpcRoute } from './rpc-route.ts'
 import { traceIdOf } from './trace.ts'
 import { createWatcherSlots } from './watcher-slots.ts'
+import type { DashboardSockets } from './websocket/dashboard-sockets.ts'
 
 /**
  * The HTTP surface of a node: every path of its port but the peers' channel. It has no socket of its own; from `start`
@@ -28,6 +30,7 @@ class LazyHttpApi implements Component {
   readonly #log: Logger
   #app: HttpApp | undefined
   #loading: Promise<HttpApp> | undefined
+  #sockets: Promise<DashboardSockets> | undefined
   #isStopped = false
 
   constructor(needs: HttpApiNeeds, options: HttpApiOptions) {
@@ -40,24 +43,29 @@ class LazyHttpApi implements Component {
       counts: createRequestCounts(),
       feed: createMemberFeed(needs),
       watchers: createWatcherSlots(),
+      deploymentFeed: undefined,
     }
   }
 
   async start(_signal: AbortSignal): Promise<void> {
-    const { transport, membership, feed } = this.#needs
+    const { transport, membership, feed, clock, deployments } = this.#needs
     feed.start()
+    if (deployments) this.#needs.deploymentFeed = createChangeFeed({ clock, stopped: feed.stopped }, deployments)
     const nodeId = (): string => membership.self().record.nodeId
     transport.route('POST', '/rpc', createRpcRoute(this.#needs))
     const health = createHealthRoute({ ...this.#needs, nodeId })
     transport.route('GET', '/health', health)
     transport.route('HEAD', '/health', health)
     transport.fallback(this.#onRequest)
+    transport.onUpgrade(this.#onUpgrade)
   }
 
   /** From here on requests get 503; who waits for changes is answered; answers under way go on, the transport waits for them. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#needs.feed.stop()
+    const sockets = await this.#sockets
+    sockets?.stop()
     const app = await this.#loading
     await app?.close()
   }
@@ -66,6 +74,21 @@ class LazyHttpApi implements Component {
     if (this.#isStopped) this.#refuse(new RpcError('P2P_HTTP_STOPPING', 'The node is stopping'), request, response)
     else if (this.#app) this.#app.handle(request, response)
     else void this.#load(request, response)
+  }
+
+  readonly #onUpgrade: UpgradeHandler = (request, socket, head) => void this.#upgrade(request, socket, head)
+
+  /** Never rejects. */
+  async #upgrade(...[request, socket, head]: Parameters<UpgradeHandler>): Promise<void> {
+    try {
+      this.#sockets ??= import('./websocket/dashboard-sockets.ts').then(
+        ({ DashboardSockets }) => new DashboardSockets(this.#needs),
+      )
+      await (await this.#sockets).upgrade(request, socket, head)
+    } catch (error) {
+      this.#log.error('The WebSocket could not be opened', { error })
+      socket.destroy()
+    }
   }
 
   async #load(...[request, response]: Parameters<FallbackHandler>): Promise<void> {

@@ -1,6 +1,9 @@
 import type { Registry } from 'prom-client'
+import type { Acme, AcmeAdmin } from '../../base/acme.ts'
+import type { AuditReader, AuditTrail } from '../../base/audit.ts'
 import type { Enrolment, TrustAdmin } from '../../base/enrolment.ts'
 import type { Files } from '../../base/files.ts'
+import type { LogReader } from '../../base/log-line.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
@@ -10,8 +13,14 @@ import type { Transport } from '../../transport/index.ts'
 import type { Authenticator } from '../auth/authenticator.ts'
 import type { TokenIssuer } from '../auth/token-issuer.ts'
 import type { Caller, RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
+import type { ServiceHost } from '../service-spec.ts'
+import type { ArtifactUploads } from './artifact-uploads.ts'
+import type { ChangeFeed } from './change-feed.ts'
+import type { DashboardSource, MachineReading } from './dashboard-source.ts'
+import type { DeploymentApi, SecretsApi } from './deployment-api.ts'
 import type { Gate, RateLimits } from './gate.ts'
 import type { MemberFeed } from './member-feed.ts'
+import type { NodeControl } from './node-control.ts'
 import type { RequestCounts } from './request-counts.ts'
 import type { WatcherSlots } from './watcher-slots.ts'
 
@@ -30,7 +39,7 @@ export interface HttpApiNeeds {
   random: Random
   log: Logger
   files: Pick<Files, 'readFile'>
-  transport: Pick<Transport, 'route' | 'fallback' | 'facts'>
+  transport: Pick<Transport, 'route' | 'fallback' | 'facts' | 'onUpgrade'>
   authenticator: Authenticator
   membership: Membership
   services: ServiceDirectory
@@ -45,14 +54,29 @@ export interface HttpApiNeeds {
   /** Told as metrics; absent where there is no such part. */
   gossipStats?: () => GossipStats
   dnsStats?: () => DnsStats
-  /** The three of a coordinator; elsewhere their routes answer 403 and name the coordinators. */
+  /** What is told of machines as metrics: of this one, on a coordinator of all that report to it. */
+  machines?: () => readonly MachineReading[]
+  nodeControl: NodeControl
+  /** How the services of this node run; absent: not told. */
+  serviceHost?: Pick<ServiceHost, 'states'>
+  /** Those of a coordinator; elsewhere their routes answer 403 and name the coordinators. */
+  logs?: LogReader
+  dashboard?: DashboardSource
   tokenIssuer?: TokenIssuer
   enrolment?: Enrolment
   trustAdmin?: TrustAdmin
+  acme?: Acme
+  acmeAdmin?: AcmeAdmin
+  /** Absent: privileged acts are not recorded. */
+  audit?: AuditTrail
+  auditReader?: AuditReader
+  deployments?: DeploymentApi
+  artifacts?: ArtifactUploads
+  secrets?: SecretsApi
 }
 
 export interface HttpApiOptions {
-  /** Folder of the documentation pages' scripts and styles: `dist/assets`, filled by the build. */
+  /** Folder of the documentation pages' scripts and styles: `dist/assets`, filled by the build. The dashboard lies beside it. */
   assetsDirectory: string
 }
 
@@ -62,4 +86,6 @@ export interface RouteNeeds extends HttpApiNeeds, HttpApiOptions {
   counts: RequestCounts
   feed: MemberFeed
   watchers: WatcherSlots
+  /** The changes of `deployments`; there when they are. */
+  deploymentFeed: ChangeFeed | undefined
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'
 import type { MethodMetrics } from '../descriptor.ts'
+import type { MachineMetrics } from './dashboard-wire.ts'
 import { healthOf } from './health.ts'
 import type { RouteNeeds } from './http-needs.ts'
 import { memberCounts } from './node-view.ts'
@@ -16,6 +17,7 @@ export function createMetricsRegistry(needs: RouteNeeds): Registry {
   addNodeMetrics(registry, needs)
   addServiceMetrics(registry, needs)
   addMethodMetrics(registry, needs)
+  if (needs.machines) addMachineMetrics(registry, needs.machines)
   if (needs.gossipStats) addGossipMetrics(registry, needs.gossipStats)
   if (needs.dnsStats) addDnsMetrics(registry, needs.dnsStats)
   for (const collect of needs.collectors ?? []) collect(registry)
@@ -40,6 +42,30 @@ function addNodeMetrics(registry: Registry, needs: RouteNeeds): void {
   counter(registry, 'p2p_http_requests_total', 'HTTP requests answered', ['route', 'status'], () =>
     counts.list().map(({ route, status, count }): Sample => [{ route, status }, count]),
   )
+}
+
+/** This machine's, and on a coordinator those of all nodes that report to it: one scrape shows the cluster. */
+function addMachineMetrics(registry: Registry, machines: NonNullable<RouteNeeds['machines']>): void {
+  const add = (name: string, help: string, read: (metrics: MachineMetrics) => number | undefined): void =>
+    gauge(registry, name, help, ['node_id'], () =>
+      machines().flatMap(({ nodeId, metrics }): Sample[] => {
+        const value = read(metrics)
+        return value === undefined ? [] : [[{ node_id: nodeId }, value]]
+      }),
+    )
+  add('p2p_machine_cpu_ratio', 'Share of all processors in use', (metrics) => metrics.cpu_percent / 100)
+  add('p2p_machine_memory_used_bytes', 'Memory in use', ({ memory }) => memory.used)
+  add('p2p_machine_memory_bytes', 'Memory there is', ({ memory }) => memory.total)
+  add('p2p_machine_disk_used_bytes', "Space in use on the file system of the node's state", ({ disk }) => disk.used)
+  add('p2p_machine_disk_bytes', "Size of the file system of the node's state", ({ disk }) => disk.total)
+  add('p2p_machine_load1', 'Load average over one minute', (metrics) => metrics.load_average[0])
+  add('p2p_machine_received_bytes_per_second', 'Network traffic in', ({ network_io: io }) => io?.rx_bytes_s)
+  add('p2p_machine_sent_bytes_per_second', 'Network traffic out', ({ network_io: io }) => io?.tx_bytes_s)
+  add('p2p_machine_process_memory_bytes', 'Memory of the node', (metrics) => metrics.memory_usage_mb * 1_048_576)
+  add('p2p_machine_loop_lag_seconds', 'Longest delay of the event loop', (metrics) => metrics.loop_lag_ms / 1000)
+  add('p2p_machine_metrics_time_seconds', "Unix time of these numbers, the node's clock", (metrics) => {
+    return Date.parse(metrics.timestamp) / 1000
+  })
 }
 
 function addGossipMetrics(registry: Registry, stats: NonNullable<RouteNeeds['gossipStats']>): void {

@@ -1,6 +1,7 @@
 import type { Member, MemberStatus, Membership } from '../../base/member.ts'
 import { parseHostPort } from '../../transport/index.ts'
 import type { ServiceDescription } from '../descriptor.ts'
+import type { InstanceFacts, ServiceState } from '../service-spec.ts'
 
 /** Names of SWIM's states on the HTTP surface, where the Python program says `suspected`. */
 export const STATUS_NAMES = {
@@ -54,7 +55,7 @@ export function clusterNodes(membership: Membership, wallMs: number) {
 }
 
 /** A service with the field names of the Python program. Only public methods appear: nobody outside the node can call the others. */
-export function serviceView(service: ServiceDescription) {
+export function serviceView(service: ServiceDescription, state: ServiceState | undefined) {
   const methods = service.methods.filter((method) => method.isPublic)
   return {
     status: service.status,
@@ -71,13 +72,35 @@ export function serviceView(service: ServiceDescription) {
       },
     },
     methods: methods.map((method) => `${method.service}/${method.name}`),
+    ...(state && { runtime: runtimeView(state) }),
+  }
+}
+
+function runtimeView({ kind, origin, isStopped, wanted, instances }: ServiceState) {
+  return { kind, origin, is_stopped: isStopped, wanted, instances: instances.map(instanceView) }
+}
+
+/** Undefined values are left out of the answer. */
+function instanceView(instance: InstanceFacts) {
+  return {
+    id: instance.id,
+    state: instance.state,
+    health: instance.health,
+    version: instance.version,
+    generation: instance.generation,
+    pid: instance.pid,
+    restarts: instance.restarts,
+    reason: instance.reason,
+    started_at: instance.startedAtMs === undefined ? undefined : isoTime(instance.startedAtMs),
+    memory_bytes: instance.memoryBytes,
+    cpu_percent: instance.cpuPercent,
   }
 }
 
 /** {@link serviceView} with everything needed to call the methods. */
-export function serviceDetails(service: ServiceDescription) {
+export function serviceDetails(service: ServiceDescription, state: ServiceState | undefined) {
   return {
-    ...serviceView(service),
+    ...serviceView(service, state),
     method_details: service.methods
       .filter((method) => method.isPublic)
       .map((method) => ({
@@ -85,6 +108,7 @@ export function serviceDetails(service: ServiceDescription) {
         description: method.description,
         params: method.params ?? null,
         result: method.result ?? null,
+        ...(method.isStream === true && { stream: true, item: method.item ?? null }),
         required_role: method.requiredRole,
         timeout_ms: method.timeoutMs,
         cache_ttl_ms: method.cacheTtlMs,

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { P2PError, RpcError } from '../../base/errors.ts'
 import { isNodeId } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
@@ -9,7 +10,8 @@ import type { Gate } from './gate.ts'
 import { problemResponse } from './problem.ts'
 import type { RequestCounts } from './request-counts.ts'
 import { SECURITY_HEADERS } from './security-headers.ts'
-import { traceIdOf } from './trace.ts'
+import { newSpanId } from '../trace-id.ts'
+import { parentSpanIdOf, traceIdOf, traceparent } from './trace.ts'
 
 export interface RpcRouteNeeds {
   clock: Clock
@@ -42,19 +44,25 @@ export function createRpcRoute(needs: RpcRouteNeeds): RouteHandler {
       response = problemResponse(error, { path: request.path, traceId })
     }
     counts.add('POST /rpc', response.status)
-    return response
+    // A header that differs in every answer costs compression its memory: only who traces gets it.
+    if (request.headers.traceparent === undefined) return response
+    return { ...response, headers: { ...response.headers, traceparent: traceparent(traceId, newSpanId(random)) } }
   }
 }
 
+const NDJSON = 'application/x-ndjson'
+const NDJSON_HEADERS = { ...SECURITY_HEADERS, 'content-type': NDJSON }
 const JSON_HEADERS = { ...SECURITY_HEADERS, 'content-type': 'application/json' }
 
 async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: string): Promise<RouteResponse> {
   const { clock, gate, rpc } = needs
   const caller = await gate.admit('POST /rpc', request)
   requireJson(request.headers['content-type'])
-  const { status, body } = await rpc.handleRpc(request.body, {
+  const { status, body, lines } = await rpc.handleRpc(request.body, {
     caller,
     traceId,
+    parentSpanId: parentSpanIdOf(request.headers),
+    acceptsStream: request.headers.accept?.includes(NDJSON) ?? false,
     deadlineMs: clock.nowMs() + timeoutMsOf(request.headers[TIMEOUT_HEADER]),
     target: targetOf(request.query.get('node')),
     // The request makes it when it is read; a call that ends at once never does.
@@ -62,6 +70,7 @@ async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: stri
       return request.signal
     },
   })
+  if (lines) return { status, headers: NDJSON_HEADERS, body: Readable.from(lines) }
   return body === undefined ? { status, headers: SECURITY_HEADERS } : { status, headers: JSON_HEADERS, body }
 }
 

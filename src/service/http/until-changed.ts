@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
-import type { MemberFeed } from './member-feed.ts'
+import type { ChangeFeed } from './change-feed.ts'
 
 /** Longest time a request waits for a change: proxies and clients give up soon after. */
 export const WATCH_MS_MAX = 600_000
@@ -19,7 +19,7 @@ export function jittered(waitMs: number, random: Random): number {
  * has gone, or when the node stops. A number that is not the latest, lower or from elsewhere, is not waited for.
  */
 export async function untilChanged(
-  { feed, clock }: { feed: MemberFeed; clock: Clock },
+  { feed, clock }: { feed: ChangeFeed; clock: Clock },
   { index, waitMs, response }: { index: number; waitMs: number; response: Pick<ServerResponse, 'once' | 'off'> },
 ): Promise<void> {
   if (index !== feed.index || feed.stopped.aborted) return

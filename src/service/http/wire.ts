@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { SERVICE_KINDS } from '../service-spec.ts'
 
 /** What the OpenAPI document says of schemas besides their shape: `id` names a component, answers only. */
 export const WIRE = z.registry<{ id?: string; description?: string }>()
@@ -102,12 +103,38 @@ const SERVICE_INFO = z.object({
   }),
 })
 
+/** What one copy of a service is doing. */
+const INSTANCE = z
+  .object({
+    id: z.string().register(WIRE, { description: 'Unique on the node since its start' }),
+    state: z.enum(['starting', 'running', 'stopping', 'backoff', 'failed', 'stopped']),
+    health: z.enum(['healthy', 'failing']),
+    version: z.string(),
+    generation: z.int().optional().register(WIRE, { description: 'Of the deployment it belongs to' }),
+    pid: z.int().optional(),
+    restarts: z.int().register(WIRE, { description: 'Times it was started again after it ended by itself' }),
+    reason: z.string().optional().register(WIRE, { description: 'Why it fails, waits or was given up' }),
+    started_at: z.iso.datetime().optional(),
+    memory_bytes: z.number().optional(),
+    cpu_percent: z.number().optional().register(WIRE, { description: 'Of one core' }),
+  })
+  .register(WIRE, { id: 'ServiceInstance' })
+
+const RUNTIME = z.object({
+  kind: z.enum(SERVICE_KINDS),
+  origin: z.enum(['builtin', 'folder', 'deployed']),
+  is_stopped: z.boolean().register(WIRE, { description: 'By a person: stays so' }),
+  wanted: z.int(),
+  instances: z.array(INSTANCE),
+})
+
 export const SERVICE = z
   .object({
     status: z.enum(['initializing', 'running', 'stopping', 'stopped', 'error']),
     health: z.enum(['healthy', 'failing']).nullable(),
     info: SERVICE_INFO,
     methods: z.array(z.string()).register(WIRE, { description: '`service/method`, as they are called' }),
+    runtime: RUNTIME.optional().register(WIRE, { description: 'How it runs on this node' }),
   })
   .register(WIRE, { id: 'Service' })
 
@@ -118,6 +145,12 @@ export const SERVICE_DETAILS = SERVICE.extend({
       description: z.string(),
       params: z.record(z.string(), z.unknown()).nullable().register(WIRE, { description: 'JSON Schema' }),
       result: z.record(z.string(), z.unknown()).nullable().register(WIRE, { description: 'JSON Schema' }),
+      stream: z.boolean().optional().register(WIRE, { description: 'It answers with a stream of items' }),
+      item: z
+        .record(z.string(), z.unknown())
+        .nullable()
+        .optional()
+        .register(WIRE, { description: 'JSON Schema of each item of the stream' }),
       required_role: z.enum(['viewer', 'operator', 'admin']),
       timeout_ms: z.number(),
       cache_ttl_ms: z.number(),

@@ -1,21 +1,10 @@
-import { z } from 'zod'
 import type { App } from '../fastify-app.ts'
 import { healthOf } from '../health.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { clusterNodes, isoTime, memberCounts } from '../node-view.ts'
-import { jittered, untilChanged, WATCH_MS_MAX } from '../until-changed.ts'
-import { answers, CLUSTER_NODES, STATUS, WIRE } from '../wire.ts'
-
-/** Header with the number of the latest change of the membership, to be sent back as `?index=`. */
-const INDEX_HEADER = 'x-p2p-index'
-
-const WAIT = z
-  .string()
-  .regex(/^\d{1,3}[sm]$/, 'must be a duration such as 30s or 5m')
-  .transform((text) => Number.parseInt(text, 10) * (text.endsWith('m') ? 60_000 : 1_000))
-  .refine((waitMs) => waitMs >= 1_000 && waitMs <= WATCH_MS_MAX, 'must be from 1s to 10m')
-
-const WAIT_DEFAULT = '5m'
+import { jittered, untilChanged } from '../until-changed.ts'
+import { INDEX_HEADER, WATCH_QUERY } from '../watch-query.ts'
+import { answers, CLUSTER_NODES, STATUS } from '../wire.ts'
 
 /** What this node knows of the cluster and of itself. */
 export function registerClusterRoutes(app: App, needs: RouteNeeds): void {
@@ -30,17 +19,7 @@ export function registerClusterRoutes(app: App, needs: RouteNeeds): void {
       description:
         'Every answer has the header `X-P2P-Index`. Sent back as `index`, the answer comes at the next change, or after `wait`; any other number is answered at once.',
       tags: ['cluster'],
-      querystring: z.strictObject({
-        index: z
-          .string()
-          .regex(/^\d{1,15}$/, 'must be a whole number')
-          .transform(Number)
-          .optional()
-          .register(WIRE, { description: '`X-P2P-Index` of the answer the caller has' }),
-        wait: WAIT.prefault(WAIT_DEFAULT).register(WIRE, {
-          description: 'How long to wait for a change of it: `1s` to `10m`; up to a sixteenth less is waited',
-        }),
-      }),
+      querystring: WATCH_QUERY,
       response: answers({ 200: CLUSTER_NODES }),
     },
     handler: async ({ query: { index, wait: waitMs }, caller }, reply) => {

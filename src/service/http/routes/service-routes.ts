@@ -1,12 +1,16 @@
 import { z } from 'zod'
 import { RpcError } from '../../../base/errors.ts'
+import type { ServiceState } from '../../service-spec.ts'
 import type { App } from '../fastify-app.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { serviceDetails, serviceView } from '../node-view.ts'
 import { answers, SERVICE, SERVICE_DETAILS } from '../wire.ts'
 
 /** The services of this node. Calls go to `POST /rpc`. */
-export function registerServiceRoutes(app: App, { services }: RouteNeeds): void {
+export function registerServiceRoutes(app: App, { services, serviceHost }: RouteNeeds): void {
+  const states = (): Map<string, ServiceState> =>
+    new Map(serviceHost?.states().map((state) => [state.name, state] as const))
+
   app.route({
     method: 'GET',
     url: '/services',
@@ -16,7 +20,12 @@ export function registerServiceRoutes(app: App, { services }: RouteNeeds): void 
       tags: ['services'],
       response: answers({ 200: z.record(z.string(), SERVICE) }),
     },
-    handler: async () => Object.fromEntries(services.list().map((service) => [service.name, serviceView(service)])),
+    handler: async () => {
+      const known = states()
+      return Object.fromEntries(
+        services.list().map((service) => [service.name, serviceView(service, known.get(service.name))]),
+      )
+    },
   })
 
   app.route({
@@ -32,7 +41,7 @@ export function registerServiceRoutes(app: App, { services }: RouteNeeds): void 
     handler: async (request) => {
       const { name } = request.params
       const service = services.get(name)
-      if (service) return serviceDetails(service)
+      if (service) return serviceDetails(service, states().get(name))
       const known = services.list().map((other) => other.name)
       throw new RpcError(
         'P2P_SERVICE_NOT_FOUND',

@@ -36,7 +36,11 @@ export class ManualClock implements Clock {
   advance(ms: number): void {
     this.#elapsedMs += ms
     const due = this.#timers.filter((timer) => timer.atMs <= this.#elapsedMs)
-    this.#timers = this.#timers.filter((timer) => timer.atMs > this.#elapsedMs)
-    for (const { fn } of due) fn()
+    for (const timer of due) {
+      // One of the others may just have cancelled it.
+      if (!this.#timers.includes(timer)) continue
+      this.#timers = this.#timers.filter((other) => other !== timer)
+      timer.fn()
+    }
   }
 }

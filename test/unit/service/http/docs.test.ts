@@ -120,6 +120,6 @@ test('every answer in the document says what it is', async () => {
 test('docs/protocol/http.md lists the routes of the access table, no more and no less', async () => {
   const page = await readFile(new URL('../../../../docs/protocol/http.md', import.meta.url), 'utf8')
   const [, table = ''] = /\| Route \| Who \|\n([\s\S]*?)\n\n/.exec(page) ?? []
-  const listed = [...table.matchAll(/`((?:GET|POST|DELETE) [^`]+)`/g)].map((match) => match[1] as string)
+  const listed = [...table.matchAll(/`((?:GET|POST|PUT|DELETE) [^`]+)`/g)].map((match) => match[1] as string)
   assert.deepEqual(listed.sort(), Object.keys(ACCESS).sort())
 })

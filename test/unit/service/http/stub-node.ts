@@ -13,7 +13,7 @@ import { createTokenIssuer } from '../../../../src/service/auth/token-issuer.ts'
 import type { RpcRequest, ServiceDescription } from '../../../../src/service/descriptor.ts'
 import { createHttpApi } from '../../../../src/service/http/http-api.ts'
 import type { HttpApiNeeds } from '../../../../src/service/http/http-needs.ts'
-import type { ConnectionFacts, RouteHandler, Transport } from '../../../../src/transport/index.ts'
+import type { ConnectionFacts, RouteHandler, Transport, UpgradeHandler } from '../../../../src/transport/index.ts'
 import { ManualClock } from '../auth/manual-clock.ts'
 import { MemoryStore } from '../auth/memory-store.ts'
 
@@ -21,9 +21,10 @@ type AnyRequest = IncomingMessage | Http2ServerRequest
 type AnyResponse = ServerResponse | Http2ServerResponse
 
 /** Routes and fallback over plain HTTP on loopback; who the connection belongs to is what the test says. */
-export class StubTransport implements Pick<Transport, 'route' | 'fallback' | 'facts'> {
+export class StubTransport implements Pick<Transport, 'route' | 'fallback' | 'facts' | 'onUpgrade'> {
   readonly #routes = new Map<string, RouteHandler>()
   #fallback: ((request: AnyRequest, response: AnyResponse) => void) | undefined
+  #upgrade: UpgradeHandler | undefined
   connection: ConnectionFacts = strangerConnection()
 
   get fastRoutes(): string[] {
@@ -36,6 +37,14 @@ export class StubTransport implements Pick<Transport, 'route' | 'fallback' | 'fa
 
   fallback(handler: (request: AnyRequest, response: AnyResponse) => void): void {
     this.#fallback = handler
+  }
+
+  onUpgrade(handler: UpgradeHandler): void {
+    this.#upgrade = handler
+  }
+
+  upgrade(...request: Parameters<UpgradeHandler>): void {
+    this.#upgrade?.(...request)
   }
 
   facts(): ConnectionFacts {
@@ -159,7 +168,7 @@ export const INVENTORY: ServiceDescription = {
 /** What an empty log answers. */
 const LOG_COLLECTOR_ANSWERS: Record<string, unknown> = {
   'log_collector/get_logs': { logs: [], total: 0, limit: 100, offset: 0 },
-  'log_collector/get_log_sources': { loggers: [], log_levels: ['INFO'] },
+  'log_collector/get_log_sources': { nodes: [], loggers: [], log_levels: ['INFO'] },
   'log_collector/clear_logs': { success: true, cleared: 0, node: 'coordinator-1' },
 }
 
@@ -229,6 +238,7 @@ export async function startStubNode(
         },
       },
       calls: { call: async (method) => LOG_COLLECTOR_ANSWERS[method] },
+      nodeControl: { control: async () => {} },
       nodeFacts: () => ({}),
       tokenIssuer: issuer,
       ...overrides,
@@ -238,6 +248,7 @@ export async function startStubNode(
   await api.start(AbortSignal.timeout(5_000))
   const onRequest = (request: AnyRequest, response: AnyResponse): void => transport.handle(request, response)
   const server = options.http2 ? createHttp2Server(onRequest) : createHttp1Server(onRequest)
+  server.on('upgrade', (...request: Parameters<UpgradeHandler>) => transport.upgrade(...request))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

@@ -1,0 +1,3 @@
+import { runServiceHost } from '../src/context/service-host.ts'
+
+runServiceHost()

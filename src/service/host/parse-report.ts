@@ -1,0 +1,80 @@
+import { z } from 'zod'
+import { LOG_LEVELS } from '../../base/log.ts'
+import { isMethodName } from '../jsonrpc/index.ts'
+import type { HostReport } from './host-message.ts'
+
+/** As for services in the node itself: what is said of a service travels to every other node. */
+const METHODS_MAX = 130
+const TEXT_MAX = 10_000
+
+const TEXT = z.string().max(TEXT_MAX)
+const COUNTS = z.record(z.string(), z.number())
+
+const SCHEMA = z.record(z.string(), z.unknown())
+
+const METHOD = z.object({
+  service: TEXT,
+  name: TEXT.refine(isMethodName),
+  description: TEXT,
+  isPublic: z.boolean(),
+  timeoutMs: z.number().positive(),
+  cacheTtlMs: z.number().min(0),
+  requiredRole: z.enum(['viewer', 'operator', 'admin']),
+  params: SCHEMA.optional(),
+  result: SCHEMA.optional(),
+  item: SCHEMA.optional(),
+  callers: z.array(TEXT).max(METHODS_MAX).optional(),
+  isStream: z.boolean().optional(),
+  isIdempotent: z.boolean().optional(),
+  rate: z.object({ perMinute: z.number().positive(), burst: z.number().min(1) }).optional(),
+  concurrency: z.int().min(1).optional(),
+  queue: z.int().min(0).optional(),
+})
+
+const METRICS = z.object({
+  counters: COUNTS,
+  gauges: COUNTS,
+  timers: z.record(
+    z.string(),
+    z.object({ count: z.number(), avg_ms: z.number(), min_ms: z.number(), max_ms: z.number() }),
+  ),
+})
+
+/** A service's code could write to the link itself: what comes over it is checked like anything from outside. */
+const REPORT = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('loaded'), name: TEXT }),
+  z.object({
+    type: z.literal('ready'),
+    version: TEXT,
+    description: TEXT,
+    methods: z.array(METHOD).max(METHODS_MAX),
+  }),
+  z.object({
+    type: z.literal('failed'),
+    reason: z.string(),
+    isHopeless: z.boolean(),
+    isUnparsable: z.boolean(),
+  }),
+  z.object({ type: z.literal('health'), health: z.enum(['healthy', 'failing']), reason: z.string().optional() }),
+  z.object({
+    type: z.literal('log'),
+    level: z.enum(LOG_LEVELS),
+    message: z.string(),
+    fields: z.record(z.string(), z.unknown()).optional(),
+  }),
+  z.object({
+    type: z.literal('pong'),
+    memoryBytes: z.number().min(0),
+    cpuMs: z.number().min(0),
+    // A service that measures what is no number is alive all the same.
+    metrics: METRICS.catch({ counters: {}, gauges: {}, timers: {} }),
+  }),
+  z.object({ type: z.literal('crashed'), reason: z.string() }),
+  z.object({ type: z.literal('stopped') }),
+])
+
+/** @returns undefined for what is no report */
+export function parseReport(message: unknown): HostReport | undefined {
+  const checked = REPORT.safeParse(message)
+  return checked.success ? (checked.data as HostReport) : undefined
+}

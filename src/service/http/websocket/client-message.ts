@@ -1,0 +1,46 @@
+import { z } from 'zod'
+import { LOG_CHOICE } from '../log-wire.ts'
+
+/** A message from a page may have so many bytes: a subscription to 200 nodes has a sixth of it. */
+export const MESSAGE_BYTES_MAX = 65_536
+const NODES_MAX = 1_000
+
+const SUBSCRIBE = z.object({
+  type: z.literal('subscribe'),
+  nodes: z.array(z.string().max(63)).max(NODES_MAX).default(['*']),
+  logs: LOG_CHOICE.pick({ node_id: true, level: true, logger_name: true, search: true })
+    .partial()
+    .nullable()
+    .default({}),
+  resume: z
+    .union([z.string().regex(/^\d{1,15}$/), z.int().min(0)])
+    .nullable()
+    .default(null),
+})
+
+/** Which log lines a socket wants; null: none. */
+export type LogChoice = z.output<typeof SUBSCRIBE>['logs']
+
+export interface Subscription {
+  /** Node ids, or `*` for all. */
+  nodes: readonly string[]
+  logs: LogChoice
+  /** Lines after the one with this cursor come first; undefined: from now on. */
+  resume: number | undefined
+}
+
+export type ClientMessage = { type: 'ping' } | ({ type: 'subscribe' } & Subscription)
+
+/** @returns undefined for what is none of the messages of docs/protocol/http.md */
+export function parseClientMessage(text: string): ClientMessage | undefined {
+  if (text === 'ping') return { type: 'ping' }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if ((value as { type?: unknown } | null)?.type === 'ping') return { type: 'ping' }
+  const { data } = SUBSCRIBE.safeParse(value)
+  return data && { ...data, resume: data.resume === null ? undefined : Number(data.resume) }
+}

@@ -1,0 +1,151 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { WebSocket } from 'ws'
+import type { Principal } from '../../../base/identity.ts'
+import type { ConnectionFacts } from '../../../transport/index.ts'
+import { type ClientMessage, type LogChoice, parseClientMessage, type Subscription } from './client-message.ts'
+import type { LogMessage, LogTarget } from './log-feed.ts'
+
+/** Who opened a socket, and by what; kept to ask again whether it still holds. */
+export interface SocketOpener {
+  caller: Principal & { kind: 'person' }
+  headers: IncomingHttpHeaders
+  connection: ConnectionFacts
+}
+
+/** Close codes (RFC 6455 section 7.4.1): 1001 the node stops, 1008 not allowed any more, 1011 our failure, 1013 too slow. */
+export const CLOSE_CODES = { goingAway: 1001, notAllowed: 1008, failed: 1011, tooSlow: 1013 } as const
+
+/** Bytes that may wait for one reader; beyond it the reader is cut, and comes back by its cursor. */
+export const WAITING_BYTES_MAX = 2 * 1024 * 1024
+/** One that catches up is given more when less than this waits. */
+const WAITING_BYTES_LOW = 256 * 1024
+/** Until a reader that was told to go is cut off. */
+const CLOSE_GRACE_MS = 3_000
+/** Messages a page may send between two updates. */
+const MESSAGES_MAX = 64
+
+const PONG = Buffer.from('{"type":"pong"}')
+
+export interface DashboardSocketNeeds {
+  webSocket: WebSocket
+  opener: SocketOpener
+  after: (delayMs: number, fn: () => void) => { cancel(): void }
+  onSubscribe: (subscription: Subscription) => void
+  onClose: () => void
+}
+
+/** One open dashboard. */
+export class DashboardSocket implements LogTarget {
+  readonly opener: SocketOpener
+  readonly #needs: DashboardSocketNeeds
+  readonly #webSocket: WebSocket
+  nodes: readonly string[] = ['*']
+  /** Which lines it wants. */
+  choice: LogChoice = {}
+  /** Ends the log lines that come now; absent while none do. */
+  logs: AbortController | undefined
+  /** Everything up to this line of the log has been sent, or is not wanted. */
+  cursor = 0
+  /** `initial` has been sent: before it nothing else is. */
+  isOpened = false
+  /** What it last said it wants. */
+  wanted: Subscription | undefined
+  #messages = 0
+  #isAnswering = true
+  #isClosing = false
+  #drained: (() => void)[] = []
+
+  constructor(needs: DashboardSocketNeeds) {
+    this.#needs = needs
+    this.opener = needs.opener
+    this.#webSocket = needs.webSocket
+    const { webSocket } = needs
+    webSocket.on('message', (data, isBinary) => this.#onMessage(data as Buffer, isBinary))
+    webSocket.on('pong', () => {
+      this.#isAnswering = true
+    })
+    webSocket.on('close', () => {
+      this.#isClosing = true
+      this.logs?.abort()
+      this.#resolveDrained()
+      needs.onClose()
+    })
+    // Told by the close that follows; without a listener it would end the process.
+    webSocket.on('error', () => {})
+  }
+
+  send(bytes: Buffer): void {
+    if (this.#isClosing) return
+    this.#webSocket.send(bytes, { binary: false }, () => {
+      if (this.#webSocket.bufferedAmount <= WAITING_BYTES_LOW) this.#resolveDrained()
+    })
+  }
+
+  deliver({ bytes, count, cursor }: LogMessage): void {
+    if (this.#isTooSlow(count)) return
+    this.send(bytes)
+    this.cursor = cursor
+  }
+
+  /** An update; a reader that has not taken the ones before is cut. */
+  update(bytes: Buffer): void {
+    if (!this.#isTooSlow(0)) this.send(bytes)
+  }
+
+  failed(): void {
+    this.close(CLOSE_CODES.failed, 'the log cannot be read')
+  }
+
+  drained(): Promise<void> {
+    if (this.#isClosing || this.#webSocket.bufferedAmount <= WAITING_BYTES_LOW) return Promise.resolve()
+    return new Promise((resolve) => this.#drained.push(resolve))
+  }
+
+  /** Begins a new turn: messages are counted anew. */
+  nextTurn(): void {
+    this.#messages = 0
+  }
+
+  /** Asks whether anybody is there; who did not answer the last time is cut. */
+  probe(): void {
+    if (!this.#isAnswering) {
+      this.#webSocket.terminate()
+      return
+    }
+    this.#isAnswering = false
+    this.#webSocket.ping()
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#isClosing) return
+    this.#isClosing = true
+    this.logs?.abort()
+    this.#webSocket.close(code, reason)
+    const cut = this.#needs.after(CLOSE_GRACE_MS, () => this.#webSocket.terminate())
+    this.#webSocket.once('close', () => cut.cancel())
+  }
+
+  #isTooSlow(lines: number): boolean {
+    if (this.#isClosing) return true
+    if (this.#webSocket.bufferedAmount <= WAITING_BYTES_MAX) return false
+    const reason = 'read too slowly; connect again and resume by cursor'
+    this.send(Buffer.from(JSON.stringify({ type: 'dropped', count: lines, reason })))
+    this.close(CLOSE_CODES.tooSlow, reason)
+    return true
+  }
+
+  #onMessage(data: Buffer, isBinary: boolean): void {
+    const message = isBinary || ++this.#messages > MESSAGES_MAX ? undefined : parseClientMessage(data.toString('utf8'))
+    if (!message) this.close(CLOSE_CODES.notAllowed, 'unknown message, or too many of them')
+    else this.#act(message)
+  }
+
+  #act(message: ClientMessage): void {
+    if (message.type === 'subscribe') this.#needs.onSubscribe(message)
+    else if (!this.#isTooSlow(0)) this.send(PONG)
+  }
+
+  #resolveDrained(): void {
+    for (const resolve of this.#drained.splice(0)) resolve()
+  }
+}

@@ -115,7 +115,7 @@ test('the pages of the interface, in a browser', { skip: isLeftOut('chromium') }
       const { page, complaints } = await visit(t, site, '/redoc', { viewport })
       await enterToken(page, site.tokenLine)
       await page.getByRole('heading', { name: /^P2P Core/ }).waitFor()
-      await page.getByRole('heading', { name: 'The last log lines of a node, newest first' }).waitFor()
+      await page.getByRole('heading', { name: 'Log lines, newest first' }).waitFor()
       assert.ok(await isAsWideAsTheScreen(page))
       assert.deepEqual(complaints, [])
     })

@@ -87,13 +87,13 @@ test('facts, list, rename and remove tell the truth about what is there', async 
   assert.equal(text(await systemFiles.readFile(join(top, 'target'))), '123')
   await systemFiles.remove(join(top, 'target'))
   assert.deepEqual(await systemFiles.list(top), [])
-  for (const failing of [
-    systemFiles.remove(path),
-    systemFiles.readFile(path),
-    systemFiles.list(path),
-    systemFiles.rename(path, join(top, 'x')),
-    systemFiles.syncDirectory(path),
+  for (const fail of [
+    () => systemFiles.remove(path),
+    () => systemFiles.readFile(path),
+    () => systemFiles.list(path),
+    () => systemFiles.rename(path, join(top, 'x')),
+    () => systemFiles.syncDirectory(path),
   ]) {
-    await assert.rejects(failing, { code: 'ENOENT' })
+    await assert.rejects(fail, { code: 'ENOENT' })
   }
 })

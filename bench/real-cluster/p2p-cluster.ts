@@ -91,6 +91,8 @@ class P2pCluster implements RealCluster {
   }
 
   async restart(name: string): Promise<void> {
+    // A new process is healthy, whatever the one before it was told to say.
+    this.#health.delete(name)
     await this.#startNode(name).ready()
   }
 

@@ -4,7 +4,7 @@ import type { NodeId, NodeRole } from '../base/identity.ts'
 import type { InterfaceFact } from '../base/interface-fact.ts'
 import type { Logger } from '../base/log.ts'
 import type { Member, MemberEvent, Membership, NodeRecord } from '../base/member.ts'
-import type { PeerChannel, Peers, PeerTarget } from '../base/peer.ts'
+import type { PeerChannel, PeerTarget, ReleasablePeers } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock, Timer } from '../base/time.ts'
 import { orderForPeer } from './addresses.ts'
@@ -14,12 +14,13 @@ import { Outbox } from './outbox.ts'
 import { encodeRecord, openRecord, sealRecord } from './record.ts'
 import type { RecordSigner, RecordVerifier } from './record-signature.ts'
 import { SeedDialler } from './seed-dialler.ts'
+import { releaseSpareChannels } from './spare-channels.ts'
 import { decodeFrame, encodeFrames, type FrameFault } from './swim/codec.ts'
-import { LIMITS } from './swim/limits.ts'
 import { isGone, type MemberState } from './swim/members.ts'
-import type { Message } from './swim/message.ts'
+import type { Message, SignedRecord } from './swim/message.ts'
 import type { SwimOutput } from './swim/output.ts'
-import { Swim, type SwimInput } from './swim/swim.ts'
+import { type Acquaintance, Swim, type SwimInput, type SwimNeeds } from './swim/swim.ts'
+import { claimHash } from './swim/view-hash.ts'
 
 /** The parts of the own record that change while the node runs. */
 export type RecordPatch = Partial<
@@ -30,7 +31,7 @@ export type RecordPatch = Partial<
 >
 
 export interface GossipNeeds {
-  peers: Peers
+  peers: ReleasablePeers
   clock: Clock
   random: Random
   log: Logger
@@ -38,6 +39,8 @@ export interface GossipNeeds {
   verifier: RecordVerifier
   /** This machine's network interfaces as they are now: they decide which of a peer's addresses is dialled first. */
   interfaces: () => readonly InterfaceFact[]
+  /** Where many nodes live in one process: the one copy of an opened record that all of them keep. */
+  shared?: (opened: SignedRecord) => SignedRecord
 }
 
 export interface GossipOptions {
@@ -57,6 +60,8 @@ export interface GossipOptions {
   compressionEnabled: boolean
   /** Frames with a body of at least this size are compressed, `gossip_compression_threshold`. */
   compressionThresholdBytes: number
+  /** Members held at most, the gone included; 4,096 by default. */
+  membersMax?: number
 }
 
 /** Counters since the start, except where said otherwise. */
@@ -100,6 +105,16 @@ export interface Gossip extends Membership {
   /** Announces the departure; resolves when it was passed on, or after a second. Nothing is announced afterwards. */
   leave(): Promise<void>
   stats(): GossipStats
+  /** 16 hexadecimal digits: the same on nodes with equal views. Suspicions, which pass, are left out. */
+  viewHash(): string
+}
+
+/** A node whose view can be given to it, so that a simulation begins with a large cluster that has been running. */
+export interface Acquaintable {
+  /** This node, as others would hold it. */
+  acquaintance(): Acquaintance
+  /** Members that are known from now on, alive: nobody is told. */
+  acquaint(members: Iterable<Acquaintance>): void
 }
 
 /** Changes of the own record that come faster than this are told together. */
@@ -107,11 +122,11 @@ const PUBLISH_INTERVAL_MS = 250
 const LEAVE_TIMEOUT_MS = 1_000
 
 /** Membership by SWIM with Lifeguard over the peer channels (docs/protocol/gossip.md). */
-export function createGossip(needs: GossipNeeds, options: GossipOptions): Gossip & Component {
+export function createGossip(needs: GossipNeeds, options: GossipOptions): Gossip & Acquaintable & Component {
   return new SwimGossip(needs, options)
 }
 
-class SwimGossip implements Gossip, Component {
+class SwimGossip implements Gossip, Acquaintable, Component {
   readonly name = 'gossip'
   readonly #needs: GossipNeeds
   readonly #options: GossipOptions
@@ -120,7 +135,6 @@ class SwimGossip implements Gossip, Component {
   readonly #seeds: SeedDialler
   readonly #listeners = new Set<(event: MemberEvent) => void>()
   readonly #unsubscribe: (() => void)[] = []
-  readonly #sinceMs = new Map<NodeId, number>()
   readonly #dropped: Record<FrameFault, number> = { malformed: 0, oversized: 0, version: 0, cluster: 0 }
   #cluster = ''
   /** The own record as it is to be; what the cluster was told may lag behind by {@link PUBLISH_INTERVAL_MS}. */
@@ -169,23 +183,28 @@ class SwimGossip implements Gossip, Component {
 
   async start(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const { clock, random, peers, verifier } = this.#needs
-    const { cluster } = this.#options
+    const { clock, random, peers, verifier, shared = (opened) => opened } = this.#needs
+    const { cluster, membersMax } = this.#options
     this.#cluster = typeof cluster === 'string' ? cluster : cluster()
     this.#record = { ...this.#record, cluster: this.#cluster, startedAtMs: Math.floor(clock.wallMs()) }
-    const own = this.#seal()
+    const signed = this.#seal()
+    const open: SwimNeeds['open'] = (envelope) => {
+      const opened = openRecord(envelope, verifier, this.#cluster)
+      return opened && shared(opened)
+    }
     this.#swim = new Swim(
       clock.nowMs(),
-      { random, verify: (envelope) => openRecord(envelope, verifier, this.#cluster) },
+      { random, open },
       {
-        ...own,
+        signed,
         // Above those of every earlier life, unless the clock was set back; then the others tell us, and we refute.
         incarnation: Math.floor(clock.wallMs()),
         intervalMsMin: this.#options.intervalMsMin,
         intervalMsMax: this.#options.intervalMsMax,
+        ...(membersMax !== undefined && { membersMax }),
       },
     )
-    this.#sinceMs.set(this.#options.nodeId, clock.wallMs())
+    this.#swim.noteSince(this.#options.nodeId, clock.wallMs())
     this.#isRunning = true
     peers.handle('gossip', (channel, payload) => this.#onFrame(channel, payload))
     this.#unsubscribe.push(
@@ -210,15 +229,14 @@ class SwimGossip implements Gossip, Component {
 
   self(): Member {
     const state = this.#swim?.self
-    const sinceMs = this.#sinceMs.get(this.#options.nodeId) ?? this.#needs.clock.wallMs()
-    if (!state) return { record: this.#record, status: 'alive', incarnation: 0, sinceMs }
-    return { ...this.#toMember(state), record: this.#record }
+    if (!state) return { record: this.#record, status: 'alive', incarnation: 0, sinceMs: this.#needs.clock.wallMs() }
+    return { ...toMember(state), record: this.#record }
   }
 
   members(): Member[] {
     if (!this.#swim) return [this.self()]
-    this.#members ??= this.#swim.members
-      .map((state) => (state === this.#swim?.self ? this.self() : this.#toMember(state)))
+    this.#members ??= [...this.#swim.members()]
+      .map((state) => (state.nodeId === this.#options.nodeId ? this.self() : toMember(state)))
       .sort((a, b) => (a.record.nodeId < b.record.nodeId ? -1 : 1))
     return [...this.#members]
   }
@@ -226,7 +244,7 @@ class SwimGossip implements Gossip, Component {
   get(nodeId: NodeId): Member | undefined {
     if (nodeId === this.#options.nodeId) return this.self()
     const state = this.#swim?.get(nodeId)
-    return state && this.#toMember(state)
+    return state && toMember(state)
   }
 
   onChange(listener: (event: MemberEvent) => void): () => void {
@@ -275,17 +293,33 @@ class SwimGossip implements Gossip, Component {
     }
   }
 
+  viewHash(): string {
+    return this.#swim?.viewHash ?? ''
+  }
+
+  acquaintance(): Acquaintance {
+    const { signed, incarnation, nodeId, record } = (this.#swim as Swim).self
+    return { signed, incarnation, hash: claimHash(nodeId, { incarnation, status: 'alive' }, record.recordVersion) }
+  }
+
+  acquaint(members: Iterable<Acquaintance>): void {
+    this.#swim?.acquaint(members)
+    this.#members = undefined
+  }
+
   // ---- From the channels ----
 
   #onOpen(channel: PeerChannel): void {
     this.#step({ type: 'channel-open', nodeId: channel.peer.nodeId, isDialled: channel.dialled })
+    if (this.#isRunning) releaseSpareChannels(this.#needs.peers, this.#needs.random, channel)
   }
 
   #onClose(channel: PeerChannel): void {
     const { nodeId } = channel.peer
     // Replaced by another one.
     if (this.#needs.peers.get(nodeId)) return
-    this.#step({ type: 'channel-closed', nodeId, isExpected: this.#outbox.hasGivenUp(channel) })
+    const isReleased = !channel.closed.aborted
+    this.#step({ type: 'channel-closed', nodeId, isExpected: isReleased || this.#outbox.hasGivenUp(channel) })
   }
 
   #onFrame(channel: PeerChannel, payload: Uint8Array): void {
@@ -354,7 +388,7 @@ class SwimGossip implements Gossip, Component {
 
   /** Nobody is left to tell, or everybody was told. */
   #isDrained(swim: Swim): boolean {
-    return swim.stats.rumoursQueued === 0 || !swim.members.some((member) => !isGone(member.status))
+    return swim.stats.rumoursQueued === 0 || swim.living === 0
   }
 
   // ---- The own record ----
@@ -363,16 +397,16 @@ class SwimGossip implements Gossip, Component {
     if (!this.#isRunning || this.#publishTimer) return
     const waitMs = this.#publishedMs + PUBLISH_INTERVAL_MS - this.#needs.clock.nowMs()
     if (waitMs <= 0) {
-      this.#step({ type: 'publish', ...this.#seal() })
+      this.#step({ type: 'publish', signed: this.#seal() })
       return
     }
     this.#publishTimer = this.#needs.clock.after(waitMs, () => {
       this.#publishTimer = undefined
-      this.#step({ type: 'publish', ...this.#seal() })
+      this.#step({ type: 'publish', signed: this.#seal() })
     })
   }
 
-  #seal() {
+  #seal(): SignedRecord {
     const { clock, signer } = this.#needs
     this.#publishedMs = clock.nowMs()
     // Wall time makes versions rise across restarts without anything stored.
@@ -387,8 +421,8 @@ class SwimGossip implements Gossip, Component {
     this.#members = undefined
     const state = this.#swim?.get(nodeId)
     if (!state) return
-    if (state.status !== previous) this.#noteSince(nodeId)
-    const member = nodeId === this.#options.nodeId ? this.self() : this.#toMember(state)
+    if (state.status !== previous) this.#swim?.noteSince(nodeId, this.#needs.clock.wallMs())
+    const member = this.get(nodeId) as Member
     this.#logChange(member, previous)
     for (const listener of this.#listeners) {
       try {
@@ -400,12 +434,6 @@ class SwimGossip implements Gossip, Component {
     if (member.record.role === 'coordinator') this.#seeds.check()
   }
 
-  #noteSince(nodeId: NodeId): void {
-    this.#sinceMs.set(nodeId, this.#needs.clock.wallMs())
-    if (this.#sinceMs.size <= LIMITS.membersMax) return
-    for (const known of this.#sinceMs.keys()) if (!this.#swim?.get(known)) this.#sinceMs.delete(known)
-  }
-
   #logChange({ record, status, incarnation }: Member, previous: MemberEvent['previous']): void {
     if (status === previous) return
     const fields = { node: record.nodeId, role: record.role, status, previous, incarnation }
@@ -415,17 +443,16 @@ class SwimGossip implements Gossip, Component {
     else this.#log.info(previous === undefined ? 'A member is known.' : 'A member is back.', fields)
   }
 
-  #toMember({ record, status, incarnation }: MemberState): Member {
-    return { record, status, incarnation, sinceMs: this.#sinceMs.get(record.nodeId) ?? 0 }
-  }
-
   #knowsCoordinator(): boolean {
-    const members = this.#swim?.members ?? []
-    return members.some(
-      (member) =>
-        member.record.role === 'coordinator' && member.nodeId !== this.#options.nodeId && !isGone(member.status),
-    )
+    for (const { nodeId, record, status } of this.#swim?.members() ?? []) {
+      if (record.role === 'coordinator' && nodeId !== this.#options.nodeId && !isGone(status)) return true
+    }
+    return false
   }
+}
+
+function toMember({ record, status, incarnation, sinceMs }: MemberState): Member {
+  return { record, status, incarnation, sinceMs }
 }
 
 const NO_STATS = {

@@ -13,6 +13,7 @@ export {
   type DnsStats,
 } from './dns/dns-server.ts'
 export {
+  type Acquaintable,
   createGossip,
   type Gossip,
   type GossipNeeds,
@@ -29,3 +30,5 @@ export {
   type RecordVerifier,
   type RecordVerifierNeeds,
 } from './record-signature.ts'
+export type { SignedRecord } from './swim/message.ts'
+export type { Acquaintance } from './swim/swim.ts'

@@ -6,7 +6,7 @@ import { type NodeRecord, REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { canonicalJson } from './canonical-json.ts'
 import type { RecordSigner, RecordVerifier } from './record-signature.ts'
 import { LIMITS } from './swim/limits.ts'
-import type { RecordEnvelope } from './swim/message.ts'
+import type { RecordEnvelope, SignedRecord } from './swim/message.ts'
 
 /** Stands before the signed bytes, so that the signature is good for nothing else. */
 const SIGNATURE_CONTEXT = utf8('p2p-core node record v1\0')
@@ -27,6 +27,8 @@ const nodeRecord = z.object({
         description: z.string().max(2_048),
         health: z.enum(['starting', 'healthy', 'failing', 'stopping']),
         methods: z.array(z.string().max(128)).max(512),
+        idempotent: z.array(z.string().max(128)).max(512).optional(),
+        events: z.array(z.string().max(136)).max(64).optional(),
       }),
     )
     .max(256),
@@ -55,18 +57,22 @@ export function sealRecord(bytes: Uint8Array, signer: RecordSigner): RecordEnvel
   }
 }
 
-/** @returns the record, or undefined unless it has its shape, is of this cluster and was signed by the node it describes */
+/**
+ * @returns undefined unless the record has its shape, is of this cluster and was signed by the node it describes; nothing
+ *   of what is returned points into `envelope`
+ */
 export function openRecord(
   envelope: RecordEnvelope,
   verifier: RecordVerifier,
   cluster: string,
-): NodeRecord | undefined {
+): SignedRecord | undefined {
   const parsed = nodeRecord.safeParse(parseJson(envelope.bytes))
   if (!parsed.success || parsed.data.cluster !== cluster) return undefined
   const record: NodeRecord = parsed.data
   const signer = verifier.verify(signedBytes(envelope.bytes), envelope.signature, envelope.certificateChainPem)
   const isOwn = signer?.nodeId === record.nodeId && signer.role === record.role && signer.cluster === record.cluster
-  return isOwn ? record : undefined
+  if (!isOwn) return undefined
+  return { record, envelope: { ...envelope, bytes: envelope.bytes.slice(), signature: envelope.signature.slice() } }
 }
 
 function signedBytes(bytes: Uint8Array): Uint8Array {

@@ -1,6 +1,7 @@
 import type { NodeId } from '../base/identity.ts'
 import { randomInt, shuffle } from '../base/random.ts'
 import type { SimulatedCluster } from './simulated-cluster.ts'
+import { LAN_CONDITIONS } from './simulated-network.ts'
 
 /** A fault begins this long after the last one began, on average. */
 const PAUSE_MS = 10_000
@@ -8,10 +9,11 @@ const LOSS_RATIO_MAX = 0.25
 const REFUSAL_RATIO_MAX = 0.2
 const RESET_RATIO_MAX = 0.5
 const CLOCK_JUMP_MS_MAX = 3_600_000
+const DELAY_MS_MAX = 150
 
 /**
- * Lets everything go wrong that can, for `durationMs`: processes die, hang and leave, machines vanish, links fail in one
- * or both directions, packets are lost, connections reset, clocks are set. Then all faults end; the coordinator and about
+ * Lets everything go wrong that can, for `durationMs`: processes die, hang, starve and leave, machines vanish, links fail in
+ * one or both directions, packets are late or lost, connections reset, clocks are set. Then all faults end; the coordinator and about
  * every other node that is down come back. The cluster's invariants are checked throughout.
  * @returns what was done, for the message of a failing test
  */
@@ -41,9 +43,10 @@ class RandomFaults {
       () => this.#leave(),
       () => this.#boot(),
       () => this.#stop(),
+      () => this.#starve(),
       () => this.#partition(),
       () => this.#blockOneWay(),
-      () => this.#loseAndRefuse(),
+      () => this.#worsenNetwork(),
       () => this.#reset(),
       () => this.#setClock(),
       () => this.#changeRecord(),
@@ -56,7 +59,7 @@ class RandomFaults {
     this.#note('all faults end')
     for (const nodeId of cluster.nodeIds) cluster.resume(nodeId)
     cluster.heal()
-    Object.assign(cluster.network.conditions, { lossRatio: 0, refusalRatio: 0 })
+    Object.assign(cluster.network.conditions, LAN_CONDITIONS)
     // Who has forgotten everything finds the others through the coordinator, so that one is up in the end.
     for (const nodeId of this.#down()) if (nodeId === 'n0' || cluster.random.float() < 0.5) cluster.boot(nodeId)
   }
@@ -90,6 +93,17 @@ class RandomFaults {
     this.#cluster.clock.after(forMs, () => this.#cluster.resume(nodeId))
   }
 
+  #starve(): void {
+    const nodeId = this.#oneOf(this.#cluster.running)
+    if (!nodeId) return
+    const { random, clock } = this.#cluster
+    const turns = { runMs: 20 + random.float() * 200, hangMs: 100 + random.float() * 2_000 }
+    const forMs = 5_000 + random.float() * 30_000
+    this.#note(`starve ${nodeId} for ${Math.round(forMs)} ms, ${JSON.stringify(turns)}`)
+    this.#cluster.starve(nodeId, turns)
+    clock.after(forMs, () => this.#cluster.resume(nodeId))
+  }
+
   #partition(): void {
     const nodeIds = shuffle(this.#cluster.random, [...this.#cluster.nodeIds])
     const cut = 1 + randomInt(this.#cluster.random, nodeIds.length - 1)
@@ -114,15 +128,14 @@ class RandomFaults {
     })
   }
 
-  #loseAndRefuse(): void {
+  #worsenNetwork(): void {
     const { random, network } = this.#cluster
     const conditions = {
       lossRatio: random.float() * LOSS_RATIO_MAX,
       refusalRatio: random.float() * REFUSAL_RATIO_MAX,
+      delayMsMax: LAN_CONDITIONS.delayMsMax + random.float() * DELAY_MS_MAX,
     }
-    this.#note(
-      `${(conditions.lossRatio * 100).toFixed(0)} % loss, ${(conditions.refusalRatio * 100).toFixed(0)} % refusals`,
-    )
+    this.#note(`the network gets worse: ${JSON.stringify(conditions)}`)
     Object.assign(network.conditions, conditions)
   }
 

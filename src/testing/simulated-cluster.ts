@@ -1,14 +1,16 @@
 import { AssertionError } from '../base/assert.ts'
 import { silentLogger } from '../base/log.ts'
 import type { NodeId, NodeRole } from '../base/identity.ts'
-import type { MemberEvent, MemberStatus } from '../base/member.ts'
+import type { MemberEvent, MemberStatus, NodeRecord } from '../base/member.ts'
 import type { Random } from '../base/random.ts'
 import type { Component } from '../base/component.ts'
-import { createGossip, type Gossip } from '../network/index.ts'
+import { type Acquaintable, createGossip, type Gossip } from '../network/index.ts'
+import type { ServiceProxy } from '../service/sdk/index.ts'
 import { SimulatedClock } from './simulated-clock.ts'
 import { LAN_CONDITIONS, type NetworkConditions, SimulatedNetwork } from './simulated-network.ts'
 import { SimulatedRandom } from './simulated-random.ts'
-import { simulatedSigner, simulatedVerifier } from './simulated-signature.ts'
+import { type ServicesOf, type SimulatedServices, startServices } from './simulated-services.ts'
+import { shareRecords, simulatedSigner, simulatedVerifier } from './simulated-signature.ts'
 
 export interface SimulatedClusterOptions {
   /** `n0` is the coordinator, the others are workers that know its address. */
@@ -18,8 +20,12 @@ export interface SimulatedClusterOptions {
   conditions?: Partial<NetworkConditions>
   /** Nodes start at random moments within this time. */
   startWithinMs?: number
-  /** What nodes offer, to have records of a realistic size. */
-  services?: number
+  /** What each node runs. */
+  services?: ServicesOf
+  /** So many services that nodes only tell of, to have records of a realistic size. */
+  exampleServices?: number
+  /** Nodes start all at once and know each other already: thousands would take longer to join than to be watched. */
+  isEstablished?: boolean
 }
 
 /** One line of what happened, for tests and figures. */
@@ -31,6 +37,15 @@ export interface ObservedChange {
   previous: MemberStatus | undefined
 }
 
+/** What a node holds by default; larger clusters are simulated with room for all. */
+const MEMBERS_MAX = 4_096
+
+const NAMES_SHOWN = 8
+/** An orderly stop takes so long at most: gossip a second, services ten. */
+const STOP_MS_MAX = 15_000
+/** Longer than calls wait for their answers. */
+const SETTLED_MS_MAX = 60_000
+
 /** After a fault ended, a node's death may still be announced for so long. */
 const RECOVERY_MS = 30_000
 
@@ -38,10 +53,13 @@ interface SimulatedNode {
   nodeId: NodeId
   role: NodeRole
   address: string
-  gossip: (Gossip & Component) | undefined
+  gossip: (Gossip & Acquaintable & Component) | undefined
+  servicesOf: ServicesOf | undefined
+  services: SimulatedServices | undefined
   random: SimulatedRandom
   /** When a fault of this node or of its links last began or ended. */
   disturbedMs: number
+  isStarved: boolean
   incarnations: Map<NodeId, number>
 }
 
@@ -65,6 +83,7 @@ export class SimulatedCluster {
   readonly #options: SimulatedClusterOptions
   readonly #nodes = new Map<NodeId, SimulatedNode>()
   readonly #broken: string[] = []
+  readonly #shared = shareRecords()
 
   constructor(options: SimulatedClusterOptions) {
     this.#options = options
@@ -82,8 +101,11 @@ export class SimulatedCluster {
         role,
         address,
         gossip: undefined,
+        servicesOf: options.services,
+        services: undefined,
         random: random.fork(),
         disturbedMs: 0,
+        isStarved: false,
         incarnations: new Map(),
       })
     }
@@ -106,6 +128,13 @@ export class SimulatedCluster {
 
   /** Starts all nodes. */
   async start(): Promise<void> {
+    if (this.#options.isEstablished) {
+      for (const nodeId of this.#nodes.keys()) this.boot(nodeId)
+      const gossips = [...this.#nodes.values()].flatMap(({ gossip }) => gossip ?? [])
+      const all = gossips.map((gossip) => gossip.acquaintance())
+      for (const gossip of gossips) gossip.acquaint(all)
+      return
+    }
     for (const nodeId of this.#nodes.keys()) {
       const withinMs = this.#options.startWithinMs ?? 1_000
       this.clock.after(this.random.float() * withinMs, () => this.boot(nodeId))
@@ -117,18 +146,21 @@ export class SimulatedCluster {
   boot(nodeId: NodeId): void {
     const node = this.#node(nodeId)
     const peers = this.network.boot(nodeId)
-    const identity = this.network.nodeOf(nodeId).identity
+    const { identity, host } = this.network.nodeOf(nodeId)
+    const clock = host.clock()
     this.#disturb(nodeId)
+    node.isStarved = false
     node.incarnations = new Map()
     const gossip = createGossip(
       {
         peers,
-        clock: this.network.nodeOf(nodeId).host.clock(),
+        clock,
         random: node.random.fork(),
         log: silentLogger,
         signer: simulatedSigner(identity),
         verifier: simulatedVerifier,
         interfaces: () => [],
+        shared: this.#shared,
       },
       {
         nodeId,
@@ -138,45 +170,58 @@ export class SimulatedCluster {
         record: {
           addresses: [node.address],
           capacity: { cpus: 8, memoryBytes: 16 * 2 ** 30 },
-          services: exampleServices(this.#options.services ?? 0),
+          services: exampleRecords(this.#options.exampleServices ?? 0),
         },
         seeds: node.role === 'worker' ? [this.#node('n0').address] : [],
         intervalMsMin: 5_000,
         intervalMsMax: 30_000,
         compressionEnabled: true,
         compressionThresholdBytes: 1_024,
+        membersMax: Math.max(MEMBERS_MAX, 2 * this.#options.nodes),
       },
     )
     node.gossip = gossip
     gossip.onChange((event) => this.#onChange(node, gossip, event))
     // Starting waits for nothing; a failure would be a defect and ends the test as an unhandled rejection.
     void gossip.start(new AbortController().signal)
+    node.services =
+      node.servicesOf && startServices({ gossip, peers, clock, random: node.random.fork() }, identity, node.servicesOf)
+  }
+
+  /** Ends a node's process in order and starts it with other services: one step of a rollout. */
+  async deploy(nodeId: NodeId, services: ServicesOf): Promise<void> {
+    this.#node(nodeId).servicesOf = services
+    await this.leave(nodeId)
+    this.boot(nodeId)
+  }
+
+  /** Calls services as a service on this node does; the calls are answered as time passes, see {@link settled}. */
+  proxy(nodeId: NodeId): ServiceProxy {
+    const { services } = this.#node(nodeId)
+    if (!services) throw new Error(`No services run on node ${nodeId}.`)
+    return services.proxy
   }
 
   /** SIGKILL: connections are reset. */
   kill(nodeId: NodeId): void {
-    this.network.kill(nodeId, 'killed')
-    this.#node(nodeId).gossip = undefined
+    this.#end(nodeId, 'killed')
   }
 
   /** The machine loses its power: nobody is told. */
   crash(nodeId: NodeId): void {
-    this.network.kill(nodeId, 'silent')
-    this.#node(nodeId).gossip = undefined
+    this.#end(nodeId, 'silent')
   }
 
-  /** An orderly stop: announces that it leaves, then ends. */
+  /** An orderly stop: announces that it leaves, lets calls end, then ends. */
   async leave(nodeId: NodeId): Promise<void> {
-    const node = this.#node(nodeId)
-    const { gossip } = node
+    const { gossip, services } = this.#node(nodeId)
     if (!gossip) return
-    let hasLeft = false
-    const leaving = gossip.leave().finally(() => {
-      hasLeft = true
-    })
-    await this.clock.runUntil(() => hasLeft, 5_000)
-    await leaving
-    await gossip.stop()
+    const stop = async (): Promise<void> => {
+      await gossip.leave()
+      await services?.stop()
+      await gossip.stop()
+    }
+    await this.settled(stop(), STOP_MS_MAX)
     for (const channel of this.network.nodeOf(nodeId).peers.list()) channel.close('the node is stopping')
     this.kill(nodeId)
   }
@@ -187,10 +232,27 @@ export class SimulatedCluster {
     this.#disturb(nodeId)
   }
 
-  /** SIGCONT. */
+  /** SIGCONT; ends {@link starve} as well. */
   resume(nodeId: NodeId): void {
     this.#disturb(nodeId)
+    this.#node(nodeId).isStarved = false
     this.network.resume(nodeId)
+  }
+
+  /** Too little CPU: from now on the process runs for `runMs` and hangs for `hangMs`, in turns. */
+  starve(nodeId: NodeId, { runMs, hangMs }: { runMs: number; hangMs: number }): void {
+    const node = this.#node(nodeId)
+    const { host } = this.network.nodeOf(nodeId)
+    const { life } = host
+    const inTurns = (isHanging: boolean): void => {
+      if (!node.isStarved || host.life !== life) return
+      this.#disturb(nodeId)
+      if (isHanging) host.stop()
+      else host.resume()
+      this.clock.after(isHanging ? hangMs : runMs, () => inTurns(!isHanging))
+    }
+    node.isStarved = true
+    inTurns(true)
   }
 
   partition(groups: readonly (readonly NodeId[])[]): void {
@@ -202,6 +264,11 @@ export class SimulatedCluster {
   block(from: NodeId, to: NodeId): void {
     for (const nodeId of [from, to]) this.#disturb(nodeId)
     this.network.block(from, to)
+  }
+
+  /** From now on nobody can dial the node; its own dials work. */
+  hide(nodeId: NodeId): void {
+    this.network.hide(nodeId)
   }
 
   heal(): void {
@@ -226,6 +293,23 @@ export class SimulatedCluster {
     return this.clock.nowMs() - startMs
   }
 
+  /**
+   * Lets time pass until the promise is settled, and gives what it gives.
+   * @throws {AssertionError} with the seed, when it is not in time or an invariant broke
+   */
+  async settled<Settling extends Promise<unknown>>(
+    promise: Settling,
+    withinMs = SETTLED_MS_MAX,
+  ): Promise<Awaited<Settling>> {
+    let isSettled = false
+    const settle = (): void => {
+      isSettled = true
+    }
+    promise.then(settle, settle)
+    await this.runUntil('a promise settled', () => isSettled, withinMs)
+    return await promise
+  }
+
   /** How one running node sees another. */
   statusOf(observer: NodeId, target: NodeId): MemberStatus | undefined {
     return this.gossip(observer).get(target)?.status
@@ -240,28 +324,28 @@ export class SimulatedCluster {
 
   /** All running nodes have equal views, in which exactly they are alive. */
   isConverged(): boolean {
-    const running = new Set(this.running)
-    const views = new Set<string>()
-    for (const observer of running) {
-      const members = this.gossip(observer).members()
-      if (members.some(({ record, status }) => (status === 'alive') !== running.has(record.nodeId))) return false
-      if (members.filter(({ status }) => status === 'alive').length !== running.size) return false
-      views.add(members.map((m) => `${m.record.nodeId} ${m.status} ${m.incarnation} ${m.record.recordVersion}`).join())
-      if (views.size > 1) return false
-    }
-    return true
+    const { running } = this
+    const gossips = running.map((nodeId) => this.gossip(nodeId))
+    const [first] = gossips
+    if (!first) return true
+    const hash = first.viewHash()
+    if (gossips.some((gossip) => gossip.viewHash() !== hash || gossip.stats().suspects > 0)) return false
+    const alive = first.members().flatMap(({ record, status }) => (status === 'alive' ? [record.nodeId] : []))
+    return alive.toSorted().join() === running.toSorted().join()
   }
 
-  /** What each running node holds, for messages of failed tests. */
+  /** Who holds what, for messages of failed tests: a line for each different view. */
   describe(): string {
-    return this.running
-      .map((observer) => {
-        const view = this.gossip(observer)
-          .members()
-          .map(({ record, status, incarnation }) => `${record.nodeId}=${status}@${incarnation % 1_000_000}`)
-        return `${observer}: ${view.join(' ')}`
-      })
-      .join('\n')
+    const observers = new Map<string, NodeId[]>()
+    for (const observer of this.running) {
+      const members = this.gossip(observer).members()
+      const others = members.filter(({ record, status }) => status !== 'alive' || !this.#isNewest(record))
+      const alive = members.length - others.length
+      const text = others.map((m) => `${m.record.nodeId}=${m.status}@${m.incarnation}/${m.record.recordVersion}`)
+      const view = [`${alive} alive`, ...text].join(' ')
+      observers.set(view, [...(observers.get(view) ?? []), observer])
+    }
+    return [...observers].map(([view, nodeIds]) => `${listed(nodeIds)}: ${view}`).join('\n')
   }
 
   fail(message: string): never {
@@ -285,12 +369,24 @@ export class SimulatedCluster {
 
   #checkDeath(target: NodeId): void {
     const calmMs = this.clock.nowMs() - this.#node(target).disturbedMs
-    if (!this.running.includes(target) || this.network.isCutOff(target) || calmMs < RECOVERY_MS) return
+    const isRunning = this.network.nodeOf(target).host.state === 'running'
+    if (!isRunning || calmMs < RECOVERY_MS || this.network.isCutOff(target)) return
     const observers = this.running.filter((observer) => observer !== target)
     const accusers = observers.filter((observer) => this.statusOf(observer, target) === 'dead')
     if (accusers.length * 2 > observers.length) {
       this.#broken.push(`${target} runs and is reachable, but ${accusers.join(', ')} hold it for dead`)
     }
+  }
+
+  #isNewest({ nodeId, recordVersion }: NodeRecord): boolean {
+    return this.#node(nodeId).gossip?.self().record.recordVersion === recordVersion
+  }
+
+  #end(nodeId: NodeId, state: 'killed' | 'silent'): void {
+    const node = this.#node(nodeId)
+    this.network.kill(nodeId, state)
+    node.gossip = undefined
+    node.services = undefined
   }
 
   #disturb(nodeId: NodeId): void {
@@ -308,7 +404,13 @@ export class SimulatedCluster {
   }
 }
 
-function exampleServices(count: number) {
+/** The first few, and how many there are. */
+function listed(nodeIds: readonly NodeId[]): string {
+  const shown = nodeIds.slice(0, NAMES_SHOWN).join(' ')
+  return nodeIds.length > NAMES_SHOWN ? `${shown} … (${nodeIds.length})` : shown
+}
+
+function exampleRecords(count: number) {
   return Array.from({ length: count }, (_, i) => ({
     name: `service_${i}`,
     version: '1.2.3',

@@ -1,20 +1,25 @@
 import { TransportError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { FrameKind, PeerChannel } from '../base/peer.ts'
+import type { FrameKind } from '../base/peer.ts'
 import {
   type NetworkNode,
+  RELEASE_MS,
+  type ReleasableChannel,
   RETRANSMIT_MS,
+  type SegmentKind,
   SILENCE_MS_MAX,
   type SimulatedLink,
   UNANSWERED_MS_MAX,
 } from './simulated-link.ts'
 
 interface Segment {
-  kind: FrameKind
+  kind: SegmentKind
   payload: Uint8Array
   sentMs: number
   hasArrived: boolean
 }
+
+const NO_PAYLOAD = new Uint8Array(0)
 
 /** A TCP connection between two processes, with a channel at each end. */
 export class SimulatedConnection {
@@ -77,7 +82,7 @@ export class SimulatedConnection {
 }
 
 /** One end of a simulated connection. */
-export class SimulatedChannel implements PeerChannel {
+export class SimulatedChannel implements ReleasableChannel {
   readonly peer: NodeIdentity
   readonly peerSerial = '01'
   readonly remoteAddress: string
@@ -89,6 +94,8 @@ export class SimulatedChannel implements PeerChannel {
   readonly #closed = new AbortController()
   /** Sent and not handed to the peer's process yet, in order. */
   readonly #segments: Segment[] = []
+  #hasCarriedCalls = false
+  #isOutOfUse = false
 
   constructor(
     link: SimulatedLink,
@@ -110,8 +117,31 @@ export class SimulatedChannel implements PeerChannel {
     return this.#closed.signal
   }
 
+  get hasCarriedCalls(): boolean {
+    return this.#hasCarriedCalls
+  }
+
   send(kind: FrameKind, payload: Uint8Array): void {
     if (this.closed.aborted) throw this.closed.reason
+    this.#hasCarriedCalls ||= kind !== 'gossip'
+    this.#enqueue(kind, payload)
+  }
+
+  get isOutOfUse(): boolean {
+    return this.#isOutOfUse
+  }
+
+  retire(): void {
+    this.#isOutOfUse = true
+    const { host } = this.#owner
+    this.#link.clock.after(RELEASE_MS, () => host.run(this.#life, () => this.close('it was out of use')))
+  }
+
+  announceRelease(): void {
+    this.#enqueue('release', NO_PAYLOAD)
+  }
+
+  #enqueue(kind: SegmentKind, payload: Uint8Array): void {
     const segment: Segment = { kind, payload, sentMs: this.#link.clock.nowMs(), hasArrived: false }
     this.#segments.push(segment)
     this.#transmit(segment, RETRANSMIT_MS)
@@ -156,7 +186,8 @@ export class SimulatedChannel implements PeerChannel {
     if (isThere && this.#link.carries(to, from)) return
     clock.after(retransmitMs, () => {
       if (this.closed.aborted) return
-      if (clock.nowMs() - segment.sentMs > UNANSWERED_MS_MAX) this.end('the peer did not answer any more')
+      const isOverdue = segment.kind === 'rpc' && clock.nowMs() - segment.sentMs > UNANSWERED_MS_MAX
+      if (isOverdue) this.end('the peer did not answer any more')
       else this.#transmit(segment, retransmitMs * 2)
     })
   }
@@ -170,9 +201,14 @@ export class SimulatedChannel implements PeerChannel {
     }
   }
 
-  receive(kind: FrameKind, payload: Uint8Array): void {
+  receive(kind: SegmentKind, payload: Uint8Array): void {
     this.#owner.host.run(this.#life, () => {
-      if (!this.closed.aborted) this.#owner.peers.onFrame(this, kind, payload)
+      if (this.closed.aborted) return
+      if (kind === 'release') this.#owner.peers.onReleased(this)
+      else {
+        this.#hasCarriedCalls ||= kind !== 'gossip'
+        this.#owner.peers.onFrame(this, kind, payload)
+      }
     })
   }
 }

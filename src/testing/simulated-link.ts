@@ -1,15 +1,20 @@
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { FrameKind, PeerChannel, Peers } from '../base/peer.ts'
+import type { FrameKind, PeerChannel, ReleasablePeers } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
 import type { SimulatedHost } from './simulated-host.ts'
 
 /** The first retransmission of a segment (Linux: TCP_RTO_MIN). */
 export const RETRANSMIT_MS = 200
-/** The transport cuts a channel on which something was sent, and nothing came back, at the latest after this. */
+/** The transport cuts a channel on which a call was sent, and nothing came back, at the latest after this. */
 export const UNANSWERED_MS_MAX = 3_000
 /** An idle one on which nothing comes, not even the answer to a PING, it cuts after a time between these. */
-export const SILENCE_MS_MIN = 15_000
-export const SILENCE_MS_MAX = 18_000
+export const SILENCE_MS_MIN = 30_000
+export const SILENCE_MS_MAX = 33_000
+/** A channel that was taken out of use stays for what is under way on it. */
+export const RELEASE_MS = 60_000
+
+/** What goes over a connection; `release` says that the sender has taken the channel out of use. */
+export type SegmentKind = FrameKind | 'release'
 
 /** What a connection sees of the network it runs through. */
 export interface SimulatedLink {
@@ -21,10 +26,23 @@ export interface SimulatedLink {
   delayMs(): number
 }
 
+/** A channel that can be taken out of use. */
+export interface ReleasableChannel extends PeerChannel {
+  /** Whether anything but gossip has gone over it, in either direction. */
+  readonly hasCarriedCalls: boolean
+  readonly isOutOfUse: boolean
+  /** Tells the other end that it is out of use here. */
+  announceRelease(): void
+  /** Nothing new is sent on it; it is closed when what is under way on it has arrived. */
+  retire(): void
+}
+
 /** The channels of a process, and what its connections tell it. */
-export interface ChannelOwner extends Peers {
-  register(channel: PeerChannel): void
-  onClosed(channel: PeerChannel): void
+export interface ChannelOwner extends ReleasablePeers {
+  register(channel: ReleasableChannel): void
+  onClosed(channel: ReleasableChannel): void
+  /** The peer has taken the channel out of use. */
+  onReleased(channel: ReleasableChannel): void
   onFrame(channel: PeerChannel, kind: FrameKind, payload: Uint8Array): void
 }
 

@@ -1,6 +1,6 @@
 import { TransportError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
-import type { PeerChannel, Peers } from '../base/peer.ts'
+import type { PeerChannel, ReleasablePeers } from '../base/peer.ts'
 import { type Random, randomInt } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
 import { SimulatedConnection } from './simulated-connection.ts'
@@ -42,7 +42,10 @@ export class SimulatedNetwork implements SimulatedLink {
   readonly #byAddress = new Map<string, NetworkNode>()
   /** `from>to` of links that carry nothing. */
   readonly #blocked = new Set<string>()
+  /** Machines that can dial out and cannot be dialled. */
+  readonly #hidden = new Set<NodeId>()
   readonly #connections = new Set<SimulatedConnection>()
+  #connectionsMade = 0
 
   constructor(clock: Clock, random: Random, conditions: NetworkConditions = LAN_CONDITIONS) {
     this.clock = clock
@@ -60,7 +63,7 @@ export class SimulatedNetwork implements SimulatedLink {
   }
 
   /** Starts a process. @returns its channels */
-  boot(nodeId: NodeId): Peers {
+  boot(nodeId: NodeId): ReleasablePeers {
     const node = this.#node(nodeId)
     node.host.boot()
     node.peers = this.#peersOf(nodeId)
@@ -90,6 +93,16 @@ export class SimulatedNetwork implements SimulatedLink {
   block(from: NodeId, to: NodeId): void {
     this.#blocked.add(`${from}>${to}`)
     for (const connection of this.#of(from)) if (connection.hasEnd(to)) this.#cutWhileBroken(connection)
+  }
+
+  /** From now on nobody can dial the machine, as behind a router that translates addresses; its own dials work. */
+  hide(nodeId: NodeId): void {
+    this.#hidden.add(nodeId)
+  }
+
+  /** Connections made so far, and those that are there now. */
+  get connections(): { made: number; open: number } {
+    return { made: this.#connectionsMade, open: this.#connections.size }
   }
 
   /** Cuts the network into groups that hear nothing of each other. */
@@ -172,7 +185,8 @@ export class SimulatedNetwork implements SimulatedLink {
           after(this.delayMs(), () => fail('nobody has this address'))
           return
         }
-        const isThrough = this.#isThrough(from.identity.nodeId, to.identity.nodeId)
+        const isThrough =
+          !this.#hidden.has(to.identity.nodeId) && this.#isThrough(from.identity.nodeId, to.identity.nodeId)
         if (isThrough && (to.host.state === 'killed' || this.random.float() < this.conditions.refusalRatio)) {
           const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })
           after(this.delayMs() + this.delayMs(), () => fail('refused', refused))
@@ -198,6 +212,7 @@ export class SimulatedNetwork implements SimulatedLink {
     if (open && to.peers.get(from.identity.nodeId)) return open
     const connection = new SimulatedConnection(this, from, to, (over) => this.#connections.delete(over))
     this.#connections.add(connection)
+    this.#connectionsMade++
     to.peers.register(connection.endOf(to.identity.nodeId))
     from.peers.register(connection.endOf(from.identity.nodeId))
     return connection.endOf(from.identity.nodeId)

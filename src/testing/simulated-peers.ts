@@ -1,11 +1,11 @@
 import type { NodeId } from '../base/identity.ts'
 import type { FrameHandler, FrameKind, PeerChannel, PeerTarget } from '../base/peer.ts'
-import type { ChannelOwner } from './simulated-link.ts'
+import type { ChannelOwner, ReleasableChannel } from './simulated-link.ts'
 
 /** The channels of one simulated process. */
 export class SimulatedPeers implements ChannelOwner {
   readonly #dial: (target: PeerTarget) => Promise<PeerChannel>
-  readonly #channels = new Map<NodeId, PeerChannel>()
+  readonly #channels = new Map<NodeId, ReleasableChannel>()
   readonly #dials = new Map<string, Promise<PeerChannel>>()
   readonly #handlers = new Map<FrameKind, FrameHandler>()
   readonly #openListeners = new Set<(channel: PeerChannel) => void>()
@@ -35,6 +35,14 @@ export class SimulatedPeers implements ChannelOwner {
     return signal ? unlessAborted(dial, signal) : dial
   }
 
+  release(channel: PeerChannel): boolean {
+    const current = this.#channels.get(channel.peer.nodeId)
+    if (!current || current !== channel || current.hasCarriedCalls) return false
+    current.announceRelease()
+    this.onReleased(current)
+    return true
+  }
+
   handle(kind: FrameKind, handler: FrameHandler): void {
     this.#handlers.set(kind, handler)
   }
@@ -50,15 +58,24 @@ export class SimulatedPeers implements ChannelOwner {
   }
 
   /** A new channel takes the place of the one to the same peer, whose other end is gone. */
-  register(channel: PeerChannel): void {
+  register(channel: ReleasableChannel): void {
     const replaced = this.#channels.get(channel.peer.nodeId)
     this.#channels.set(channel.peer.nodeId, channel)
     replaced?.close('the peer opened a newer one')
     for (const listener of this.#openListeners) listener(channel)
   }
 
-  onClosed(channel: PeerChannel): void {
+  onReleased(channel: ReleasableChannel): void {
+    if (this.#channels.get(channel.peer.nodeId) !== channel) return
+    this.#channels.delete(channel.peer.nodeId)
+    channel.retire()
+    for (const listener of this.#closeListeners) listener(channel)
+  }
+
+  onClosed(channel: ReleasableChannel): void {
     if (this.#channels.get(channel.peer.nodeId) === channel) this.#channels.delete(channel.peer.nodeId)
+    // The listeners were told when it was taken out of use.
+    if (channel.isOutOfUse) return
     for (const listener of this.#closeListeners) listener(channel)
   }
 

@@ -56,6 +56,7 @@ export class Http2Channel implements PeerChannel {
   readonly #probe: SessionProbe
   readonly #closed = new AbortController()
   #hasCarriedCalls = false
+  #isOutOfUse = false
   #queue: Frame[] = []
   #queueBytes = 0
   /** A call or an answer was sent after what came last. */
@@ -132,8 +133,14 @@ export class Http2Channel implements PeerChannel {
     this.#isAnswerAwaited = false
   }
 
+  /** Whether it was retired. */
+  get isOutOfUse(): boolean {
+    return this.#isOutOfUse
+  }
+
   /** Nothing new is to be sent on it: it stays for the answers that are still to come, and is closed after `graceMs`. */
   retire(graceMs: number): void {
+    this.#isOutOfUse = true
     const closing = this.#clock.after(graceMs, () => this.close('it was out of use'))
     this.closed.addEventListener('abort', () => closing.cancel(), { once: true })
   }

@@ -94,8 +94,6 @@ class ChannelRegistry implements MovablePeers, Component {
   readonly #requests = new Map<NodeId, SharedTask<PeerChannel>>()
   /** Of a peer that asked for a channel while this node's own request, which goes first, is unanswered. */
   readonly #parked = new Map<NodeId, () => void>()
-  /** Channels whose end has been told when they were taken out of use. */
-  readonly #released = new WeakSet<PeerChannel>()
   /** Every channel whose socket is not closed yet. */
   readonly #unfinished = new Set<Http2Channel>()
 
@@ -351,7 +349,8 @@ class ChannelRegistry implements MovablePeers, Component {
     const peerId = channel.peer.nodeId
     if (this.#channels.get(peerId)?.channel === channel) this.#channels.delete(peerId)
     this.#log.debug('A channel is closed.', { peer: peerId, why: messageOf(channel.closed.reason) })
-    if (!this.#released.has(channel)) this.#notify(this.#closeListeners, channel)
+    // The listeners were told when it was taken out of use.
+    if (!channel.isOutOfUse) this.#notify(this.#closeListeners, channel)
   }
 
   /** What is under way on it, or was sent before the other end knew, still arrives and is answered. */
@@ -359,7 +358,6 @@ class ChannelRegistry implements MovablePeers, Component {
     const peerId = channel.peer.nodeId
     if (this.#channels.get(peerId)?.channel !== channel) return
     this.#channels.delete(peerId)
-    this.#released.add(channel)
     channel.retire(this.#limits.moveGraceMs)
     this.#notify(this.#closeListeners, channel)
   }

@@ -31,7 +31,7 @@ async function running(options: SimulatedClusterOptions): Promise<SimulatedClust
 
 for (const nodes of [3, 20, 100]) {
   test(`${nodes} nodes started within a second have equal views within two more`, async () => {
-    const cluster = createSimulatedCluster({ nodes, seed: 11, services: 2 })
+    const cluster = createSimulatedCluster({ nodes, seed: 11, exampleServices: 2 })
     await cluster.start()
     await converged(cluster, 2_000)
     assert.equal(cluster.gossip('n1').members().length, nodes)
@@ -199,6 +199,52 @@ test('a process stopped for 20 s declares nobody dead and is back within 10 s', 
       `seed ${seed}`,
     )
   }
+})
+
+test('processes that get hardly any CPU declare nobody dead, are not declared dead, and are themselves again at once', async () => {
+  const cluster = await running({ nodes: 10, seed: 96 })
+  const starved = ['n4', 'n7']
+  for (const nodeId of starved) cluster.starve(nodeId, { runMs: 30, hangMs: 900 })
+  await cluster.run(5 * MINUTE_MS)
+  for (const nodeId of starved) cluster.resume(nodeId)
+  await converged(cluster, 10_000)
+  assert.deepEqual(
+    cluster.changes.filter(({ status }) => status === 'dead'),
+    [],
+  )
+})
+
+test('nodes that can only dial out are members of a cluster too large for a channel between any two', async () => {
+  const cluster = createSimulatedCluster({ nodes: 90, seed: 97 })
+  const hidden = ['n20', 'n40', 'n60', 'n80']
+  for (const nodeId of hidden) cluster.hide(nodeId)
+  await cluster.start()
+  await converged(cluster, 30_000)
+  await cluster.run(4 * MINUTE_MS)
+  assert.deepEqual(
+    cluster.changes.filter(({ status }) => status === 'dead'),
+    [],
+  )
+  cluster.crash('n40')
+  await cluster.runUntil(
+    'n40 dead everywhere',
+    now(cluster, () => cluster.allSee('n40', 'dead')),
+    15_000,
+  )
+})
+
+test('a node of a large cluster keeps a bounded number of channels, and opens few', async () => {
+  const cluster = createSimulatedCluster({ nodes: 150, seed: 98 })
+  await cluster.start()
+  await cluster.run(3 * MINUTE_MS)
+  const { made } = cluster.network.connections
+  await cluster.run(MINUTE_MS)
+  const workers = cluster.nodeIds.slice(1)
+  const counts = workers.map((nodeId) => cluster.network.nodeOf(nodeId).peers.list().length)
+  assert.ok(Math.max(...counts) <= 100, `${Math.max(...counts)} channels of one node`)
+  assert.ok(counts.reduce((sum, count) => sum + count, 0) / counts.length < 70)
+  const dialsPerNodeAndSecond = (cluster.network.connections.made - made) / 150 / 60
+  assert.ok(dialsPerNodeAndSecond < 0.15, `${dialsPerNodeAndSecond} dials a second and node`)
 })
 
 test('all nodes but one stopped for a while accuse nobody either', async () => {

@@ -10,7 +10,7 @@ const seeds = only === undefined ? Array.from({ length: count }, (_, i) => i + 1
 
 for (const seed of seeds) {
   test(`10 minutes in which everything goes wrong end in equal views within 30 s, seed ${seed}`, async () => {
-    const cluster = createSimulatedCluster({ nodes, seed, services: 1 })
+    const cluster = createSimulatedCluster({ nodes, seed, exampleServices: 1 })
     await cluster.start()
     const history = await injectRandomFaults(cluster, 600_000)
     try {

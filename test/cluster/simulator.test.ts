@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { z } from 'zod'
 import { AssertionError } from '../../src/base/assert.ts'
 import { delay } from '../../src/base/time.ts'
+import { defineService, method } from '../../src/service/index.ts'
 import {
   createSimulatedCluster,
   injectRandomFaults,
   SimulatedClock,
   SimulatedNetwork,
   SimulatedRandom,
+  type ServicesOf,
 } from '../../src/testing/index.ts'
 
 test('virtual time fires timers in order, at their moment, and lets promises run in between', async () => {
@@ -131,4 +134,66 @@ test('dials are refused, time out, or name the wrong peer, as in a real network'
   network.boot('b')
   assert.match((await failure({ nodeId: 'c', addresses: ['b:1'] })).message, /it is b, not c/)
   assert.match((await failure({ nodeId: 'c', addresses: [] })).message, /no address/)
+})
+
+/** Answers after as long as it is told, by the clock of its place. */
+const slow: ServicesOf = ({ nodeId, clock }) => [
+  defineService({
+    name: 'slow',
+    version: '1.0.0',
+    description: 'Takes its time',
+    methods: {
+      answer: method({
+        description: 'Answers late',
+        public: true,
+        params: z.object({ afterMs: z.number() }),
+        async handler({ afterMs }, { signal }) {
+          await delay(clock, afterMs, signal)
+          return { from: nodeId, atMs: clock.nowMs() }
+        },
+      }),
+    },
+  }),
+]
+
+test('services of simulated nodes call each other in virtual time', async () => {
+  const cluster = createSimulatedCluster({ nodes: 3, seed: 80, services: slow })
+  await cluster.start()
+  await cluster.runUntil('equal views', () => cluster.isConverged(), 10_000)
+  const startMs = cluster.clock.nowMs()
+  const { slow: remote } = cluster.proxy('n0')
+  const answer = await cluster.settled(remote['n2'].answer({ afterMs: 20_000 }))
+  assert.equal(answer.from, 'n2')
+  assert.ok(answer.atMs - startMs > 20_000 && answer.atMs - startMs < 20_100, `${answer.atMs - startMs}`)
+})
+
+test('a call to a process that is stopped waits, one to a machine that is cut off fails in time', async () => {
+  const cluster = createSimulatedCluster({ nodes: 3, seed: 81, services: slow })
+  await cluster.start()
+  await cluster.runUntil('equal views', () => cluster.isConverged(), 10_000)
+  const { slow: remote } = cluster.proxy('n0')
+  cluster.stop('n1')
+  const waiting = remote['n1'].answer({ afterMs: 10 })
+  await cluster.run(2_000)
+  cluster.resume('n1')
+  assert.equal((await cluster.settled(waiting)).from, 'n1')
+  cluster.partition([['n0', 'n1'], ['n2']])
+  const startMs = cluster.clock.nowMs()
+  const lost = remote['n2'].answer({ afterMs: 10 }, { timeoutMs: 3_000 })
+  await assert.rejects(cluster.settled(lost, 10_000))
+  assert.ok(cluster.clock.nowMs() - startMs < 4_000)
+  cluster.heal()
+  await cluster.runUntil('equal views', () => cluster.isConverged(), 60_000)
+  assert.equal((await cluster.settled(remote['n2'].answer({ afterMs: 10 }))).from, 'n2')
+})
+
+test('what a service keeps in memory ends with its process, and a test is told what it does wrong', async () => {
+  const cluster = createSimulatedCluster({ nodes: 2, seed: 82, services: slow })
+  assert.throws(() => cluster.proxy('n1'), /No services run on node n1/)
+  await cluster.start()
+  await cluster.runUntil('equal views', () => cluster.isConverged(), 10_000)
+  const never = new Promise<void>(() => {})
+  await assert.rejects(cluster.settled(never, 1_000), /seed 82.* not within 1000 ms: a promise settled/s)
+  cluster.kill('n1')
+  assert.throws(() => cluster.proxy('n1'), /No services run/)
 })

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runHostsBench } from '../../bench/membership-hosts.ts'
+import { runQuietBench } from '../../bench/membership-quiet.ts'
 import { runRealBench } from '../../bench/membership-real.ts'
 import { isSerfInstalled } from '../../bench/real-cluster/serf-cluster.ts'
 import { isLeftOut } from './support/namespaces.ts'
@@ -20,6 +21,18 @@ test('the benchmark of real nodes runs, beside serf where it is installed', asyn
     assert.ok(row.residentMb > 1 && row.cpuPercent >= 0)
   }
   assert.ok((rows[0]?.messageBytesPerSecond ?? 0) > 0)
+})
+
+test('the benchmark of quiet nodes runs, beside serf where it is installed', async () => {
+  const isBesideSerf = isSerfInstalled()
+  const rows = await runQuietBench({ sizes: [3], processes: 2, calmMs: 0, quietMs: 1_500, isBesideSerf })
+  assert.deepEqual(
+    rows.map(({ label, nodes }) => `${label} ${nodes}`),
+    isBesideSerf ? ['P2P Core 3', 'serf 3'] : ['P2P Core 3'],
+  )
+  const { own } = rows[0] ?? {}
+  assert.equal(own?.channels, 2)
+  assert.ok((own?.framesPerSecond ?? 0) > 0 && (own?.messageBytesPerSecond ?? 0) > 0)
 })
 
 test('the benchmark of hosts runs', {

@@ -501,6 +501,60 @@ test('what was sent before close still arrives, and both ends are told', async (
   assert.notEqual(again, atA)
 })
 
+test('a released channel is out of use at both ends at once, and is closed when nothing can be under way any more', async () => {
+  const clocks = [new ManualClock(), new ManualClock()] as const
+  // The minute passes at once: no time for an answer to a PING.
+  const peerLimits = { checkMs: 3_600_000 }
+  const [a, b] = await Promise.all([
+    startNode('a', { clock: clocks[0], peerLimits }),
+    startNode('b', { clock: clocks[1], peerLimits }),
+  ])
+  const ended: string[] = []
+  const released = new Promise<void>((resolve) => {
+    a.peers.onClose(({ peer, closed }) => ended.push(`a→${peer.nodeId} ${closed.aborted}`))
+    b.peers.onClose(({ peer, closed }) => {
+      ended.push(`b→${peer.nodeId} ${closed.aborted}`)
+      resolve()
+    })
+  })
+  const heard: string[] = []
+  const isHeard = new Promise<void>((resolve) => {
+    a.peers.handle('gossip', (_channel, payload) => {
+      heard.push(Buffer.from(payload).toString())
+      resolve()
+    })
+  })
+  const atA = await a.peers.open(targetOf(b))
+  const atB = await otherEnd(b, 'a')
+  assert.equal(a.peers.release(atA), true)
+  assert.equal(a.peers.release(atA), false, 'once')
+  await released
+  assert.deepEqual([a.peers.get('b'), b.peers.get('a')], [undefined, undefined])
+  assert.deepEqual(ended, ['a→b false', 'b→a false'])
+  atB.send('gossip', Buffer.from('sent before it knew'))
+  await isHeard
+  const again = await a.peers.open(targetOf(b))
+  assert.notEqual(again, atA)
+  assert.equal(atA.closed.aborted, false, 'the new channel does not cut the one that was released')
+  const ends = [closing(atA), closing(atB)]
+  for (const clock of clocks) clock.advance(60_000)
+  await Promise.all(ends)
+  assert.equal(a.peers.get('b'), again)
+  assert.equal(ended.length, 2, 'its end is told once')
+})
+
+test('a channel that calls have gone over is not released, at either end', async () => {
+  const [a, b] = await startPair()
+  const { until } = inbox(b)
+  const atA = await a.peers.open(targetOf(b))
+  const atB = await otherEnd(b, 'a')
+  atA.send('gossip', Buffer.from('not a call'))
+  atA.send('rpc', Buffer.from('a call'))
+  await until(1)
+  assert.deepEqual([a.peers.release(atA), b.peers.release(atB)], [false, false])
+  assert.deepEqual([a.peers.get('b'), b.peers.get('a')], [atA, atB])
+})
+
 test('stop closes every channel, ends every dial and opens no more', async () => {
   const [a, b] = await startPair()
   const hole = await startBlackHole()

@@ -1,13 +1,12 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { MemberStatus, NodeRecord } from '../../base/member.ts'
 import type { Awareness } from './awareness.ts'
 import type { BroadcastQueue } from './broadcast-queue.ts'
 import { encodeMessage } from './codec.ts'
-import { isGone, type MemberState, type Members, outranks } from './members.ts'
-import type { Alive, Dead, DigestEntry, RecordEnvelope, Rumour, Suspect } from './message.ts'
+import { type Claim, isGone, type MemberState, type Members, outranks } from './members.ts'
+import type { Alive, Dead, DigestEntry, Rumour, SignedRecord, Suspect } from './message.ts'
 import type { SwimOutput } from './output.ts'
 import type { SwimProfile } from './profile.ts'
-import { Suspicion, suspicionTimeout } from './suspicion.ts'
+import { Suspicion, suspicionTimes } from './suspicion.ts'
 
 export type ClaimOutput =
   | Extract<SwimOutput, { type: 'changed' }>
@@ -24,16 +23,18 @@ export interface ClaimsNeeds {
   queue: BroadcastQueue
   awareness: Awareness
   profile: SwimProfile
+  isConnected: (nodeId: NodeId) => boolean
   emit: (output: ClaimOutput) => void
 }
 
 /** A member heard on an open channel within so many periods is not dead because another one says so. */
 const IN_TOUCH_PERIODS = 3
 
-/** About so many others look themselves when one suspects a member: a real death is confirmed at once, not when their turn comes. */
-const LOOKS_WHEN_SILENT = 3
-/** The same when nobody listens at the member's addresses: such looks are cheap, and two of them make the verdict. */
-const LOOKS_WHEN_REFUSED = 8
+/**
+ * About so many others look themselves when one suspects a member: a real death is confirmed at once, from several
+ * sides, not when their turn comes. Twice as many as the fastest verdict needs, since chance chooses them.
+ */
+const LOOKS_WANTED = 8
 
 /**
  * What is claimed of members and what becomes of it: alive, suspect, dead and left claims, running suspicions, verdicts,
@@ -44,18 +45,20 @@ export class Claims {
   readonly #queue: BroadcastQueue
   readonly #awareness: Awareness
   readonly #profile: SwimProfile
+  readonly #isConnected: (nodeId: NodeId) => boolean
   readonly #emit: (output: ClaimOutput) => void
-  readonly #self: MemberState
+  readonly #selfId: NodeId
   readonly #suspicions = new Map<NodeId, Suspicion>()
   #refutations = 0
 
-  constructor(needs: ClaimsNeeds, self: MemberState) {
+  constructor(needs: ClaimsNeeds, selfId: NodeId) {
     this.#members = needs.members
     this.#queue = needs.queue
     this.#awareness = needs.awareness
     this.#profile = needs.profile
+    this.#isConnected = needs.isConnected
     this.#emit = needs.emit
-    this.#self = self
+    this.#selfId = selfId
   }
 
   get refutations(): number {
@@ -66,18 +69,19 @@ export class Claims {
     return this.#suspicions.size
   }
 
-  alive(nowMs: number, { nodeId, incarnation }: Pick<Alive, 'nodeId' | 'incarnation'>): void {
+  alive({ nodeId, incarnation }: Pick<Alive, 'nodeId' | 'incarnation'>): void {
     const member = this.#members.get(nodeId)
     if (!member || incarnation <= member.incarnation) return
     // Only this node raises its incarnation; a higher one is left over from an earlier life or made up.
-    if (member === this.#self) this.#refute(incarnation)
-    else this.#settle(nowMs, member, incarnation, 'alive')
+    if (nodeId === this.#selfId) this.#refute(incarnation)
+    else this.#settle(member, incarnation, 'alive')
   }
 
-  suspect(nowMs: number, claim: Suspect): void {
+  /** @param isWitness `claim.from` looked itself: its word confirms a suspicion that others began */
+  suspect(nowMs: number, claim: Suspect, isWitness = true): void {
     const member = this.#members.get(claim.nodeId)
     if (!member || claim.incarnation < member.incarnation) return
-    if (member === this.#self) {
+    if (claim.nodeId === this.#selfId) {
       this.#refute(claim.incarnation)
       return
     }
@@ -85,18 +89,17 @@ export class Claims {
     if (isNew) this.#beginSuspicion(nowMs, member, claim)
     const suspicion = this.#suspicions.get(claim.nodeId)
     if (!suspicion) return
-    const isConfirmed = suspicion.confirm(claim.from)
+    const isConfirmed = isWitness && suspicion.confirm(claim.from)
     const isFoundRefused = claim.isRefused && suspicion.confirmRefused(nowMs, claim.from)
     if (isNew || isConfirmed || isFoundRefused) this.#broadcast(claim)
-    if (claim.from === this.#self.nodeId) return
-    if (isFoundRefused) this.#emit({ type: 'second-look', nodeId: claim.nodeId, wanted: LOOKS_WHEN_REFUSED })
-    else if (isNew) this.#emit({ type: 'second-look', nodeId: claim.nodeId, wanted: LOOKS_WHEN_SILENT })
+    if (claim.from === this.#selfId) return
+    if (isFoundRefused || isNew) this.#emit({ type: 'second-look', nodeId: claim.nodeId, wanted: LOOKS_WANTED })
   }
 
   dead(nowMs: number, claim: Dead): void {
     const member = this.#members.get(claim.nodeId)
     if (!member || claim.incarnation < member.incarnation) return
-    if (member === this.#self) {
+    if (claim.nodeId === this.#selfId) {
       this.#refute(claim.incarnation)
       return
     }
@@ -107,7 +110,7 @@ export class Claims {
       this.#emit({ type: 'tell', nodeId: claim.nodeId })
       return
     }
-    this.#settle(nowMs, member, claim.incarnation, status)
+    this.#settle(member, claim.incarnation, status)
   }
 
   /** This node's own probe of the member failed. */
@@ -115,7 +118,7 @@ export class Claims {
     const member = this.#members.get(nodeId)
     if (!member || isGone(member.status)) return
     const { incarnation } = member
-    this.suspect(nowMs, { type: 'suspect', nodeId, incarnation, from: this.#self.nodeId, isRefused })
+    this.suspect(nowMs, { type: 'suspect', nodeId, incarnation, from: this.#selfId, isRefused })
   }
 
   /**
@@ -125,50 +128,33 @@ export class Claims {
   merge(nowMs: number, entry: Omit<DigestEntry, 'recordVersion'>, from: NodeId): void {
     const { nodeId, incarnation, status } = entry
     const member = this.#members.get(nodeId)
-    if (status === 'alive') this.alive(nowMs, { nodeId, incarnation })
+    if (status === 'alive') this.alive({ nodeId, incarnation })
     else if (status === 'left') this.dead(nowMs, { type: 'dead', nodeId, incarnation, from: nodeId })
     else if (status === 'dead' && member && isGone(member.status)) {
       this.dead(nowMs, { type: 'dead', nodeId, incarnation, from })
-    } else this.suspect(nowMs, { type: 'suspect', nodeId, incarnation, from, isRefused: false })
+    } else this.suspect(nowMs, { type: 'suspect', nodeId, incarnation, from, isRefused: false }, false)
   }
 
   /** @returns false when the table has no room */
-  addMember(
-    nowMs: number,
-    record: NodeRecord,
-    envelope: RecordEnvelope,
-    claim: { incarnation: number; status: MemberStatus },
-  ): boolean {
-    const member: MemberState = {
-      nodeId: record.nodeId,
-      // A suspicion needs its timer: it is applied to the living member afterwards.
-      status: claim.status === 'suspect' ? 'alive' : claim.status,
-      incarnation: claim.incarnation,
-      record,
-      envelope,
-      statusSinceMs: nowMs,
-      heardMs: Number.NEGATIVE_INFINITY,
-      isConnected: false,
-    }
-    if (!this.#members.add(member)) return false
-    // The living are news to all; who is long gone is told by the state exchange.
-    if (!isGone(member.status)) this.#broadcast(this.#aliveRumour(member))
-    this.#emit({ type: 'changed', nodeId: member.nodeId, previous: undefined })
+  addMember(signed: SignedRecord, { incarnation, status }: Readonly<Claim>): boolean {
+    // A suspicion needs its timer: it is applied to the living member afterwards.
+    if (!this.#members.add(signed, { incarnation, status: status === 'suspect' ? 'alive' : status })) return false
+    const { nodeId } = signed.record
+    this.#tellIfLiving(nodeId)
+    this.#emit({ type: 'changed', nodeId, previous: undefined })
     return true
   }
 
-  setRecord(member: MemberState, record: NodeRecord, envelope: RecordEnvelope): void {
-    member.record = record
-    member.envelope = envelope
-    this.#members.changed()
-    // Rumours of the dead are claims about their status; their records spread by the state exchange.
-    if (!isGone(member.status)) this.#broadcast(this.#aliveRumour(member))
-    this.#emit({ type: 'changed', nodeId: member.nodeId, previous: member.status })
+  setRecord(nodeId: NodeId, signed: SignedRecord): void {
+    this.#members.change(nodeId, { signed })
+    this.#tellIfLiving(nodeId)
+    this.#emit({ type: 'changed', nodeId, previous: this.#members.get(nodeId)?.status })
   }
 
   /** This node leaves: from now on it refutes nothing. */
-  leave(nowMs: number): void {
-    this.#settle(nowMs, this.#self, this.#self.incarnation, 'left')
+  leave(): void {
+    const self = this.#members.get(this.#selfId)
+    if (self) this.#settle(self, self.incarnation, 'left')
   }
 
   /** What the member has to know that is claimed of it; undefined when it is alive to us. */
@@ -186,7 +172,7 @@ export class Claims {
         suspicion.lastProbeMs = nowMs
         this.#emit({ type: 'last-probe', nodeId, isPathSilent: member.heardMs < suspicion.startedMs })
       } else if (member.heardMs >= suspicion.lastProbeMs) suspicion.extend(nowMs)
-      else this.#settle(nowMs, member, suspicion.incarnation, 'dead')
+      else this.#settle(member, suspicion.incarnation, 'dead')
     }
   }
 
@@ -203,53 +189,41 @@ export class Claims {
     return Math.max(suspicion.deadlineMs, suspicion.lastProbeMs + probeTimeoutMs)
   }
 
-  #beginSuspicion(nowMs: number, member: MemberState, claim: Suspect): void {
-    const { profile, members } = { profile: this.#profile, members: this.#members.living }
-    const k = profile.suspicionMult - 2
-    const minMs = suspicionTimeout(profile.suspicionMult, members, profile.protocolPeriodMs)
-    const suspicion = new Suspicion(nowMs, claim.incarnation, claim.from, {
-      // With too few others to confirm, nobody waits for them.
-      k: members - 2 < k ? 0 : k,
-      minMs,
-      maxMs: minMs * profile.suspicionMaxTimeoutMult,
-      refusalsForVerdict: Math.max(1, Math.min(profile.refusalsForVerdict, members - 1)),
-      refusedMs: profile.refusedSuspicionMs,
-    })
-    const previous = member.status
-    member.status = 'suspect'
-    member.incarnation = claim.incarnation
-    member.statusSinceMs = nowMs
-    this.#suspicions.set(member.nodeId, suspicion)
-    this.#members.changed()
-    this.#emit({ type: 'changed', nodeId: member.nodeId, previous })
+  #beginSuspicion(nowMs: number, { nodeId, status }: MemberState, claim: Suspect): void {
+    const times = suspicionTimes(this.#profile, this.#members.living)
+    this.#suspicions.set(nodeId, new Suspicion(nowMs, claim.incarnation, claim.from, times))
+    this.#members.change(nodeId, { status: 'suspect', incarnation: claim.incarnation })
+    this.#emit({ type: 'changed', nodeId, previous: status })
   }
 
   /** Ends a suspicion if there is one, and tells of the new status. */
-  #settle(nowMs: number, member: MemberState, incarnation: number, status: 'alive' | 'dead' | 'left'): void {
-    const previous = member.status
-    this.#suspicions.delete(member.nodeId)
-    member.incarnation = incarnation
-    member.status = status
-    if (previous !== status) member.statusSinceMs = nowMs
-    this.#members.changed()
-    this.#broadcast(this.#rumourOf(member))
-    this.#emit({ type: 'changed', nodeId: member.nodeId, previous })
-    if (isGone(status)) this.#emit({ type: 'gone', nodeId: member.nodeId })
+  #settle({ nodeId, status: previous }: MemberState, incarnation: number, status: 'alive' | 'dead' | 'left'): void {
+    this.#suspicions.delete(nodeId)
+    this.#members.change(nodeId, { incarnation, status })
+    this.#broadcast(this.#rumourOf(this.#members.get(nodeId) as MemberState))
+    this.#emit({ type: 'changed', nodeId, previous })
+    if (isGone(status)) this.#emit({ type: 'gone', nodeId })
   }
 
   #refute(claimedIncarnation: number): void {
-    if (this.#self.status === 'left' || claimedIncarnation >= Number.MAX_SAFE_INTEGER) return
-    this.#self.incarnation = Math.max(this.#self.incarnation, claimedIncarnation) + 1
+    const self = this.#members.get(this.#selfId) as MemberState
+    if (self.status === 'left' || claimedIncarnation >= Number.MAX_SAFE_INTEGER) return
+    this.#members.change(this.#selfId, { incarnation: Math.max(self.incarnation, claimedIncarnation) + 1 })
     this.#refutations++
     this.#awareness.applyDelta(1)
-    this.#members.changed()
-    this.#broadcast(this.#aliveRumour(this.#self))
-    this.#emit({ type: 'changed', nodeId: this.#self.nodeId, previous: this.#self.status })
+    this.#tellIfLiving(this.#selfId)
+    this.#emit({ type: 'changed', nodeId: this.#selfId, previous: self.status })
   }
 
-  #isInTouch(nowMs: number, member: MemberState): boolean {
-    const quietMs = nowMs - member.heardMs
-    return !isGone(member.status) && member.isConnected && quietMs <= IN_TOUCH_PERIODS * this.#profile.protocolPeriodMs
+  #isInTouch(nowMs: number, { nodeId, status, heardMs }: MemberState): boolean {
+    const quietMsMax = IN_TOUCH_PERIODS * this.#profile.protocolPeriodMs
+    return !isGone(status) && this.#isConnected(nodeId) && nowMs - heardMs <= quietMsMax
+  }
+
+  /** Rumours of the dead are claims about their status; their records spread by the state exchange. */
+  #tellIfLiving(nodeId: NodeId): void {
+    const member = this.#members.get(nodeId)
+    if (member && !isGone(member.status)) this.#broadcast(this.#aliveRumour(member))
   }
 
   #rumourOf(member: MemberState): Rumour {
@@ -258,9 +232,9 @@ export class Claims {
       case 'alive':
         return this.#aliveRumour(member)
       case 'suspect':
-        return { type: 'suspect', nodeId, incarnation, from: this.#self.nodeId, isRefused: false }
+        return { type: 'suspect', nodeId, incarnation, from: this.#selfId, isRefused: false }
       case 'dead':
-        return { type: 'dead', nodeId, incarnation, from: this.#self.nodeId }
+        return { type: 'dead', nodeId, incarnation, from: this.#selfId }
       case 'left':
         return { type: 'dead', nodeId, incarnation, from: nodeId }
     }

@@ -1,7 +1,8 @@
 import { isNodeId, type NodeId } from '../../base/identity.ts'
 import type { MemberStatus } from '../../base/member.ts'
 import { LIMITS } from './limits.ts'
-import type { Digest, DigestEntry, Message } from './message.ts'
+import type { Digest, DigestEntry, Message, Summary } from './message.ts'
+import { BUCKET_BITS_MAX, BUCKET_HASH_BYTES } from './view-hash.ts'
 import { WireError, WireReader, WireWriter } from './wire.ts'
 
 /** Nodes of another protocol version are not understood; within a version, unknown message types are skipped. */
@@ -23,6 +24,7 @@ const TYPE_CODES = {
   digest: 9,
   pull: 10,
   record: 11,
+  summary: 12,
 } as const satisfies Record<Message['type'], number>
 
 const STATUS_CODES = { alive: 0, suspect: 1, dead: 2, left: 3 } as const satisfies Record<MemberStatus, number>
@@ -143,6 +145,10 @@ function writeBody(writer: WireWriter, message: Message): void {
     case 'sync':
       writer.string(message.hash)
       return
+    case 'summary':
+      writer.byte(message.bits)
+      writer.raw(message.hashes)
+      return
     case 'digest':
       writeDigest(writer, message)
       return
@@ -159,17 +165,25 @@ function writeBody(writer: WireWriter, message: Message): void {
   }
 }
 
-function writeDigest(writer: WireWriter, digest: Digest): void {
-  writer.byte(digest.isReply ? 1 : 0)
-  writer.string(digest.after)
-  writer.string(digest.upTo)
-  writer.number(digest.entries.length)
-  for (const entry of digest.entries) {
+/** Which buckets it covers: how many bits number them, plus one (0: none), then a bit for each. */
+function writeDigest(writer: WireWriter, { covers, entries }: Digest): void {
+  writer.byte(covers ? covers.bits + 1 : 0)
+  if (covers) {
+    const bitmap = new Uint8Array(bitmapBytes(covers.bits))
+    for (const bucket of covers.buckets) bitmap[bucket >> 3] = (bitmap[bucket >> 3] as number) | (1 << (bucket & 7))
+    writer.raw(bitmap)
+  }
+  writer.number(entries.length)
+  for (const entry of entries) {
     writer.string(entry.nodeId)
     writer.number(entry.incarnation)
     writer.byte(STATUS_CODES[entry.status])
     writer.number(entry.recordVersion)
   }
+}
+
+function bitmapBytes(bits: number): number {
+  return Math.ceil(2 ** bits / 8)
 }
 
 function decodeMessages(body: Uint8Array): Message[] {
@@ -214,6 +228,8 @@ function readBody(type: number, reader: WireReader): Message | undefined {
       return { type: 'dead', nodeId: readNodeId(reader), incarnation: reader.number(), from: readNodeId(reader) }
     case TYPE_CODES.sync:
       return { type: 'sync', hash: reader.string(64) }
+    case TYPE_CODES.summary:
+      return readSummary(reader)
     case TYPE_CODES.digest:
       return readDigest(reader)
     case TYPE_CODES.pull:
@@ -234,14 +250,30 @@ function readBody(type: number, reader: WireReader): Message | undefined {
   }
 }
 
+function readSummary(reader: WireReader): Summary {
+  const bits = readBits(reader.byte())
+  return { type: 'summary', bits, hashes: reader.raw(BUCKET_HASH_BYTES * 2 ** bits) }
+}
+
 function readDigest(reader: WireReader): Digest {
-  return {
-    type: 'digest',
-    isReply: reader.byte() === 1,
-    after: reader.string(63),
-    upTo: reader.string(63),
-    entries: readList(reader, LIMITS.digestEntriesMax, readEntry),
+  const coverage = reader.byte()
+  const covers = coverage === 0 ? undefined : readCoverage(reader, readBits(coverage - 1))
+  const entries = readList(reader, LIMITS.digestEntriesMax, readEntry)
+  return covers ? { type: 'digest', covers, entries } : { type: 'digest', entries }
+}
+
+function readCoverage(reader: WireReader, bits: number): { bits: number; buckets: number[] } {
+  const bitmap = reader.raw(bitmapBytes(bits))
+  const buckets: number[] = []
+  for (let bucket = 0; bucket < 2 ** bits; bucket++) {
+    if (((bitmap[bucket >> 3] as number) & (1 << (bucket & 7))) !== 0) buckets.push(bucket)
   }
+  return { bits, buckets }
+}
+
+function readBits(bits: number): number {
+  if (bits > BUCKET_BITS_MAX) throw new WireError('too many buckets')
+  return bits
 }
 
 function readEntry(reader: WireReader): DigestEntry {

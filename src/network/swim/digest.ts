@@ -1,26 +1,33 @@
 import { LIMITS } from './limits.ts'
 import type { Digest, DigestEntry } from './message.ts'
 
-/** Splits a whole view, in node id order, into digest messages that together cover every id there is. */
-export function wholeDigest(entries: readonly DigestEntry[]): Digest[] {
+/** Digest messages that cover these buckets whole, as few as hold their entries. */
+export function coveringDigests(bits: number, entriesByBucket: ReadonlyMap<number, DigestEntry[]>): Digest[] {
   const digests: Digest[] = []
-  let after = ''
-  let start = 0
-  do {
-    const chunk = entries.slice(start, start + LIMITS.digestEntriesMax)
-    start += chunk.length
-    const upTo = start < entries.length ? (chunk.at(-1) as DigestEntry).nodeId : ''
-    digests.push({ type: 'digest', isReply: false, after, upTo, entries: chunk })
-    after = upTo
-  } while (start < entries.length)
+  let buckets: number[] = []
+  let entries: DigestEntry[] = []
+  const finish = (): void => {
+    if (buckets.length > 0) digests.push({ type: 'digest', covers: { bits, buckets }, entries })
+    buckets = []
+    entries = []
+  }
+  for (const [bucket, members] of entriesByBucket) {
+    if (entries.length + members.length > LIMITS.digestEntriesMax) finish()
+    // A bucket that does not fit one message is said to be covered by several: what the others hold is then sent needlessly.
+    for (let start = 0; start === 0 || start < members.length; start += LIMITS.digestEntriesMax) {
+      if (start > 0) finish()
+      buckets.push(bucket)
+      entries.push(...members.slice(start, start + LIMITS.digestEntriesMax))
+    }
+  }
+  finish()
   return digests
 }
 
-/** What the sender of `digest` lacks of `own`: members it does not list in its range, and those it knows less of. */
+/** What the sender of a digest lacks of `own`, all that this node holds in the buckets it covers. */
 export function missingFrom(digest: Digest, own: readonly DigestEntry[], isNewer: IsNewer): DigestEntry[] {
   const theirs = new Map(digest.entries.map((entry) => [entry.nodeId, entry]))
   return own.filter((entry) => {
-    if (entry.nodeId <= digest.after || (digest.upTo !== '' && entry.nodeId > digest.upTo)) return false
     const other = theirs.get(entry.nodeId)
     return !other || isNewer(entry, other)
   })
@@ -30,7 +37,9 @@ export type IsNewer = (own: DigestEntry, theirs: DigestEntry) => boolean
 
 /** Answers to a digest, in bounded messages. */
 export function replyDigests(entries: readonly DigestEntry[]): Digest[] {
-  return wholeDigest(entries)
-    .filter((digest) => digest.entries.length > 0)
-    .map((digest) => ({ ...digest, isReply: true }))
+  const digests: Digest[] = []
+  for (let start = 0; start < entries.length; start += LIMITS.digestEntriesMax) {
+    digests.push({ type: 'digest', entries: entries.slice(start, start + LIMITS.digestEntriesMax) })
+  }
+  return digests
 }

@@ -4,11 +4,13 @@ export const LIMITS = {
   frameBytesMax: 64 * 1024,
   /** Decompressed to compressed. */
   compressionRatioMax: 100,
-  /** Members known, dead and left ones included; the oldest of those make room. */
+  /** Members known, dead and left ones included; those not heard for longest make room. */
   membersMax: 4_096,
   messagesPerFrameMax: 4_096,
   /** Entries of one digest message: 512 of the longest fill 44 KiB. */
   digestEntriesMax: 512,
+  /** Entries that one side of a state exchange sends of its own accord: some 50 kB. A reply holds whatever the other lacks. */
+  exchangeEntriesMax: 2_048,
   pullNodesMax: 256,
   /** Canonical JSON of a record. */
   recordBytesMax: 32 * 1024,

@@ -1,35 +1,35 @@
-import { createHash } from 'node:crypto'
 import type { NodeId } from '../../base/identity.ts'
 import type { MemberStatus, NodeRecord } from '../../base/member.ts'
 import { type Random, randomInt } from '../../base/random.ts'
-import { LIMITS } from './limits.ts'
-import type { DigestEntry, RecordEnvelope } from './message.ts'
+import type { DigestEntry, SignedRecord } from './message.ts'
+import { BUCKET_BITS_MAX, type ClaimHash, claimHash, ViewHash } from './view-hash.ts'
 
-/** What this node holds of one member, itself included. */
-export interface MemberState {
-  readonly nodeId: NodeId
-  status: MemberStatus
+/** What is claimed of a member. */
+export interface Claim {
   incarnation: number
-  record: NodeRecord
-  envelope: RecordEnvelope
-  /** Active time at which the status began. */
-  statusSinceMs: number
-  /** Active time of the last frame that came from the member itself. */
-  heardMs: number
-  /** Whether a channel to it is open. */
-  isConnected: boolean
+  status: MemberStatus
 }
 
+/** What this node holds of one member, itself included. It is changed by {@link Members.change} only. */
+export interface MemberState extends Readonly<Claim> {
+  readonly nodeId: NodeId
+  readonly record: NodeRecord
+  readonly signed: SignedRecord
+  /** Active time of the last frame that came from the member itself; negative infinity before the first. */
+  readonly heardMs: number
+  /** Wall time in milliseconds at which the status began; only for people. */
+  readonly sinceMs: number
+}
+
+const STATUSES = ['alive', 'suspect', 'dead', 'left'] as const satisfies readonly MemberStatus[]
+/** The worse, the higher. */
 const RANK = { alive: 0, suspect: 1, dead: 2, left: 3 } as const satisfies Record<MemberStatus, number>
 
 /**
  * Whether claim `a` about a member outranks claim `b`: the higher incarnation, then the worse status (SWIM section
  * 4.2). A total order, so that all nodes end with the same view in whatever order they hear.
  */
-export function outranks(
-  a: { incarnation: number; status: MemberStatus },
-  b: { incarnation: number; status: MemberStatus },
-): boolean {
+export function outranks(a: Readonly<Claim>, b: Readonly<Claim>): boolean {
   return a.incarnation > b.incarnation || (a.incarnation === b.incarnation && RANK[a.status] > RANK[b.status])
 }
 
@@ -38,99 +38,218 @@ export function isGone(status: MemberStatus): boolean {
   return status === 'dead' || status === 'left'
 }
 
-/** All members this node knows. */
+/** Rows looked at by chance before all of them are looked at. */
+const GUESSES_PER_PICK = 8
+/** Room for so many members at first; it doubles. */
+const ROWS_MIN = 64
+
+/**
+ * All members this node knows, in columns: some 30 bytes a member beside its record and its name, and nothing that grows
+ * with the table is done for a single change.
+ */
 export class Members {
   readonly #random: Random
-  readonly #byId = new Map<NodeId, MemberState>()
-  #list: MemberState[] = []
-  #hash: string | undefined
-  #living: number | undefined
+  readonly #membersMax: number
+  readonly #rows = new Map<NodeId, number>()
+  readonly #hash = new ViewHash()
+  readonly #counts = { alive: 0, suspect: 0, dead: 0, left: 0 }
+  readonly #signed: SignedRecord[] = []
+  #ranks = new Uint8Array(ROWS_MIN)
+  #buckets = new Uint16Array(ROWS_MIN)
+  #incarnations = new Float64Array(ROWS_MIN)
+  #heardMs = new Float64Array(ROWS_MIN)
+  #sinceMs = new Float64Array(ROWS_MIN)
 
-  constructor(random: Random) {
+  /** @param membersMax the oldest of the gone make room beyond it */
+  constructor(random: Random, membersMax: number) {
     this.#random = random
+    this.#membersMax = membersMax
   }
 
   get size(): number {
-    return this.#byId.size
-  }
-
-  get(nodeId: NodeId): MemberState | undefined {
-    return this.#byId.get(nodeId)
-  }
-
-  /** In no particular order; not to be changed. */
-  get all(): readonly MemberState[] {
-    return this.#list
-  }
-
-  /**
-   * Adds a member. A full table drops the one gone for longest.
-   * @returns false when the table is full of living members
-   */
-  add(member: MemberState): boolean {
-    if (this.#byId.size >= LIMITS.membersMax && !this.#evict()) return false
-    this.#byId.set(member.nodeId, member)
-    this.#list.push(member)
-    this.changed()
-    return true
-  }
-
-  /** To be called after a member was changed in place. */
-  changed(): void {
-    this.#hash = undefined
-    this.#living = undefined
+    return this.#rows.size
   }
 
   /** Members that count for log n: the living, this node included. */
   get living(): number {
-    this.#living ??= this.#list.reduce((count, member) => (isGone(member.status) ? count : count + 1), 0)
-    return this.#living
+    return this.#counts.alive + this.#counts.suspect
+  }
+
+  count(status: MemberStatus): number {
+    return this.#counts[status]
+  }
+
+  has(nodeId: NodeId): boolean {
+    return this.#rows.has(nodeId)
+  }
+
+  /** @returns the member as it is now: ask again after a change */
+  get(nodeId: NodeId): MemberState | undefined {
+    const row = this.#rows.get(nodeId)
+    return row === undefined ? undefined : this.#at(row)
+  }
+
+  /** In no particular order. */
+  *all(): IterableIterator<MemberState> {
+    for (let row = 0; row < this.#rows.size; row++) yield this.#at(row)
+  }
+
+  /**
+   * Adds a member. A full table drops the gone member that was not heard for longest; the first member, this node
+   * itself, always stays.
+   * @param hash that of the claim, where it is known already
+   * @returns false when the table is full of living members
+   */
+  add(signed: SignedRecord, claim: Readonly<Claim>, hash?: ClaimHash): boolean {
+    if (this.#rows.size >= this.#membersMax && !this.#evict()) return false
+    const row = this.#rows.size
+    if (row === this.#ranks.length) this.#grow()
+    const { nodeId, recordVersion } = signed.record
+    const known = hash ?? claimHash(nodeId, claim, recordVersion)
+    this.#rows.set(nodeId, row)
+    this.#signed[row] = signed
+    this.#ranks[row] = RANK[claim.status]
+    this.#buckets[row] = known.bucket
+    this.#incarnations[row] = claim.incarnation
+    this.#heardMs[row] = Number.NEGATIVE_INFINITY
+    this.#sinceMs[row] = 0
+    this.#counts[claim.status]++
+    this.#hash.toggle(known)
+    return true
+  }
+
+  /** What is left out stays as it is. */
+  change(nodeId: NodeId, change: Partial<Claim & { signed: SignedRecord }>): void {
+    const row = this.#rows.get(nodeId)
+    if (row === undefined) return
+    const before = this.#at(row)
+    this.#toggle(row)
+    if (change.incarnation !== undefined) this.#incarnations[row] = change.incarnation
+    if (change.signed !== undefined) this.#signed[row] = change.signed
+    if (change.status !== undefined) {
+      this.#counts[before.status]--
+      this.#counts[change.status]++
+      this.#ranks[row] = RANK[change.status]
+    }
+    this.#toggle(row)
+  }
+
+  heard(nodeId: NodeId, activeMs: number): void {
+    const row = this.#rows.get(nodeId)
+    if (row !== undefined) this.#heardMs[row] = activeMs
+  }
+
+  noteSince(nodeId: NodeId, wallMs: number): void {
+    const row = this.#rows.get(nodeId)
+    if (row !== undefined) this.#sinceMs[row] = wallMs
   }
 
   /** Up to `count` different members, evenly chosen among those that fit. */
   pick(count: number, fits: (member: MemberState) => boolean): MemberState[] {
-    const candidates = this.#list.filter(fits)
-    const picked: MemberState[] = []
-    while (picked.length < count && candidates.length > 0) {
-      const index = randomInt(this.#random, candidates.length)
-      picked.push(candidates[index] as MemberState)
-      candidates[index] = candidates[candidates.length - 1] as MemberState
-      candidates.pop()
+    if (count <= 0) return []
+    const picked = new Map<NodeId, MemberState>()
+    // By chance first: in a large table where most fit, looking at all would be most of the work.
+    for (let guess = 0; guess < count * GUESSES_PER_PICK && picked.size < count; guess++) {
+      const member = this.#at(randomInt(this.#random, this.#rows.size))
+      if (!picked.has(member.nodeId) && fits(member)) picked.set(member.nodeId, member)
     }
-    return picked
+    if (picked.size === count) return [...picked.values()]
+    const others = [...this.all()].filter((member) => !picked.has(member.nodeId) && fits(member))
+    while (picked.size < count && others.length > 0) {
+      const index = randomInt(this.#random, others.length)
+      const member = others[index] as MemberState
+      picked.set(member.nodeId, member)
+      others[index] = others.at(-1) as MemberState
+      others.pop()
+    }
+    return [...picked.values()]
   }
 
-  /** Every member in node id order. */
-  digest(): DigestEntry[] {
-    return this.#list
-      .map(({ nodeId, incarnation, status, record }) => ({
-        nodeId,
-        incarnation,
-        status,
-        recordVersion: record.recordVersion,
-      }))
-      .sort((a, b) => (a.nodeId < b.nodeId ? -1 : 1))
-  }
-
-  /** The same for two nodes with equal views. Suspicions are left out: they pass. */
+  /** The same for two nodes with equal views. */
   hash(): string {
-    if (this.#hash === undefined) {
-      const hash = createHash('sha256')
-      for (const { nodeId, incarnation, status, recordVersion } of this.digest()) {
-        const settled = status === 'suspect' ? 'alive' : status
-        hash.update(`${nodeId} ${incarnation} ${settled} ${recordVersion}\n`)
-      }
-      this.#hash = hash.digest('base64url').slice(0, 16)
+    return this.#hash.whole()
+  }
+
+  /** {@link ViewHash.buckets} */
+  bucketHashes(bits: number): Uint8Array {
+    return this.#hash.buckets(bits)
+  }
+
+  /** {@link ViewHash.differing} */
+  differingBuckets(bits: number, theirs: Uint8Array): number[] {
+    return this.#hash.differing(bits, theirs)
+  }
+
+  /** Members of some of `2 ** bits` buckets, by bucket. */
+  digest(bits: number, buckets: readonly number[]): Map<number, DigestEntry[]> {
+    const entries = new Map<number, DigestEntry[]>(buckets.map((bucket) => [bucket, []]))
+    for (let row = 0; row < this.#rows.size; row++) {
+      const bucket = (this.#buckets[row] as number) >>> (BUCKET_BITS_MAX - bits)
+      const { nodeId, incarnation, status, record } = this.#at(row)
+      entries.get(bucket)?.push({ nodeId, incarnation, status, recordVersion: record.recordVersion })
     }
-    return this.#hash
+    return entries
+  }
+
+  #at(row: number): MemberState {
+    const signed = this.#signed[row] as SignedRecord
+    return {
+      nodeId: signed.record.nodeId,
+      record: signed.record,
+      signed,
+      status: STATUSES[this.#ranks[row] as number] as MemberStatus,
+      incarnation: this.#incarnations[row] as number,
+      heardMs: this.#heardMs[row] as number,
+      sinceMs: this.#sinceMs[row] as number,
+    }
+  }
+
+  #toggle(row: number): void {
+    const { nodeId, record, ...claim } = this.#at(row)
+    this.#hash.toggle(claimHash(nodeId, claim, record.recordVersion))
   }
 
   #evict(): boolean {
-    const gone = this.#list.filter((member) => isGone(member.status))
-    if (gone.length === 0) return false
-    const oldest = gone.reduce((a, b) => (a.statusSinceMs <= b.statusSinceMs ? a : b))
-    this.#byId.delete(oldest.nodeId)
-    this.#list = this.#list.filter((member) => member !== oldest)
+    let oldest: number | undefined
+    for (let row = 1; row < this.#rows.size; row++) {
+      if (!isGone(this.#at(row).status)) continue
+      if (oldest === undefined || (this.#heardMs[row] as number) < (this.#heardMs[oldest] as number)) oldest = row
+    }
+    if (oldest === undefined) return false
+    const { nodeId, status } = this.#at(oldest)
+    this.#toggle(oldest)
+    this.#counts[status]--
+    this.#rows.delete(nodeId)
+    this.#moveLastTo(oldest)
     return true
+  }
+
+  #moveLastTo(row: number): void {
+    const last = this.#rows.size
+    const signed = this.#signed.pop() as SignedRecord
+    if (row === last) return
+    this.#signed[row] = signed
+    for (const column of this.#columns()) column[row] = column[last] as number
+    this.#rows.set(signed.record.nodeId, row)
+  }
+
+  #columns() {
+    return [this.#ranks, this.#buckets, this.#incarnations, this.#heardMs, this.#sinceMs]
+  }
+
+  #grow(): void {
+    const larger = <Column extends { length: number; set(from: Column): void }>(
+      column: Column,
+      make: new (length: number) => Column,
+    ): Column => {
+      const grown = new make(column.length * 2)
+      grown.set(column)
+      return grown
+    }
+    this.#ranks = larger(this.#ranks, Uint8Array)
+    this.#buckets = larger(this.#buckets, Uint16Array)
+    this.#incarnations = larger(this.#incarnations, Float64Array)
+    this.#heardMs = larger(this.#heardMs, Float64Array)
+    this.#sinceMs = larger(this.#sinceMs, Float64Array)
   }
 }

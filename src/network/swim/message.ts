@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { MemberStatus } from '../../base/member.ts'
+import type { MemberStatus, NodeRecord } from '../../base/member.ts'
 
 /** A signed node record as it travels: relayed byte for byte. */
 export interface RecordEnvelope {
@@ -8,6 +8,12 @@ export interface RecordEnvelope {
   signature: Uint8Array
   /** PEM, leaf first, root left out. */
   certificateChainPem: string
+}
+
+/** A record whose signature holds, and what it came in. Never changed. */
+export interface SignedRecord {
+  readonly record: NodeRecord
+  readonly envelope: RecordEnvelope
 }
 
 /** What one node holds of a member, without the record itself. */
@@ -31,12 +37,14 @@ export type Suspect = { type: 'suspect'; nodeId: NodeId; incarnation: number; fr
 export type Alive = { type: 'alive'; nodeId: NodeId; incarnation: number; recordVersion: number }
 /** `from` the member itself means that it left. */
 export type Dead = { type: 'dead'; nodeId: NodeId; incarnation: number; from: NodeId }
-/** Opens a state exchange: who has another hash answers with its digest. */
+/** Opens a state exchange: who has another hash answers with a summary, or with its digest when that is short. */
 export type Sync = { type: 'sync'; hash: string }
-/** All that the sender holds of members with `after < id <= upTo` ('' is open); a reply only what the receiver lacks. */
-export type Digest = { type: 'digest'; isReply: boolean; after: string; upTo: string; entries: DigestEntry[] }
+/** The sender's view in `2 ** bits` buckets of members, a hash each: who has others sends a digest of those. */
+export type Summary = { type: 'summary'; bits: number; hashes: Uint8Array }
+/** What the sender holds of members. With `covers` that is all it has in these buckets; without, only what the receiver lacks. */
+export type Digest = { type: 'digest'; covers?: { bits: number; buckets: number[] }; entries: DigestEntry[] }
 export type Pull = { type: 'pull'; nodeIds: NodeId[] }
 export type RecordMessage = { type: 'record'; incarnation: number; status: MemberStatus; envelope: RecordEnvelope }
 
 export type Rumour = Suspect | Alive | Dead
-export type Message = Ping | PingReq | Ack | Nack | Rumour | Sync | Digest | Pull | RecordMessage
+export type Message = Ping | PingReq | Ack | Nack | Rumour | Sync | Summary | Digest | Pull | RecordMessage

@@ -13,6 +13,12 @@ export interface SwimProfile {
   suspicionMult: number
   /** The longest suspicion, one nobody confirms, lasts this many times the shortest (Lifeguard section 4.2). */
   suspicionMaxTimeoutMult: number
+  /**
+   * So many members that got no answer either, each over a path of its own, leave little doubt: the suspicion then lasts
+   * `witnessedSuspicionMult * log10(n)` periods.
+   */
+  witnesses: number
+  witnessedSuspicionMult: number
   /** Lifeguard's local health counts up to this. */
   awarenessMax: number
   /** A rumour is passed on `retransmitMult * ceil(log10(n + 1))` times. */
@@ -42,6 +48,10 @@ export const LAN_PROFILE: SwimProfile = {
   indirectChecks: 3,
   suspicionMult: 4,
   suspicionMaxTimeoutMult: 6,
+  // memberlist stops listening after two. A claim and its refutation reach all of n members within log2(n) gossip intervals
+  // of 200 ms, which is 0.7 * log10(n) s: more than three times that is left for a slow process.
+  witnesses: 4,
+  witnessedSuspicionMult: 2.5,
   awarenessMax: 8,
   retransmitMult: 4,
   gossipIntervalMs: 200,

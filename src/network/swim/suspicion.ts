@@ -1,11 +1,15 @@
 import type { NodeId } from '../../base/identity.ts'
+import type { SwimProfile } from './profile.ts'
 
 export interface SuspicionTimes {
-  /** Independent confirmations after which the suspicion is as short as it gets. */
+  /** Independent confirmations after which the suspicion lasts `minMs`. */
   k: number
   minMs: number
   maxMs: number
-  /** Members whose dial must have been refused for the fast verdict, and what is then left of the suspicion. */
+  /** Independent confirmations after which it lasts only `witnessedMs`; infinity where there are not so many others. */
+  witnesses: number
+  witnessedMs: number
+  /** Members whose dial must have been refused for the fastest verdict, and what is then left of the suspicion. */
   refusalsForVerdict: number
   refusedMs: number
 }
@@ -15,9 +19,28 @@ export function suspicionTimeout(mult: number, members: number, periodMs: number
   return mult * Math.max(1, Math.log10(Math.max(1, members))) * periodMs
 }
 
+/** @param members the living, this node and the suspect included */
+export function suspicionTimes(profile: SwimProfile, members: number): SuspicionTimes {
+  const { suspicionMult, witnessedSuspicionMult, protocolPeriodMs } = profile
+  const k = suspicionMult - 2
+  const others = members - 2
+  const minMs = suspicionTimeout(suspicionMult, members, protocolPeriodMs)
+  return {
+    // With too few others to confirm, nobody waits for them.
+    k: others < k ? 0 : k,
+    minMs,
+    maxMs: minMs * profile.suspicionMaxTimeoutMult,
+    witnesses: others < profile.witnesses ? Number.POSITIVE_INFINITY : profile.witnesses,
+    witnessedMs: suspicionTimeout(witnessedSuspicionMult, members, protocolPeriodMs),
+    refusalsForVerdict: Math.max(1, Math.min(profile.refusalsForVerdict, members - 1)),
+    refusedMs: profile.refusedSuspicionMs,
+  }
+}
+
 /**
  * One running suspicion. It begins long and gets shorter with each member that confirms it independently (Lifeguard
- * section 4.2): a node that is alone with its suspicion has to wait.
+ * section 4.2): a node that is alone with its suspicion has to wait. When several more have looked for themselves and
+ * got no answer either, what is left to wait for is the refutation.
  */
 export class Suspicion {
   readonly incarnation: number
@@ -44,8 +67,9 @@ export class Suspicion {
 
   /** Whether another member's suspicion was new and still counts: then it is worth passing on. */
   confirm(from: NodeId): boolean {
-    const { k } = this.#times
-    if (this.#confirmers.size >= k || from === this.#accuser || this.#confirmers.has(from)) return false
+    const { k, witnesses } = this.#times
+    const wanted = witnesses === Number.POSITIVE_INFINITY ? k : witnesses
+    if (this.#confirmers.size >= wanted || from === this.#accuser || this.#confirmers.has(from)) return false
     this.#confirmers.add(from)
     return true
   }
@@ -68,9 +92,10 @@ export class Suspicion {
 
   /** When the verdict is due. */
   get deadlineMs(): number {
-    const { k, minMs, maxMs } = this.#times
-    const shrink = k > 0 ? Math.log(this.#confirmers.size + 1) / Math.log(k + 1) : 1
-    const timeoutMs = Math.max(minMs, maxMs - shrink * (maxMs - minMs))
+    const { k, minMs, maxMs, witnesses, witnessedMs } = this.#times
+    const confirmations = this.#confirmers.size
+    const shrink = k > 0 ? Math.log(confirmations + 1) / Math.log(k + 1) : 1
+    const timeoutMs = confirmations >= witnesses ? witnessedMs : Math.max(minMs, maxMs - shrink * (maxMs - minMs))
     return Math.max(Math.min(this.startedMs + timeoutMs, this.#fastMs), this.#extendedToMs)
   }
 }

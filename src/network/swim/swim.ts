@@ -1,6 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { MemberStatus, NodeRecord } from '../../base/member.ts'
-import type { Random } from '../../base/random.ts'
+import { type Random, randomInt } from '../../base/random.ts'
 import { ActiveTime } from './active-time.ts'
 import { AdaptiveInterval } from './adaptive-interval.ts'
 import { Awareness } from './awareness.ts'
@@ -9,14 +8,21 @@ import { type ClaimOutput, Claims } from './claims.ts'
 import { Exchange, type ExchangeOutput } from './exchange.ts'
 import { LIMITS } from './limits.ts'
 import { isGone, type MemberState, Members } from './members.ts'
-import type { Message, RecordEnvelope, Rumour } from './message.ts'
+import type { Message, RecordEnvelope, Rumour, SignedRecord } from './message.ts'
 import type { SwimOutput } from './output.ts'
 import { Probe, type ProbeKind, type ProbeOutput } from './probe.ts'
 import { ProbeOrder } from './probe-order.ts'
 import { LAN_PROFILE, type SwimProfile } from './profile.ts'
+import type { ClaimHash } from './view-hash.ts'
 
 /** With so many open channels, rumours and exchanges use them and open no others. */
 const CONNECTED_ENOUGH = 8
+/** With so many, most probes do too: a dial for each, with its handshake, would be most of what a large cluster costs. */
+const CONNECTED_FOR_PROBES = 32
+/** Every so many periods a probe goes to the next of all members, wherever a channel is open or not. */
+const FAR_PROBE_PERIODS = 8
+/** A node that has just joined looks soon whether it knows everybody: nodes that join together miss some of each other's rumours. */
+const FIRST_EXCHANGE_MS = 1_500
 /** Members of one kind that are tried in one interval, should this node be alone with hundreds of dead. */
 const REJOINS_MAX = 8
 /** A leaving node says goodbye to so many members itself. */
@@ -28,27 +34,37 @@ export type SwimInput =
   /** A decoded frame from a verified peer. */
   | { type: 'receive'; from: NodeId; messages: readonly Message[] }
   | { type: 'channel-open'; nodeId: NodeId; isDialled: boolean }
-  /** The last channel to the peer is closed; `isExpected` when this side closed it. */
+  /** The last channel to the peer is closed; `isExpected` when this side closed it, or both took it out of use. */
   | { type: 'channel-closed'; nodeId: NodeId; isExpected: boolean }
   /** A dial failed; `isRefused` when the machine answered and nothing listens there. */
   | { type: 'unreachable'; nodeId: NodeId; isRefused: boolean }
   /** The own record changed. */
-  | { type: 'publish'; record: NodeRecord; envelope: RecordEnvelope }
+  | { type: 'publish'; signed: SignedRecord }
   | { type: 'leave' }
 
 export interface SwimNeeds {
   random: Random
-  verify: (envelope: RecordEnvelope) => NodeRecord | undefined
+  /** Checks a record. @returns undefined for one that is not its node's own; what is returned does not point into the frame */
+  open: (envelope: RecordEnvelope) => SignedRecord | undefined
 }
 
 export interface SwimOptions {
-  record: NodeRecord
-  envelope: RecordEnvelope
+  signed: SignedRecord
   /** Above those of all earlier lives: wall milliseconds will do. */
   incarnation: number
   intervalMsMin: number
   intervalMsMax: number
   profile?: SwimProfile
+  /** Instead of {@link LIMITS.membersMax}. */
+  membersMax?: number
+}
+
+/** A member that is known without having been heard of. */
+export interface Acquaintance {
+  signed: SignedRecord
+  incarnation: number
+  /** Its {@link claimHash} as of one who is alive. */
+  hash: ClaimHash
 }
 
 /**
@@ -58,7 +74,7 @@ export interface SwimOptions {
 export class Swim {
   readonly #random: Random
   readonly #profile: SwimProfile
-  readonly #self: MemberState
+  readonly #selfId: NodeId
   readonly #members: Members
   readonly #awareness: Awareness
   readonly #queue = new BroadcastQueue(LIMITS.rumoursMax)
@@ -66,6 +82,8 @@ export class Swim {
   readonly #exchange: Exchange
   readonly #probe: Probe
   readonly #order: ProbeOrder
+  /** Of the members with an open channel. */
+  readonly #nearOrder: ProbeOrder
   readonly #interval: AdaptiveInterval
   readonly #time: ActiveTime
   /** Peers with an open channel, members or not yet. */
@@ -77,6 +95,8 @@ export class Swim {
   #gossipMs = 0
   #exchangeMs: number
   #rejoinMs: number
+  #probePeriods = 0
+  #isLeaving = false
   #probesFailed = 0
   #exchanges = 0
 
@@ -84,48 +104,63 @@ export class Swim {
     const profile = options.profile ?? LAN_PROFILE
     this.#random = needs.random
     this.#profile = profile
-    this.#members = new Members(needs.random)
+    this.#members = new Members(needs.random, options.membersMax ?? LIMITS.membersMax)
     this.#awareness = new Awareness(profile.awarenessMax)
-    this.#self = {
-      nodeId: options.record.nodeId,
-      status: 'alive',
-      incarnation: options.incarnation,
-      record: options.record,
-      envelope: options.envelope,
-      statusSinceMs: nowMs,
-      heardMs: nowMs,
-      isConnected: false,
-    }
-    this.#members.add(this.#self)
-    const shared = { members: this.#members, queue: this.#queue, awareness: this.#awareness, profile }
-    this.#claims = new Claims({ ...shared, emit: (output) => this.#onClaim(output) }, this.#self)
+    this.#selfId = options.signed.record.nodeId
+    this.#members.add(options.signed, { incarnation: options.incarnation, status: 'alive' })
+    const isConnected = (nodeId: NodeId): boolean => this.#connected.has(nodeId)
+    const shared = { ...needs, members: this.#members, queue: this.#queue, awareness: this.#awareness, profile }
+    this.#claims = new Claims({ ...shared, isConnected, emit: (output) => this.#onClaim(output) }, this.#selfId)
     this.#exchange = new Exchange(
-      { ...shared, claims: this.#claims, verify: needs.verify, emit: (output) => this.#onExchange(output) },
-      this.#self,
+      { ...shared, claims: this.#claims, emit: (output) => this.#onExchange(output) },
+      this.#selfId,
     )
     this.#probe = new Probe(profile, this.#awareness, (target, count) => this.#chooseHelpers(target, count))
     this.#order = new ProbeOrder(needs.random)
+    this.#nearOrder = new ProbeOrder(needs.random)
     this.#interval = new AdaptiveInterval(options.intervalMsMin, options.intervalMsMax)
     this.#time = new ActiveTime(nowMs)
     this.#nowMs = nowMs
     // Nodes started together must not probe and exchange in step.
     this.#probeMs = nowMs + profile.protocolPeriodMs * needs.random.float()
-    this.#exchangeMs = nowMs + this.#jittered(this.#interval.intervalMs)
+    this.#exchangeMs = nowMs + this.#jittered(Math.min(FIRST_EXCHANGE_MS, this.#interval.intervalMs))
     this.#rejoinMs = nowMs + this.#jittered(profile.rejoinIntervalMs)
     this.#dueMs = this.#probeMs
   }
 
   get self(): MemberState {
-    return this.#self
+    return this.#members.get(this.#selfId) as MemberState
   }
 
-  /** In no particular order; not to be changed. */
-  get members(): readonly MemberState[] {
-    return this.#members.all
+  /** In no particular order. */
+  members(): IterableIterator<MemberState> {
+    return this.#members.all()
   }
 
   get(nodeId: NodeId): MemberState | undefined {
     return this.#members.get(nodeId)
+  }
+
+  /** The same on nodes with equal views. */
+  get viewHash(): string {
+    return this.#members.hash()
+  }
+
+  /** Members that are not gone, this node included. */
+  get living(): number {
+    return this.#members.living
+  }
+
+  /** When a member's status began, for those who ask. */
+  noteSince(nodeId: NodeId, wallMs: number): void {
+    this.#members.noteSince(nodeId, wallMs)
+  }
+
+  /** Members that are known from the start, alive: nobody is told. */
+  acquaint(members: Iterable<Acquaintance>): void {
+    for (const { signed, incarnation, hash } of members) {
+      if (!this.#members.has(signed.record.nodeId)) this.#members.add(signed, { incarnation, status: 'alive' }, hash)
+    }
   }
 
   /** Monotonic time at which a `tick` is due. */
@@ -178,7 +213,7 @@ export class Swim {
         this.#onProbe(this.#probe.onUnreachable(this.#nowMs, input.nodeId, input.isRefused))
         return
       case 'publish':
-        this.#claims.setRecord(this.#self, input.record, input.envelope)
+        this.#claims.setRecord(this.#selfId, input.signed)
         return
       case 'leave':
         this.#leave()
@@ -186,9 +221,8 @@ export class Swim {
   }
 
   #onFrame(from: NodeId, messages: readonly Message[]): void {
-    if (from === this.#self.nodeId) return
-    const member = this.#members.get(from)
-    if (member) member.heardMs = this.#nowMs
+    if (from === this.#selfId) return
+    this.#members.heard(from, this.#nowMs)
     for (const message of messages) this.#onMessage(from, message)
   }
 
@@ -219,6 +253,9 @@ export class Swim {
       case 'sync':
         this.#exchange.onSync(from, message)
         return
+      case 'summary':
+        this.#exchange.onSummary(from, message)
+        return
       case 'digest':
         this.#exchange.onDigest(nowMs, from, message)
         return
@@ -233,19 +270,13 @@ export class Swim {
   /** The dialler opens the exchange with whom it does not know to be alive: a join, or a meeting after a long time. */
   #onChannelOpen(nodeId: NodeId, isDialled: boolean): void {
     this.#connected.add(nodeId)
-    const member = this.#members.get(nodeId)
-    if (isDialled && member?.status !== 'alive') this.#send(nodeId, [this.#exchange.opening()])
-    if (!member) return
-    member.isConnected = true
-    member.heardMs = this.#nowMs
+    if (isDialled && this.#members.get(nodeId)?.status !== 'alive') this.#send(nodeId, [this.#exchange.opening()])
+    this.#members.heard(nodeId, this.#nowMs)
   }
 
   /** A process that dies loses all its channels at once: a closed one is worth an immediate look. */
   #onChannelClosed(nodeId: NodeId, isExpected: boolean): void {
     this.#connected.delete(nodeId)
-    const member = this.#members.get(nodeId)
-    if (!member) return
-    member.isConnected = false
     if (!isExpected) this.#lookAgain(nodeId)
   }
 
@@ -258,15 +289,12 @@ export class Swim {
 
   #leave(): void {
     if (this.#isLeaving) return
-    this.#claims.leave(this.#nowMs)
-    const goodbye = this.#claims.claimAgainst(this.#self.nodeId) as Rumour
-    for (const { nodeId } of this.#members.pick(GOODBYES_MAX, (member) => this.#isPeer(member) && member.isConnected)) {
+    this.#isLeaving = true
+    this.#claims.leave()
+    const goodbye = this.#claims.claimAgainst(this.#selfId) as Rumour
+    for (const nodeId of this.#pickConnected(GOODBYES_MAX)) {
       this.#outputs.push({ type: 'send', to: nodeId, messages: [goodbye] })
     }
-  }
-
-  get #isLeaving(): boolean {
-    return this.#self.status === 'left'
   }
 
   #runDue(): void {
@@ -292,14 +320,24 @@ export class Swim {
     this.#probeMs = this.#nowMs + this.#profile.protocolPeriodMs
     // A node in poor health probes less often: its last probe takes longer than a period.
     if (this.#probe.count('periodic') > 0) return
-    const target = this.#order.next(
-      () => this.#members.all.filter((member) => this.#isPeer(member)).map((member) => member.nodeId),
-      (nodeId) => {
-        const member = this.#members.get(nodeId)
-        return member !== undefined && this.#isPeer(member) && !this.#probe.isProbing(nodeId)
-      },
-    )
+    const target = this.#nextTarget()
     if (target !== undefined) this.#beginProbe(target, 'periodic')
+  }
+
+  /**
+   * The next of all members in the round robin. A node with many channels goes through the members at their other ends
+   * instead, and through all of them eight times slower: so probes cost no dials, and still everybody is probed by
+   * everybody in bounded time.
+   */
+  #nextTarget(): NodeId | undefined {
+    const isIdle = (nodeId: NodeId): boolean => this.#isPeer(nodeId) && !this.#probe.isProbing(nodeId)
+    const isFar = this.#probePeriods++ % FAR_PROBE_PERIODS === 0
+    const near = (): NodeId[] => [...this.#connected].filter((nodeId) => this.#isPeer(nodeId))
+    const nearTarget =
+      isFar || this.#connected.size < CONNECTED_FOR_PROBES
+        ? undefined
+        : this.#nearOrder.next(near, (nodeId) => this.#connected.has(nodeId) && isIdle(nodeId))
+    return nearTarget ?? this.#order.next(() => this.#peerIds(), isIdle)
   }
 
   #beginProbe(target: NodeId, kind: ProbeKind): void {
@@ -309,21 +347,19 @@ export class Swim {
   #exchangeWithOne(): void {
     this.#exchangeMs = this.#nowMs + this.#jittered(this.#interval.onExchange())
     const [partner] = this.#pickPeers(1)
-    if (!partner) return
+    if (partner === undefined) return
     this.#exchanges++
-    this.#send(partner.nodeId, [this.#exchange.opening()])
+    this.#send(partner, [this.#exchange.opening()])
   }
 
   /** Two nodes that lost each other meet again: the dead and the left are tried for ever, by the cluster as a whole. */
   #rejoinSome(): void {
     const { rejoinIntervalMs, rejoinMult, leftRejoinDivisor } = this.#profile
     this.#rejoinMs = this.#nowMs + this.#jittered(rejoinIntervalMs)
-    const count = (status: MemberStatus): number =>
-      this.#members.all.filter((member) => member.status === status).length
     const shareOf = (members: number): number => (members * rejoinMult) / this.#members.living
     for (const [status, share] of [
-      ['dead', shareOf(count('dead'))],
-      ['left', shareOf(count('left') / leftRejoinDivisor)],
+      ['dead', shareOf(this.#members.count('dead'))],
+      ['left', shareOf(this.#members.count('left') / leftRejoinDivisor)],
     ] as const) {
       // Chance rounds the share, so that it is met on average.
       const tries = Math.min(REJOINS_MAX, Math.floor(share + this.#random.float()))
@@ -335,7 +371,7 @@ export class Swim {
 
   #gossip(): void {
     this.#gossipMs = this.#nowMs + this.#profile.gossipIntervalMs
-    for (const { nodeId } of this.#pickPeers(this.#profile.gossipNodes)) {
+    for (const nodeId of this.#pickPeers(this.#profile.gossipNodes)) {
       const rumours = this.#takeRumours()
       if (rumours.length > 0) this.#send(nodeId, rumours)
     }
@@ -358,7 +394,7 @@ export class Swim {
   /** Alive, but not over our channel: after a second look the channel is given up, and the next dial tries all paths. */
   #onSilentPath({ target, kind, startedMs }: Extract<ProbeOutput, { type: 'answered' }>): void {
     const member = this.#members.get(target)
-    if (!member?.isConnected || member.heardMs >= startedMs) return
+    if (!member || !this.#connected.has(target) || member.heardMs >= startedMs) return
     if (kind === 'periodic') this.#lookAgain(target)
     else this.#outputs.push({ type: 'disconnect', nodeId: target }, { type: 'connect', nodeId: target })
   }
@@ -380,22 +416,16 @@ export class Swim {
         return
       case 'gone':
         this.#probe.abandon(output.nodeId)
-        if (output.nodeId !== this.#self.nodeId) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
+        if (output.nodeId !== this.#selfId) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
     }
   }
 
   #onChanged(output: Extract<ClaimOutput, { type: 'changed' }>): void {
-    if (output.previous === undefined) this.#welcome(output.nodeId)
+    if (output.previous === undefined) this.#order.insert(output.nodeId)
     if (this.#interval.onChange()) {
       this.#exchangeMs = Math.min(this.#exchangeMs, this.#nowMs + this.#jittered(this.#interval.intervalMs))
     }
     this.#outputs.push(output)
-  }
-
-  #welcome(nodeId: NodeId): void {
-    this.#order.insert(nodeId)
-    const member = this.#members.get(nodeId)
-    if (member) member.isConnected = this.#connected.has(nodeId)
   }
 
   #onExchange(output: ExchangeOutput): void {
@@ -421,20 +451,59 @@ export class Swim {
     )
   }
 
-  #isPeer(member: MemberState): boolean {
-    return member !== this.#self && !isGone(member.status)
+  /** Another member that is not gone. */
+  #isPeer(nodeId: NodeId): boolean {
+    const member = this.#members.get(nodeId)
+    return member !== undefined && nodeId !== this.#selfId && !isGone(member.status)
   }
 
-  #pickPeers(count: number): MemberState[] {
-    const connected = this.#members.all.filter((member) => member.isConnected && this.#isPeer(member))
-    const isEnough = connected.length >= CONNECTED_ENOUGH
-    return this.#members.pick(count, (member) => this.#isPeer(member) && (!isEnough || member.isConnected))
+  #peerIds(): NodeId[] {
+    const nodeIds: NodeId[] = []
+    for (const { nodeId, status } of this.#members.all()) {
+      if (nodeId !== this.#selfId && !isGone(status)) nodeIds.push(nodeId)
+    }
+    return nodeIds
   }
 
-  #chooseHelpers(target: NodeId, count: number): NodeId[] {
+  #pickPeers(count: number): NodeId[] {
+    const isEnough = this.#connected.size >= CONNECTED_ENOUGH
+    const connected = isEnough ? this.#pickConnected(count) : []
+    if (connected.length === count) return connected
+    return this.#pickMembers(count, () => true)
+  }
+
+  #pickConnected(count: number): NodeId[] {
+    const candidates = [...this.#connected]
+    const picked: NodeId[] = []
+    while (picked.length < count && candidates.length > 0) {
+      const index = randomInt(this.#random, candidates.length)
+      const nodeId = candidates[index] as NodeId
+      if (this.#isPeer(nodeId)) picked.push(nodeId)
+      candidates[index] = candidates.at(-1) as NodeId
+      candidates.pop()
+    }
+    return picked
+  }
+
+  #pickMembers(count: number, fits: (member: MemberState) => boolean): NodeId[] {
     return this.#members
-      .pick(count, (member) => this.#isPeer(member) && member.status === 'alive' && member.nodeId !== target)
-      .map((member) => member.nodeId)
+      .pick(count, (member) => member.nodeId !== this.#selfId && !isGone(member.status) && fits(member))
+      .map(({ nodeId }) => nodeId)
+  }
+
+  /**
+   * Chosen by chance, but for one: nearly everybody keeps a channel to a coordinator, so that it reaches those that can
+   * only dial out and that this node has no channel to.
+   */
+  #chooseHelpers(target: NodeId, count: number): NodeId[] {
+    const canHelp = ({ nodeId, status }: MemberState): boolean => status === 'alive' && nodeId !== target
+    const helpers = this.#pickMembers(count, canHelp)
+    const [coordinator] = this.#pickMembers(
+      1,
+      (member) => member.record.role === 'coordinator' && canHelp(member) && !helpers.includes(member.nodeId),
+    )
+    if (coordinator !== undefined && helpers.length === count) helpers[0] = coordinator
+    return helpers
   }
 
   #jittered(timeMs: number): number {

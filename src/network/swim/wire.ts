@@ -96,6 +96,11 @@ export class WireReader {
   bytes(bytesMax: number): Uint8Array {
     const length = this.number()
     if (length > bytesMax) throw new WireError('field too long')
+    return this.raw(length)
+  }
+
+  /** Bytes without a length, as {@link bytes}. */
+  raw(length: number): Uint8Array {
     if (length > this.#bytes.length - this.#offset) throw new WireError('ends early')
     const start = this.#offset
     this.#offset += length

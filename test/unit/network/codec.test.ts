@@ -6,12 +6,16 @@ import { compress, decompress } from '../../../src/network/compression.ts'
 import { decodeFrame, encodeFrames, encodeMessage, PROTOCOL_VERSION } from '../../../src/network/swim/codec.ts'
 import { LIMITS } from '../../../src/network/swim/limits.ts'
 import type { Message } from '../../../src/network/swim/message.ts'
+import { BUCKET_BITS_MAX } from '../../../src/network/swim/view-hash.ts'
 
 const plain = (): undefined => undefined
 const nodeId = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/)
 const number = fc.maxSafeNat()
 const status = fc.constantFrom('alive' as const, 'suspect' as const, 'dead' as const, 'left' as const)
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Uint8Array.from(array))
+const entries = fc.array(fc.record({ nodeId, incarnation: number, status, recordVersion: number }), { maxLength: 5 })
+const sortedSet = (bound: number): fc.Arbitrary<number[]> =>
+  fc.uniqueArray(fc.nat(bound - 1), { maxLength: 20 }).map((numbers) => numbers.sort((a, b) => a - b))
 const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constantFrom('ping' as const, 'ack' as const, 'nack' as const), seq: number }),
   fc.record({ type: fc.constant('ping-req' as const), seq: number, target: nodeId }),
@@ -26,13 +30,21 @@ const message: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: fc.constant('dead' as const), nodeId, incarnation: number, from: nodeId }),
   fc.record({ type: fc.constant('sync' as const), hash: fc.string({ maxLength: 20 }) }),
   fc.record({ type: fc.constant('pull' as const), nodeIds: fc.array(nodeId, { maxLength: 5 }) }),
-  fc.record({
-    type: fc.constant('digest' as const),
-    isReply: fc.boolean(),
-    after: fc.oneof(nodeId, fc.constant('')),
-    upTo: fc.oneof(nodeId, fc.constant('')),
-    entries: fc.array(fc.record({ nodeId, incarnation: number, status, recordVersion: number }), { maxLength: 5 }),
-  }),
+  fc.nat(4).chain((bits) =>
+    fc.record({
+      type: fc.constant('summary' as const),
+      bits: fc.constant(bits),
+      hashes: fc.uint8Array({ minLength: 8 * 2 ** bits, maxLength: 8 * 2 ** bits }),
+    }),
+  ),
+  fc.record({ type: fc.constant('digest' as const), entries }),
+  fc.nat(BUCKET_BITS_MAX).chain((bits) =>
+    fc.record({
+      type: fc.constant('digest' as const),
+      covers: fc.record({ bits: fc.constant(bits), buckets: sortedSet(2 ** bits) }),
+      entries,
+    }),
+  ),
   fc.record({
     type: fc.constant('record' as const),
     incarnation: number,
@@ -113,6 +125,9 @@ test('names that are no node ids, unknown states and long lists are malformed', 
     { type: 'ping-req', seq: 1, target: 'x'.repeat(64) },
     { type: 'pull', nodeIds: Array.from({ length: 257 }, () => 'a') },
     { type: 'sync', hash: 'x'.repeat(65) },
+    { type: 'summary', bits: 11, hashes: new Uint8Array(8 * 2 ** 11) },
+    { type: 'summary', bits: 3, hashes: new Uint8Array(63) },
+    { type: 'digest', covers: { bits: 11, buckets: [] }, entries: [] },
   ]
   for (const one of bad) {
     const [frame] = encodeFrames('prod', [one], plain)

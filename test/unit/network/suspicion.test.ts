@@ -1,8 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { Suspicion, suspicionTimeout } from '../../../src/network/swim/suspicion.ts'
+import { LAN_PROFILE } from '../../../src/network/swim/profile.ts'
+import { Suspicion, suspicionTimeout, suspicionTimes } from '../../../src/network/swim/suspicion.ts'
 
-const times = { k: 3, minMs: 2_000, maxMs: 30_000, refusalsForVerdict: 2, refusedMs: 700 }
+const times = {
+  k: 3,
+  minMs: 2_000,
+  maxMs: 30_000,
+  witnesses: Number.POSITIVE_INFINITY,
+  witnessedMs: 0,
+  refusalsForVerdict: 2,
+  refusedMs: 700,
+}
 
 test('the shortest suspicion grows with the logarithm of the cluster', () => {
   assert.equal(suspicionTimeout(4, 1, 1_000), 4_000)
@@ -58,4 +67,31 @@ test('a member that was heard gets another shortest suspicion and another last p
   assert.equal(suspicion.lastProbeMs, undefined)
   suspicion.extend(40_000)
   assert.equal(suspicion.deadlineMs, 42_000)
+})
+
+test('four witnesses leave little doubt: then the suspicion is shorter still', () => {
+  const suspicion = new Suspicion(0, 1, 'accuser', suspicionTimes(LAN_PROFILE, 10))
+  const deadlines = ['b', 'c', 'd', 'e', 'f'].map((from) => {
+    const isNews = suspicion.confirm(from)
+    return [Math.floor(suspicion.deadlineMs), isNews]
+  })
+  assert.deepEqual(deadlines, [
+    [11_381, true],
+    [4_000, true],
+    [4_000, true],
+    [2_500, true],
+    [2_500, false],
+  ])
+})
+
+test('where there are not four others, nobody waits for four', () => {
+  const withMembers = (members: number) => suspicionTimes(LAN_PROFILE, members)
+  assert.deepEqual([withMembers(2).k, withMembers(3).k, withMembers(4).k], [0, 0, 2])
+  assert.deepEqual([withMembers(5).witnesses, withMembers(6).witnesses], [Number.POSITIVE_INFINITY, 4])
+  const suspicion = new Suspicion(0, 1, 'accuser', withMembers(5))
+  assert.deepEqual(
+    ['b', 'c', 'd'].map((from) => suspicion.confirm(from)),
+    [true, true, false],
+  )
+  assert.equal(suspicion.deadlineMs, 4_000)
 })

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import type { NodeRecord } from '../../../src/base/member.ts'
-import type { MemberState } from '../../../src/network/swim/members.ts'
-import type { Message, RecordEnvelope, RecordMessage } from '../../../src/network/swim/message.ts'
+import type { Message, RecordEnvelope, RecordMessage, SignedRecord } from '../../../src/network/swim/message.ts'
 import type { SwimOutput } from '../../../src/network/swim/output.ts'
 import { Swim, type SwimInput } from '../../../src/network/swim/swim.ts'
 import { SimulatedRandom } from '../../../src/testing/index.ts'
@@ -32,18 +31,9 @@ export function envelope(record: NodeRecord, signature = 'ok'): RecordEnvelope {
   }
 }
 
-export function memberState(nodeId: string): MemberState {
-  const record = nodeRecord(nodeId)
-  return {
-    nodeId,
-    status: 'alive',
-    incarnation: 1,
-    record,
-    envelope: envelope(record),
-    statusSinceMs: 0,
-    heardMs: 0,
-    isConnected: false,
-  }
+export function signedRecord(nodeId: string, recordVersion = 1): SignedRecord {
+  const record = nodeRecord(nodeId, recordVersion)
+  return { record, envelope: envelope(record) }
 }
 
 export function recordMessage(
@@ -60,29 +50,30 @@ export function recordMessage(
   }
 }
 
-/** The state machine of node `self` (incarnation 1), driven by hand. */
+/** The state machine of one node (incarnation 1), driven by hand. */
 export class SwimHarness {
   readonly swim: Swim
   nowMs = 1_000
   outputs: SwimOutput[] = []
 
-  constructor(members: readonly string[] = [], seed = 1) {
+  constructor(members: readonly string[] = [], seed = 1, nodeId = 'self') {
     this.swim = new Swim(
       this.nowMs,
       {
         random: new SimulatedRandom(seed),
-        verify: ({ bytes, signature }) =>
-          Buffer.from(signature).toString() === 'ok' ? JSON.parse(Buffer.from(bytes).toString()) : undefined,
+        open: (sealed) =>
+          Buffer.from(sealed.signature).toString() === 'ok'
+            ? { record: JSON.parse(Buffer.from(sealed.bytes).toString()), envelope: sealed }
+            : undefined,
       },
       {
-        record: nodeRecord('self'),
-        envelope: envelope(nodeRecord('self')),
+        signed: signedRecord(nodeId),
         incarnation: 1,
         intervalMsMin: 5_000,
         intervalMsMax: 30_000,
       },
     )
-    for (const nodeId of members) this.receive(nodeId, recordMessage(nodeId))
+    for (const member of members) this.receive(member, recordMessage(member))
     this.outputs = []
   }
 

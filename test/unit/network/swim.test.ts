@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { MemberStatus } from '../../../src/base/member.ts'
+import { encodeMessage } from '../../../src/network/swim/codec.ts'
+import { LIMITS } from '../../../src/network/swim/limits.ts'
 import type { Message } from '../../../src/network/swim/message.ts'
+import { BUCKET_BITS_MAX, bucketOf } from '../../../src/network/swim/view-hash.ts'
 import { envelope, nodeRecord, recordMessage, SwimHarness } from './swim-fixture.ts'
 
 const suspect = (nodeId: string, incarnation = 1, from = 'b', isRefused = false): Message => ({
@@ -13,6 +16,8 @@ const suspect = (nodeId: string, incarnation = 1, from = 'b', isRefused = false)
   isRefused,
 })
 const dead = (nodeId: string, incarnation = 1, from = 'b'): Message => ({ type: 'dead', nodeId, incarnation, from })
+/** Coverage of a digest that leaves nobody out. */
+const ALL = { bits: 0, buckets: [0] }
 const alive = (nodeId: string, incarnation: number, recordVersion = 1): Message => ({
   type: 'alive',
   nodeId,
@@ -158,6 +163,52 @@ test('a member that another one suspects is looked at from here as well', () => 
   assert.equal(node.sent('ping').length, 1, 'once a suspicion')
 })
 
+test('what a member only holds of another is no witness of its own', () => {
+  const members = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+  const node = new SwimHarness(members)
+  node.receive('b', suspect('a'))
+  const entries = [{ nodeId: 'a', incarnation: 1, status: 'suspect' as const, recordVersion: 1 }]
+  for (const from of ['c', 'd', 'e', 'f', 'g', 'h']) node.receive(from, { type: 'digest', entries })
+  node.pass(4_500, (target) => target !== 'a')
+  assert.equal(node.status('a'), 'suspect')
+  for (const from of ['c', 'd', 'e', 'f']) node.receive(from, suspect('a', 1, from))
+  node.pass(600, (target) => target !== 'a')
+  assert.equal(node.status('a'), 'dead')
+})
+
+test('a node with many channels probes over them, and everybody else from time to time', () => {
+  const names = Array.from({ length: 400 }, (_, i) => `n${i}`)
+  const near = names.slice(0, 40)
+  const node = new SwimHarness(names)
+  for (const nodeId of near) node.step({ type: 'channel-open', nodeId, isDialled: false })
+  node.outputs = []
+  node.pass(320_000, () => true)
+  const targets = node.sent('ping').map(({ to }) => to)
+  const far = targets.filter((target) => !near.includes(target))
+  assert.ok(targets.length > 310)
+  assert.ok(far.length > 25 && far.length <= 41, `${far.length} of ${targets.length}`)
+  assert.equal(new Set(far).size, far.length, 'round robin: nobody twice before all were asked')
+  const counts = near.map((nodeId) => targets.filter((target) => target === nodeId).length)
+  assert.ok(Math.min(...counts) >= 5 && Math.max(...counts) <= 10, counts.join())
+})
+
+test('others that are asked to ping include a coordinator: it reaches those that can only dial out', () => {
+  const names = Array.from({ length: 50 }, (_, i) => `n${i}`)
+  const node = new SwimHarness(names)
+  const record = { ...nodeRecord('boss'), role: 'coordinator' as const }
+  node.receive('n1', { type: 'record', incarnation: 1, status: 'alive', envelope: envelope(record) })
+  node.outputs = []
+  node.pass(20_000, (target) => target === 'boss')
+  const asked = new Map<string, string[]>()
+  for (const { to, message } of node.sent('ping-req'))
+    asked.set(message.target, [...(asked.get(message.target) ?? []), to])
+  assert.ok(asked.size > 2)
+  for (const [target, helpers] of asked) {
+    assert.ok(helpers.includes('boss'), `${target}: ${helpers.join()}`)
+    assert.equal(new Set(helpers).size, helpers.length)
+  }
+})
+
 test('a channel that only reconnects costs nobody the life', () => {
   const node = new SwimHarness(['a', 'b'])
   node.step({ type: 'channel-open', nodeId: 'a', isDialled: true })
@@ -294,7 +345,7 @@ test('who has an equal view does not answer a sync; who has another one sends it
   assert.deepEqual(node.sent('digest'), [])
   node.receive('b', { type: 'sync', hash: 'another' })
   assert.deepEqual(
-    node.sent('digest').map(({ to, message }) => [to, message.entries.map((e) => e.nodeId)]),
+    node.sent('digest').map(({ to, message }) => [to, message.entries.map((e) => e.nodeId).toSorted()]),
     [['b', ['b', 'c', 'self']]],
   )
 })
@@ -313,7 +364,7 @@ test('a dialled channel opens an exchange with a stranger and with the dead, not
 
 test('a digest is answered with exactly what its sender lacks, a reply with nothing', () => {
   const node = new SwimHarness(['b', 'c', 'd'])
-  const entries = node.swim.members.map(({ nodeId, incarnation, status, record }) => ({
+  const entries = [...node.swim.members()].map(({ nodeId, incarnation, status, record }) => ({
     nodeId,
     incarnation,
     status,
@@ -322,23 +373,90 @@ test('a digest is answered with exactly what its sender lacks, a reply with noth
   const partial = entries
     .filter(({ nodeId }) => nodeId !== 'd')
     .map((e) => (e.nodeId === 'c' ? { ...e, recordVersion: 0 } : e))
-  node.receive('b', { type: 'digest', isReply: false, after: '', upTo: '', entries: partial })
+  node.receive('b', { type: 'digest', covers: ALL, entries: partial })
   assert.deepEqual(
-    node.sent('digest').map(({ message }) => [message.isReply, message.entries.map((e) => e.nodeId)]),
-    [[true, ['c', 'd']]],
+    node.sent('digest').map(({ message }) => [message.covers, message.entries.map((e) => e.nodeId)]),
+    [[undefined, ['c', 'd']]],
   )
   node.outputs = []
-  node.receive('b', { type: 'digest', isReply: true, after: '', upTo: '', entries: [] })
+  node.receive('b', { type: 'digest', entries: [] })
   assert.deepEqual(node.sent('digest'), [])
 })
 
-test('a digest answers only for the range it covers', () => {
+test('a digest answers only for the buckets it covers', () => {
   const node = new SwimHarness(['b', 'c', 'd'])
-  node.receive('b', { type: 'digest', isReply: false, after: 'b', upTo: 'c', entries: [] })
+  const bits = 6
+  const bucket = bucketOf('c') >>> (BUCKET_BITS_MAX - bits)
+  node.receive('b', { type: 'digest', covers: { bits, buckets: [bucket] }, entries: [] })
   assert.deepEqual(
     node.sent('digest').flatMap(({ message }) => message.entries.map((e) => e.nodeId)),
     ['c'],
   )
+})
+
+/** Lets two nodes exchange messages until neither has anything to say. @returns bytes of all frames, by type */
+function exchange(a: SwimHarness, b: SwimHarness): Map<string, number> {
+  const bytes = new Map<string, number>()
+  let waiting = [{ to: b, from: 'self-a', messages: [{ type: 'sync', hash: a.swim.viewHash }] as Message[] }]
+  for (let turn = 0; waiting.length > 0; turn++) {
+    assert.ok(turn < 20, 'an exchange without end')
+    waiting = waiting.flatMap(({ to, from, messages }) => {
+      for (const message of messages)
+        bytes.set(message.type, (bytes.get(message.type) ?? 0) + encodeMessage(message).length)
+      const back = to === a ? { to: b, from: 'self-a' } : { to: a, from: 'self-b' }
+      return to
+        .receive(from, ...messages)
+        .flatMap((output) =>
+          output.type === 'send' && output.to === from ? [{ ...back, messages: output.messages }] : [],
+        )
+    })
+  }
+  return bytes
+}
+
+test('two large views that differ in a few members exchange a few buckets, not all members', () => {
+  const names = Array.from({ length: 2_000 }, (_, i) => `n${i}`)
+  const a = new SwimHarness(names, 1, 'self-a')
+  const b = new SwimHarness(names, 2, 'self-b')
+  exchange(a, b)
+  assert.equal(a.swim.viewHash, b.swim.viewHash)
+  a.receive('n1', recordMessage('n7', { recordVersion: 5 }), recordMessage('new'))
+  b.receive('n1', dead('n9', 1, 'n9'))
+  const bytes = exchange(a, b)
+  assert.equal(a.swim.viewHash, b.swim.viewHash)
+  assert.deepEqual([a.status('n9'), b.status('new'), b.swim.get('n7')?.record.recordVersion], ['left', 'alive', 5])
+  assert.ok((bytes.get('summary') as number) < 1_100)
+  assert.ok((bytes.get('digest') as number) < 6_000, `${bytes.get('digest')} bytes for 3 of 2,000`)
+  assert.deepEqual([...exchange(a, b).keys()], ['sync'])
+})
+
+test('a newcomer gets a large view at once, whoever opens the exchange', () => {
+  const names = Array.from({ length: 1_500 }, (_, i) => `n${i}`)
+  for (const isOpenedByNewcomer of [true, false]) {
+    const old = new SwimHarness(names, 1, 'self-a')
+    const newcomer = new SwimHarness([], 2, 'self-b')
+    // The harness names the opener self-a: what counts is who sends the first message.
+    if (isOpenedByNewcomer) old.receive('self-b', { type: 'sync', hash: newcomer.swim.viewHash })
+    exchange(old, newcomer)
+    assert.equal(newcomer.swim.viewHash, old.swim.viewHash)
+    assert.equal([...newcomer.swim.members()].length, 1_502)
+  }
+})
+
+test('of views that differ everywhere one exchange carries a bounded part', () => {
+  const names = Array.from({ length: 4_000 }, (_, i) => `n${i}`)
+  const a = new SwimHarness(names, 1, 'self-a')
+  const b = new SwimHarness(names, 2, 'self-b')
+  exchange(a, b)
+  a.receive('n1', ...names.map((nodeId) => alive(nodeId, 7)))
+  const opening = b.receive('self-a', { type: 'sync', hash: a.swim.viewHash })
+  const [summary] = opening.flatMap((output) => (output.type === 'send' ? output.messages : []))
+  assert.equal(summary?.type, 'summary')
+  a.outputs = []
+  a.receive('self-b', summary as Message)
+  const digests = a.sent('digest')
+  const entries = digests.reduce((sum, { message }) => sum + message.entries.length, 0)
+  assert.ok(entries > 1_900 && entries <= LIMITS.exchangeEntriesMax, `${entries} entries`)
 })
 
 test('the dead of another view are suspects here first, unless they are gone here too', () => {
@@ -352,9 +470,6 @@ test('the dead of another view are suspects here first, unless they are gone her
   node.receive('b', dead('c'))
   node.receive('b', {
     type: 'digest',
-    isReply: true,
-    after: '',
-    upTo: '',
     entries: [entry('a', 'dead'), entry('c', 'dead', 4), entry('d', 'left')],
   })
   assert.deepEqual([node.status('a'), node.status('c'), node.status('d')], ['suspect', 'dead', 'left'])
@@ -416,12 +531,12 @@ test('whatever messages come in whatever order, nothing throws, incarnations onl
     fc.record({ type: fc.constant('dead' as const), nodeId: name, incarnation: count, from: name }),
     fc.record({ type: fc.constant('sync' as const), hash: fc.string() }),
     fc.record({ type: fc.constant('pull' as const), nodeIds: fc.array(name) }),
+    fc.record({ type: fc.constant('digest' as const), covers: fc.constant(ALL), entries: fc.array(entry) }),
+    fc.record({ type: fc.constant('digest' as const), entries: fc.array(entry) }),
     fc.record({
-      type: fc.constant('digest' as const),
-      isReply: fc.boolean(),
-      after: name,
-      upTo: fc.oneof(name, fc.constant('')),
-      entries: fc.array(entry),
+      type: fc.constant('summary' as const),
+      bits: fc.constant(2),
+      hashes: fc.uint8Array({ minLength: 32, maxLength: 32 }),
     }),
     fc.record({
       type: fc.constant('record' as const),
@@ -437,13 +552,13 @@ test('whatever messages come in whatever order, nothing throws, incarnations onl
       for (const [from, message, passMs] of script) {
         node.receive(from, message)
         node.pass(passMs)
-        for (const member of node.swim.members) {
+        for (const member of node.swim.members()) {
           assert.ok(member.incarnation >= (incarnations.get(member.nodeId) ?? 0))
           incarnations.set(member.nodeId, member.incarnation)
           assert.equal(member.record.recordVersion, 1)
         }
       }
-      assert.deepEqual(node.swim.members.map((m) => m.nodeId).toSorted(), ['a', 'b', 'c', 'self'])
+      assert.deepEqual([...node.swim.members()].map((m) => m.nodeId).toSorted(), ['a', 'b', 'c', 'self'])
       assert.equal(node.swim.self.status, 'alive')
       assert.ok(node.swim.stats.rumoursQueued <= 4)
     }),

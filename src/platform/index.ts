@@ -1,4 +1,6 @@
 export { createHostFacts } from './host-facts.ts'
+export { createIoCounters, type IoCounters } from './io-counters.ts'
+export { createLoopLagMeter, type LoopLagMeter } from './loop-lag.ts'
 export { interfaceFacts } from './interface-facts.ts'
 export type { LogEntry } from '../base/log.ts'
 export { createLogger, type LoggerOptions, type LogSink } from './logger.ts'

@@ -17,3 +17,18 @@ export {
   type ReceivedBatch,
 } from './logs/log-store.ts'
 export { type OpenThread, storeThreads } from './logs/store-thread.ts'
+export { type ClusterMetrics, type ClusterMetricsNeeds, createClusterMetrics } from './metrics/cluster-metrics.ts'
+export {
+  createMachineSampler,
+  type IoSource,
+  type MachineSampler,
+  type MachineSamplerNeeds,
+  type MachineSource,
+} from './metrics/machine-sampler.ts'
+export { createMetricsDashboardService, type MetricsDashboardNeeds } from './metrics/metrics-dashboard.ts'
+export {
+  createMetricsReporter,
+  type MetricsReporter,
+  type MetricsReporterNeeds,
+  type MetricsReporterOptions,
+} from './metrics/metrics-reporter.ts'

@@ -57,22 +57,41 @@ test('every address of this machine is listed with its network', () => {
     assert.ok(prefixLength >= 0 && prefixLength <= (family === 'IPv4' ? 32 : 128))
 })
 
+const MAC = '3c:22:fb:10:20:30'
+const linux = (name: string) => ({ name, mac: MAC, system: 'linux' as const })
+
 test('tunnels are told by what the kernel says of them', () => {
   const kernel = (facts: Record<string, string>) => (_name: string, fact: string) => facts[fact]
-  assert.equal(isTunnelInterface('corp0', kernel({ type: '65534', tun_flags: '0x1001' })), true, 'tun')
+  assert.equal(isTunnelInterface(linux('corp0'), kernel({ type: '65534', tun_flags: '0x1001' })), true, 'tun')
   assert.equal(
-    isTunnelInterface('corp0', kernel({ type: '65534', uevent: 'DEVTYPE=wireguard\nINTERFACE=corp0' })),
+    isTunnelInterface(linux('corp0'), kernel({ type: '65534', uevent: 'DEVTYPE=wireguard\nINTERFACE=corp0' })),
     true,
   )
-  assert.equal(isTunnelInterface('isp', kernel({ type: '512' })), true, 'PPP')
-  assert.equal(isTunnelInterface('he-ipv6', kernel({ type: '776' })), true, 'SIT')
-  assert.equal(isTunnelInterface('vm-tap', kernel({ type: '1', tun_flags: '0x1002' })), false, 'a tap is an Ethernet')
-  assert.equal(isTunnelInterface('eth0', kernel({ type: '1', uevent: 'INTERFACE=eth0' })), false)
-  assert.equal(isTunnelInterface('lo', kernel({ type: '772' })), false)
+  assert.equal(isTunnelInterface(linux('isp'), kernel({ type: '512' })), true, 'PPP')
+  assert.equal(isTunnelInterface(linux('he-ipv6'), kernel({ type: '776' })), true, 'SIT')
+  const tap = kernel({ type: '1', tun_flags: '0x1002' })
+  assert.equal(isTunnelInterface(linux('vm-tap'), tap), false, 'a tap is an Ethernet')
+  assert.equal(isTunnelInterface(linux('eth0'), kernel({ type: '1', uevent: 'INTERFACE=eth0' })), false)
+  assert.equal(isTunnelInterface(linux('lo'), kernel({ type: '772' })), false)
 })
 
-test('where the kernel says nothing, names tell tunnels', () => {
-  const silent = (): undefined => undefined
+const silent = (): undefined => undefined
+
+test('on macOS and Windows an interface without hardware is a tunnel, whatever its name', () => {
+  const without = { mac: '00:00:00:00:00:00' }
+  assert.equal(isTunnelInterface({ ...without, name: 'Work', system: 'win32' }, silent), true, 'built into Windows')
+  assert.equal(isTunnelInterface({ ...without, name: 'en9', system: 'darwin' }, silent), true)
+  assert.equal(isTunnelInterface({ ...without, name: 'eth9', system: 'linux' }, silent), false, 'the kernel tells')
+  const tap = { name: 'Local Area Connection 3', mac: '00:FF:3A:11:22:33' }
+  assert.equal(isTunnelInterface({ ...tap, system: 'win32' }, silent), true, 'TAP-Windows')
+  assert.equal(isTunnelInterface({ ...tap, system: 'darwin' }, silent), false)
+  for (const system of ['win32', 'darwin'] as const) {
+    assert.equal(isTunnelInterface({ name: 'Ethernet 2', mac: MAC, system }, silent), false)
+    assert.equal(isTunnelInterface({ name: 'Loopback', mac: undefined, system }, silent), false)
+  }
+})
+
+test('where nothing else is known, names tell tunnels', () => {
   for (const name of [
     'utun3',
     'tun0',
@@ -85,9 +104,9 @@ test('where the kernel says nothing, names tell tunnels', () => {
     'My VPN',
     'gif0',
   ]) {
-    assert.equal(isTunnelInterface(name, silent), true, name)
+    assert.equal(isTunnelInterface(linux(name), silent), true, name)
   }
   for (const name of ['eth0', 'en0', 'Ethernet 2', 'Wi-Fi', 'lo', 'tunis', 'bridge0', 'docker0', 'wgap']) {
-    assert.equal(isTunnelInterface(name, silent), false, name)
+    assert.equal(isTunnelInterface(linux(name), silent), false, name)
   }
 })

@@ -19,8 +19,8 @@ export const CLOSE_CODES = { goingAway: 1001, notAllowed: 1008, failed: 1011, to
 export const WAITING_BYTES_MAX = 2 * 1024 * 1024
 /** One that catches up is given more when less than this waits. */
 const WAITING_BYTES_LOW = 256 * 1024
-/** Until a reader that was told to go is cut off. */
-const CLOSE_GRACE_MS = 3_000
+/** Until a reader that was told to go is cut off: on a poor line what waits takes long. */
+const CLOSE_GRACE_MS = 15_000
 /** Messages a page may send between two updates. */
 const MESSAGES_MAX = 64
 

@@ -167,8 +167,8 @@ class LogChannel {
 }
 
 /** Waits for the next attempt when the store was only too busy. @returns whether there is to be one */
-async function waitsOut(error: unknown, clock: Clock, signal: AbortSignal): Promise<boolean> {
-  if (codeOf(error) !== 'P2P_RPC_OVERLOADED') return false
+async function waitsOut(failure: unknown, clock: Clock, signal: AbortSignal): Promise<boolean> {
+  if (codeOf(failure) !== 'P2P_RPC_OVERLOADED') return false
   await delay(clock, RETRY_MS, signal).catch(() => {})
   return !signal.aborted
 }

@@ -1,12 +1,14 @@
 /*
  * Builds what runs and ships: dist/*.js (the program as a few bundles: 80 modules by type stripping cost 0.4 s and
- * 40 MB at every start), dist/services/<ours>/main.js, dist/assets (API pages) and dist/types.
+ * 40 MB at every start), dist/services/<ours>/main.js, dist/assets (API pages), dist/dashboard and dist/types.
  * Never touches dist/services/plot, nor services it did not put there.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { build, type Plugin } from 'esbuild'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
+import { build, type BuildOptions, type Plugin } from 'esbuild'
+import { build as buildPage } from 'vite'
 import { ASSET_SOURCES } from '../src/service/http/docs-assets.ts'
 
 const root = resolve(import.meta.dirname, '..')
@@ -48,8 +50,34 @@ const englishOnly: Plugin = {
   },
 }
 
+const PROGRAM = {
+  outdir: dist,
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  conditions: ['source'],
+  external: ['esbuild', 'lz4-napi'],
+  plugins: [httpByRequire, englishOnly],
+  banner: { js: REQUIRE_BANNER },
+  legalComments: 'none',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  keepNames: true,
+  logLevel: 'warning',
+} as const satisfies BuildOptions
+
 async function buildProgram(): Promise<void> {
-  for (const name of ['chunks', 'p2p.js', 'index.js', 'service.js', 'decorators.js', 'testing.js']) {
+  for (const name of [
+    'chunks',
+    'p2p.js',
+    'index.js',
+    'service.js',
+    'decorators.js',
+    'testing.js',
+    'log-store-thread.js',
+    'service-host.js',
+  ]) {
     rmSync(join(dist, name), { recursive: true, force: true })
   }
   await build({
@@ -59,24 +87,14 @@ async function buildProgram(): Promise<void> {
       service: join(root, 'src/service/sdk/index.ts'),
       decorators: join(root, 'src/service/decorators.ts'),
       testing: join(root, 'src/testing/index.ts'),
+      'log-store-thread': join(root, 'src/telemetry/logs/thread/main.ts'),
     },
-    outdir: dist,
     chunkNames: 'chunks/[name]-[hash]',
-    bundle: true,
     splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    conditions: ['source'],
-    external: ['esbuild', 'lz4-napi'],
-    plugins: [httpByRequire, englishOnly],
-    banner: { js: REQUIRE_BANNER },
-    legalComments: 'none',
-    minifySyntax: true,
-    minifyWhitespace: true,
-    keepNames: true,
-    logLevel: 'warning',
+    ...PROGRAM,
   })
+  // One file of its own: shared chunks hold more than it uses, and every process of a service would load that.
+  await build({ entryPoints: { 'service-host': join(root, 'bin/service-host.ts') }, ...PROGRAM })
 }
 
 async function buildServices(): Promise<void> {
@@ -112,6 +130,20 @@ function copyAssets(): void {
   }
 }
 
+/** The dashboard, and beside each file its packed forms: nothing is packed while a node runs. */
+async function buildDashboard(): Promise<void> {
+  await buildPage({ configFile: join(root, 'dashboard/vite.config.ts'), logLevel: 'warn' })
+  const directory = join(dist, 'dashboard')
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    const content = readFileSync(path)
+    const text = { [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT }
+    writeFileSync(`${path}.br`, brotliCompressSync(content, { params: text }))
+    writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }))
+  }
+}
+
 function emitTypes(): void {
   const tsc = join(root, 'node_modules', '.bin', process.platform === 'win32' ? 'tsc.cmd' : 'tsc')
   const result = spawnSync(tsc, ['--noCheck', '-p', join(root, 'tsconfig.types.json')], {
@@ -124,4 +156,5 @@ function emitTypes(): void {
 await buildProgram()
 await buildServices()
 copyAssets()
+await buildDashboard()
 emitTypes()

@@ -8,6 +8,7 @@ const bin = (name: string): string =>
 
 const CHECKS: [label: string, command: string, args: string[]][] = [
   ['types', bin('tsc'), ['-p', root]],
+  ['types of the dashboard', bin('tsc'), ['-p', join(root, 'dashboard')]],
   ['lint', bin('oxlint'), ['--type-aware', '--quiet']],
   ['format', bin('biome'), ['format', '--colors=off', '.']],
 ]

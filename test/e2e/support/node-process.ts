@@ -85,6 +85,8 @@ export interface StartOptions {
   prefix?: string[]
   /** Another installation's `p2p`. */
   command?: string
+  /** Its events come through its standard input, as in `p2p local`: then they go on when it becomes another program. */
+  isReplaceable?: boolean
 }
 
 /** Starts `p2p --config FILE` and stops it after the test, by force if need be. */
@@ -98,7 +100,7 @@ export function startNode(t: Cleanup, configFile: string, options: StartOptions 
     ...(options.args ?? []),
   ]
   const child: ChildProcess = spawn(command[0] as string, command.slice(1), {
-    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    stdio: options.isReplaceable ? ['ipc', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'],
     cwd: options.cwd ?? tmpdir(),
     env: { ...process.env, ...options.env },
   })

@@ -1,0 +1,104 @@
+import { NumberInput } from '@mantine/core'
+import { useQueryClient } from '@tanstack/react-query'
+import { useState } from 'react'
+import { send } from '../api/http.ts'
+import { hasRole } from '../api/session.ts'
+import type { DeploymentStatus } from '../api/types.ts'
+import { useLive } from '../live/use-live.ts'
+import { ConfirmButton } from './confirm-button.tsx'
+
+/** What an operator does with a deployed service, everywhere it runs. */
+export function DeploymentButtons({ status: { deployment, rollout } }: { status: DeploymentStatus }) {
+  const { session } = useLive()
+  const queries = useQueryClient()
+  const [count, setCount] = useState<number | string>(deployment.count === 'every' ? '' : deployment.count)
+  if (!hasRole(session.me, 'operator')) return null
+  const { service } = deployment
+  const post = (verb: string, body?: unknown) => () =>
+    send('POST', `/api/deployments/${encodeURIComponent(service)}/${verb}`, body)
+  const onDone = (): void => void queries.invalidateQueries({ queryKey: ['deployment', service] })
+  return (
+    <>
+      {deployment.is_stopped ? (
+        <ConfirmButton text="Start" title={`Start ${service}`} act={post('start')} onDone={onDone}>
+          Its instances are started on the nodes that fit.
+        </ConfirmButton>
+      ) : (
+        <>
+          <ConfirmButton text="Restart" title={`Restart ${service}`} act={post('restart')} onDone={onDone}>
+            Its instances are restarted one after the other; callers notice nothing if there are two or more.
+          </ConfirmButton>
+          <ConfirmButton
+            text="Scale"
+            title={`Scale ${service}`}
+            act={post('scale', { count: count === '' ? 'every' : Number(count) })}
+            onDone={onDone}
+          >
+            <NumberInput
+              label="Instances"
+              description="Empty: one on every node that fits"
+              value={count}
+              onChange={setCount}
+              min={0}
+              max={10_000}
+              allowDecimal={false}
+            />
+          </ConfirmButton>
+          <ConfirmButton
+            text="Stop"
+            title={`Stop ${service} everywhere`}
+            isDangerous
+            act={post('stop')}
+            onDone={onDone}
+          >
+            Calls of it fail until it is started again.
+          </ConfirmButton>
+        </>
+      )}
+      <ConfirmButton
+        text="Roll back"
+        title={`Roll back ${service}`}
+        isDisabled={deployment.generation < 2}
+        act={post('rollback', {})}
+        onDone={onDone}
+      >
+        It goes back to the last generation that succeeded
+        {rollout?.from_version !== undefined ? `; version ${rollout.from_version} ran before this one` : ''}.
+      </ConfirmButton>
+    </>
+  )
+}
+
+/** Starts, stops or restarts a service on one node. */
+export function NodeServiceButtons({
+  nodeId,
+  service,
+  isRunning,
+}: {
+  nodeId: string
+  service: string
+  isRunning: boolean
+}) {
+  const { session } = useLive()
+  if (!hasRole(session.me, 'operator')) return null
+  const control = (action: string) => () =>
+    send('POST', '/api/dashboard/control-service', { worker_id: nodeId, service_name: service, action })
+  return (
+    <span className="buttons">
+      {isRunning ? (
+        <>
+          <ConfirmButton text="Restart" title={`Restart ${service} on ${nodeId}`} act={control('restart')}>
+            Calls to it on this node wait or go to another one meanwhile.
+          </ConfirmButton>
+          <ConfirmButton text="Stop" title={`Stop ${service} on ${nodeId}`} isDangerous act={control('stop')}>
+            It stays stopped on this node, also after the node restarts, until somebody starts it.
+          </ConfirmButton>
+        </>
+      ) : (
+        <ConfirmButton text="Start" title={`Start ${service} on ${nodeId}`} act={control('start')}>
+          It runs on this node again.
+        </ConfirmButton>
+      )}
+    </span>
+  )
+}

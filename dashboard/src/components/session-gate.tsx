@@ -1,0 +1,107 @@
+import { Button } from '@mantine/core'
+import { useQueryClient } from '@tanstack/react-query'
+import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react'
+import { messageOf, whenUnauthorized } from '../api/http.ts'
+import {
+  forgetToken,
+  loginByLink,
+  logout,
+  renewSession,
+  resumeSession,
+  type Session,
+  takeLoginLink,
+} from '../api/session.ts'
+import { LiveCluster } from '../live/live-cluster.ts'
+import { LiveContext } from '../live/use-live.ts'
+import { Empty } from './empty.tsx'
+import { Login } from './login.tsx'
+
+type Gate =
+  | { state: 'asking' }
+  | { state: 'unreachable'; problem: string }
+  | { state: 'outside'; refusal?: string }
+  | { state: 'inside'; session: Session }
+
+/** Often enough for a session of an hour that is renewed in its second half. */
+const RENEW_EVERY_MS = 600_000
+
+/** Read once, before anything renders: the link is out of the address from the first moment. */
+const link = takeLoginLink()
+
+/** Shows its children to those the node knows, the login to all others. */
+export function SessionGate({ children }: { children: ReactNode }) {
+  const [gate, setGate] = useState<Gate>({ state: 'asking' })
+  const queries = useQueryClient()
+  const cluster = useMemo(() => new LiveCluster(), [])
+
+  const ask = useCallback(async () => {
+    setGate({ state: 'asking' })
+    setGate(await opened(link))
+  }, [])
+  useEffect(() => void ask(), [ask])
+
+  useEffect(() => {
+    whenUnauthorized(() => {
+      forgetToken()
+      setGate({ state: 'outside', refusal: 'The session has ended. Log in again.' })
+    })
+  }, [])
+
+  const session = gate.state === 'inside' ? gate.session : undefined
+  useEffect(() => {
+    if (!session) return
+    cluster.start(session.hasCookie)
+    const renewal = setInterval(() => session.hasCookie && void renewSession(), RENEW_EVERY_MS)
+    return () => {
+      clearInterval(renewal)
+      cluster.stop()
+      queries.clear()
+    }
+  }, [cluster, queries, session])
+
+  const leave = useCallback(() => {
+    if (!session) return
+    logout(session).catch(() => {})
+    setGate({ state: 'outside' })
+  }, [session])
+  const live = useMemo(() => (session ? { cluster, session, logout: leave } : undefined), [cluster, session, leave])
+
+  switch (gate.state) {
+    case 'asking':
+      return <div aria-busy="true" />
+    case 'unreachable':
+      return (
+        <main className="login">
+          <Empty title="The node does not answer">
+            <p>{gate.problem}</p>
+            <Button mt={12} onClick={() => void ask()}>
+              Try again
+            </Button>
+          </Empty>
+        </main>
+      )
+    case 'outside':
+      return <Login refusal={gate.refusal} onSession={(found) => setGate({ state: 'inside', session: found })} />
+    case 'inside':
+      return <LiveContext value={live}>{children}</LiveContext>
+  }
+}
+
+let isLinkUsed = false
+
+async function opened(login: string | undefined): Promise<Gate> {
+  if (login !== undefined && !isLinkUsed) {
+    isLinkUsed = true
+    try {
+      return { state: 'inside', session: await loginByLink(login) }
+    } catch (error) {
+      return { state: 'outside', refusal: messageOf(error) }
+    }
+  }
+  try {
+    const session = await resumeSession()
+    return session ? { state: 'inside', session } : { state: 'outside' }
+  } catch (error) {
+    return { state: 'unreachable', problem: messageOf(error) }
+  }
+}

@@ -1,0 +1,123 @@
+import { Link } from '@tanstack/react-router'
+import type { Attention, ClusterNode } from '../api/types.ts'
+import { percent } from '../components/format.ts'
+import { Section } from '../components/section.tsx'
+import { ServiceTable } from '../components/service-table.tsx'
+import { Sparkline } from '../components/sparkline.tsx'
+import { Mark, type Tone, toneOf } from '../components/state.tsx'
+import { Ago } from '../components/time.tsx'
+import { visible } from '../components/visible-text.ts'
+import type { ClusterView } from '../live/cluster-view.ts'
+import { useCluster } from '../live/use-live.ts'
+
+/** The cluster at a glance: is it well, and if not, what first. */
+export function OverviewPage() {
+  const view = useCluster((view) => view)
+  if (!view.isLoaded) return null
+  const { word, tone, sentence } = healthOf(view)
+  return (
+    <div className="page">
+      <div>
+        <h1 className="headline">
+          <Mark tone={tone} />
+          {word}
+        </h1>
+        <p className="muted">{sentence}</p>
+      </div>
+      {view.attention.length > 0 && (
+        <Section title="Needs attention">
+          <div className="panel">
+            {view.attention.map((item) => (
+              <AttentionRow key={`${item.title}${item.node_id}${item.service}`} item={item} />
+            ))}
+          </div>
+        </Section>
+      )}
+      <Section title="Nodes" note={<Link to="/nodes">all {view.nodes.length}</Link>}>
+        <div className="cards">
+          {view.nodes
+            .filter(({ status }) => status !== 'left')
+            .map((node) => (
+              <NodeCard key={node.node_id} node={node} view={view} />
+            ))}
+        </div>
+      </Section>
+      <Section title="Services" note={<Link to="/services">all {view.services.length}</Link>}>
+        <ServiceTable services={view.services} />
+      </Section>
+    </div>
+  )
+}
+
+/** The state of the cluster in one line. */
+function healthOf({ nodes, services, attention }: ClusterView): { word: string; tone: Tone; sentence: string } {
+  const members = nodes.filter(({ status }) => status !== 'left')
+  const alive = members.filter(({ status }) => status === 'alive').length
+  const healthy = services.filter((service) => service.healthy >= service.wanted).length
+  const errors = attention.some(({ severity }) => severity === 'error')
+  const warnings = attention.some(({ severity }) => severity === 'warning')
+  return {
+    word: errors ? 'Something is broken' : warnings ? 'Running, with warnings' : 'Everything is running',
+    tone: errors ? 'bad' : warnings ? 'warn' : 'ok',
+    sentence: `${alive} of ${members.length} nodes up, ${healthy} of ${services.length} services healthy`,
+  }
+}
+
+function AttentionRow({ item }: { item: Attention }) {
+  return (
+    <div className="attention">
+      <span className="state">
+        <Mark tone={item.severity === 'info' ? 'off' : toneOf(item.severity)} />
+        <span className="hidden-text">{item.severity}</span>
+      </span>
+      <b className="wrap">
+        {item.service !== undefined ? (
+          <Link to="/services/$service" params={{ service: item.service }}>
+            {visible(item.title)}
+          </Link>
+        ) : item.node_id !== undefined ? (
+          <Link to="/nodes/$nodeId" params={{ nodeId: item.node_id }}>
+            {visible(item.title)}
+          </Link>
+        ) : (
+          visible(item.title)
+        )}
+      </b>
+      <span className="muted small">{item.since !== undefined && <Ago at={item.since} />}</span>
+      {item.detail && <p className="muted wrap">{visible(item.detail)}</p>}
+      {item.remedy && <p className="wrap">{visible(item.remedy)}</p>}
+    </div>
+  )
+}
+
+const SPARK_POINTS = 60
+
+function NodeCard({ node, view }: { node: ClusterNode; view: ClusterView }) {
+  const points = (view.history[node.node_id] ?? []).slice(-SPARK_POINTS)
+  const metrics = view.metrics[node.node_id]
+  return (
+    <Link className="card" to="/nodes/$nodeId" params={{ nodeId: node.node_id }}>
+      <div className="card-head">
+        <Mark tone={toneOf(node.status)} />
+        <b>{node.node_id}</b>
+        <span className="muted">{node.status === 'alive' ? node.role : node.status}</span>
+      </div>
+      <div className="meters">
+        <Meter name="CPU" now={metrics?.cpu_percent} values={points.map((point) => point.cpu_percent)} />
+        <Meter name="Memory" now={metrics?.memory.percent} values={points.map((point) => point.memory_percent)} />
+      </div>
+    </Link>
+  )
+}
+
+function Meter({ name, now, values }: { name: string; now: number | undefined; values: (number | null)[] }) {
+  return (
+    <div className="meter">
+      <div className="meter-head">
+        <span className="muted">{name}</span>
+        <span>{percent(now)}</span>
+      </div>
+      <Sparkline values={values} label={`${name} ${percent(now)}`} />
+    </div>
+  )
+}

@@ -1,0 +1,433 @@
+import assert from 'node:assert/strict'
+import { readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { test, type TestContext } from 'node:test'
+import { AxeBuilder } from '@axe-core/playwright'
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
+import { BROWSER_FLAGS, chromiumPath } from './support/browser.ts'
+import {
+  type DashboardStub,
+  HOSTILE_SERVICE,
+  STUB_CREDENTIAL,
+  STUB_LINK,
+  startDashboardStub,
+  stubLines,
+} from './support/dashboard-stub.ts'
+import { isLeftOut } from './support/namespaces.ts'
+import { eventually, freePort, makeHome, type NodeProcess, startNode } from './support/node-process.ts'
+
+const SCREENS = { phone: { width: 390, height: 844 }, desktop: { width: 1440, height: 900 } }
+
+const PAGE_DIRECTORY = resolve(import.meta.dirname, '../../dist/dashboard')
+/** With gzip. */
+const FIRST_LOAD_BYTES_MAX = 250_000
+
+/** Said by the browser when a page asks who it is and is a stranger, or a route or the WebSocket is not there. */
+const KNOWN = [/^Failed to load resource/, /^WebSocket connection to .* failed/]
+
+interface Visit {
+  page: Page
+  /** Errors and warnings of the console, failures of scripts, requests to other origins. */
+  complaints: string[]
+}
+
+async function visit(
+  t: TestContext,
+  browser: Browser,
+  url: string,
+  options: BrowserContextOptions = {},
+): Promise<Visit> {
+  const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: SCREENS.desktop, ...options })
+  t.after(() => context.close())
+  const page = await context.newPage()
+  // The machine may be busy; what never comes ends the test all the same.
+  page.setDefaultTimeout(60_000)
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    const isBad = message.type() === 'error' || message.type() === 'warning'
+    if (isBad && !KNOWN.some((known) => known.test(message.text()))) complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('request', (request) => {
+    const { host, protocol } = new URL(request.url())
+    if (host !== new URL(url).host && protocol !== 'data:' && protocol !== 'blob:') complaints.push(request.url())
+  })
+  await page.goto(url)
+  return { page, complaints }
+}
+
+/** The stub's page, logged in by its link. */
+function enter(t: TestContext, browser: Browser, stub: DashboardStub, path = '', options: BrowserContextOptions = {}) {
+  return visit(t, browser, `${stub.url}/dashboard${path}#login=${STUB_LINK}`, options)
+}
+
+const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { level: 1, name })
+
+function isAsWideAsTheScreen(page: Page): Promise<boolean> {
+  return page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
+}
+
+test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) => {
+  const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
+  t.after(() => browser.close())
+  const stub = await startDashboardStub(t)
+
+  await t.test('a one-time link lets in and is gone from the address', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub)
+    await heading(page, 'Something is broken').waitFor()
+    assert.equal(new URL(page.url()).hash, '')
+    await page.reload()
+    await heading(page, 'Something is broken').waitFor()
+    assert.deepEqual(await page.evaluate('Object.keys(sessionStorage)'), [], 'the cookie is enough')
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.reload()
+    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('the first load is small', async (t) => {
+    const { page } = await enter(t, browser, stub)
+    await heading(page, 'Something is broken').waitFor()
+    const loaded = (await page.evaluate(
+      "performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.includes('/assets/'))",
+    )) as string[]
+    const sizes = loaded.map((name) => statSync(join(PAGE_DIRECTORY, `${new URL(name).pathname.slice(11)}.gz`)).size)
+    assert.ok(sizes.length > 2)
+    assert.ok(sizes.reduce((sum, size) => sum + size) <= FIRST_LOAD_BYTES_MAX, sizes.join(' + '))
+  })
+
+  await t.test('a wrong credential is refused with the reason, the right one lets in', async (t) => {
+    const { page, complaints } = await visit(t, browser, `${stub.url}/dashboard/nodes`)
+    const field = page.getByLabel('Operator credential', { exact: true })
+    await field.fill('P2PO1-wrong')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').filter({ hasText: 'not the one of this cluster' }).waitFor()
+    await field.fill(STUB_CREDENTIAL)
+    await page.keyboard.press('Enter')
+    await heading(page, 'Nodes').waitFor()
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('a used link says so and leaves the login', async (t) => {
+    const { page } = await visit(t, browser, `${stub.url}/dashboard#login=used`)
+    await page.getByRole('alert').waitFor()
+    assert.equal(new URL(page.url()).hash, '')
+  })
+
+  const pages: [path: string, title: string | RegExp, content: string][] = [
+    ['', 'Something is broken', 'worker-lisbon-1 is down'],
+    ['/nodes', 'Nodes', '10.20.0.11:8002'],
+    ['/nodes/worker-berlin-1', 'worker-berlin-1', '5b1d0c19a7e4f2063c1'],
+    ['/services', 'Services', 'payments'],
+    ['/services/shop', 'shop', 'Rolling out 2.5.0'],
+    ['/logs', 'Logs', 'connect ECONNREFUSED'],
+    ['/trust', 'Joining and certificates', 'worker-madrid-1'],
+    ['/events', 'Events', 'shop 2.5.0 is rolled out'],
+  ]
+  for (const [size, colorScheme] of [
+    ['phone', 'dark'],
+    ['desktop', 'light'],
+  ] as const) {
+    await t.test(`every page is whole, accessible and within a ${size}'s width, ${colorScheme}`, async (t) => {
+      const { page, complaints } = await enter(t, browser, stub, '', { viewport: SCREENS[size], colorScheme })
+      await heading(page, 'Something is broken').waitFor()
+      for (const [path, title, content] of pages) {
+        await page.goto(`${stub.url}/dashboard${path}`)
+        await heading(page, title).waitFor()
+        await page.getByText(content).first().waitFor({ state: 'attached' })
+        assert.ok(await isAsWideAsTheScreen(page), `${path} is too wide`)
+        const { violations } = await new AxeBuilder({ page }).analyze()
+        const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        assert.deepEqual(
+          serious.map(({ id, nodes }) => `${path} ${id}: ${nodes.map(({ html }) => html).join(' ')}`),
+          [],
+        )
+      }
+      assert.deepEqual(complaints, [])
+    })
+  }
+
+  await t.test('hostile names and lines are shown and do nothing', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub, '/services')
+    await page.getByRole('link', { name: HOSTILE_SERVICE }).waitFor()
+    await page.goto(`${stub.url}/dashboard/logs`)
+    await page.getByRole('region', { name: 'Log lines' }).waitFor()
+    const hostile = `${HOSTILE_SERVICE}\u0007\u202e<script>window.wasRun = true</script>`
+    stub.push({
+      type: 'new_logs',
+      node_id: 'worker-oslo-2',
+      logs: [
+        { ...stubLines(1)[0], timestamp: new Date(Date.now() + 1000).toISOString(), message: hostile, seq: 9_001 },
+      ],
+    })
+    await page.getByText('\u2407\\u202e<script>').waitFor()
+    assert.equal(await page.evaluate('window.wasRun'), undefined)
+    assert.equal(await page.locator('img').count(), 0)
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('what is pushed is shown: a node that fell, figures, a node that left', async (t) => {
+    const { page } = await enter(t, browser, stub, '/nodes')
+    const row = page.getByRole('row', { name: /^worker-oslo-2/ })
+    await row.getByText('alive').waitFor()
+    const fallen = { ...stubNode('worker-oslo-2'), status: 'dead' }
+    stub.push({ type: 'update', data: { nodes: [fallen] }, cursor: 'c2' })
+    await row.getByText('dead').waitFor()
+    stub.push({ type: 'update', data: { removed: { nodes: ['worker-oslo-2'] } }, cursor: 'c3' })
+    await row.waitFor({ state: 'detached' })
+  })
+
+  await t.test('a broken line is said, and caught up with by itself', async (t) => {
+    const own = await startDashboardStub(t)
+    const { page } = await enter(t, browser, own)
+    await heading(page, 'Something is broken').waitFor()
+    own.push({ type: 'update', data: {}, cursor: 'c7' })
+    await page.getByRole('link', { name: 'Logs' }).click()
+    own.fail()
+    await page.getByText('Disconnected.').waitFor()
+    own.recover()
+    await page.getByText('Disconnected.').waitFor({ state: 'detached' })
+    await eventually(
+      async () => own.subscriptions,
+      (asked) => asked.some(({ resume }) => resume === 'c7'),
+    )
+  })
+
+  await t.test('without WebSocket and sessions the page asks the routes, by a token of this tab only', async (t) => {
+    const poor = await startDashboardStub(t, { hasSocket: false, hasSessions: false })
+    const { page, complaints } = await visit(t, browser, `${poor.url}/dashboard`)
+    await page.getByLabel('Operator credential', { exact: true }).fill(STUB_CREDENTIAL)
+    await page.keyboard.press('Enter')
+    await heading(page, 'Something is broken').waitFor()
+    await page.getByText('worker-lisbon-1 is down').waitFor()
+    await page.getByRole('link', { name: 'Logs' }).click()
+    await page.getByText('connect ECONNREFUSED').first().waitFor()
+    assert.deepEqual(await page.evaluate('[Object.keys(sessionStorage), document.cookie]'), [['p2p-token'], ''])
+    await page.reload()
+    await heading(page, 'Logs').waitFor()
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    assert.deepEqual(await page.evaluate('Object.keys(sessionStorage)'), [])
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('an operator changes a service after confirming, and calls a method', async (t) => {
+    const { page } = await enter(t, browser, stub, '/services/shop')
+    await page.getByRole('button', { name: 'Scale' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Instances').fill('6')
+    assert.deepEqual(stub.acts, [], 'nothing before it is confirmed')
+    await dialog.getByRole('button', { name: 'Scale' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    assert.deepEqual(stub.acts.splice(0), ['POST /api/deployments/shop/scale {"count":6}'])
+
+    await page.getByLabel('customer').fill('ada')
+    await page.getByLabel('state', { exact: true }).selectOption('paid')
+    await page.getByRole('button', { name: 'Call list_orders' }).click()
+    await page.getByLabel('Result').getByText('48213').waitFor()
+    const [call] = stub.acts.splice(0)
+    assert.deepEqual(JSON.parse((call ?? '').replace('POST /rpc ', '')), {
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'shop/list_orders',
+      params: { customer: 'ada', state: 'paid', limit: 20 },
+    })
+    await page.getByLabel('between (JSON)').fill('{no')
+    await page.getByRole('button', { name: 'Call list_orders' }).click()
+    await page.getByRole('alert').filter({ hasText: 'between is not JSON' }).waitFor()
+    assert.deepEqual(stub.acts, [])
+  })
+
+  await t.test('an admin approves the key that was compared, not a name', async (t) => {
+    const { page } = await enter(t, browser, stub, '/trust')
+    await page.getByRole('button', { name: 'Approve' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText('4f1c 9a07 b2d3').waitFor()
+    await dialog.getByRole('button', { name: 'Approve' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    const [approval] = stub.acts.splice(0)
+    assert.match(approval ?? '', /^POST \/api\/nodes\/r-1\/approve \{"fingerprint":"4f1c9a07b2d3/)
+  })
+
+  await t.test('a viewer is offered nothing that changes the cluster', async (t) => {
+    const viewed = await startDashboardStub(t, { role: 'viewer' })
+    const { page } = await enter(t, browser, viewed)
+    await heading(page, 'Something is broken').waitFor()
+    for (const [path, title] of pages) {
+      await page.goto(`${viewed.url}/dashboard${path}`)
+      await heading(page, title).waitFor()
+      for (const name of ['Restart', 'Stop', 'Scale', 'Drain', 'Approve', 'Revoke', 'Make a token', 'Audit trail']) {
+        assert.equal(await page.getByRole('button', { name, exact: true }).count(), 0, `${path} ${name}`)
+      }
+    }
+  })
+
+  await t.test('a hundred thousand lines: few rows, filtered, paused, exported', async (t) => {
+    const long = await startDashboardStub(t, { lines: [] })
+    const { page, complaints } = await enter(t, browser, long, '/logs')
+    await page.getByText('No line matches').waitFor()
+    const lines = stubLines(100_000)
+    for (let at = 0; at < lines.length; at += 10_000) {
+      long.push({ type: 'new_logs', node_id: '*', logs: lines.slice(at, at + 10_000) })
+    }
+    await page.getByText('100,000 lines').waitFor()
+    assert.ok((await page.locator('.log-row').count()) < 120, 'only the rows in sight are elements')
+    const box = page.getByRole('region', { name: 'Log lines' })
+    await box.evaluate('(element) => { element.scrollTop = 0 }')
+    await page.locator('.log-row').first().waitFor()
+
+    await page.getByLabel('Level').selectOption('ERROR')
+    const errors = lines.filter(({ level }) => level === 'ERROR').length
+    await page.getByText(`${errors.toLocaleString('en')} lines`).waitFor()
+    await page.getByRole('button', { name: 'Pause' }).click()
+    const more = { ...lines.at(-1), level: 'ERROR', message: 'one more', seq: 100_001 }
+    long.push({ type: 'new_logs', node_id: '*', logs: [more] })
+    await page.getByRole('button', { name: 'Go on (1 new)' }).waitFor()
+    await page.getByLabel('Search').fill('one more')
+    await page.getByText('1 lines').waitFor()
+    const download = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Export' }).click()
+    const [saved, ...rest] = readFileSync(await (await download).path(), 'utf8')
+      .trim()
+      .split('\n')
+    assert.equal(JSON.parse(saved ?? '').message, 'one more')
+    assert.deepEqual(rest, [])
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('keys open the pages, colours follow the switch', async (t) => {
+    const { page } = await enter(t, browser, stub, '', { colorScheme: 'light' })
+    await heading(page, 'Something is broken').waitFor()
+    await page.keyboard.press('4')
+    await heading(page, 'Logs').waitFor()
+    await page.getByLabel('Search').fill('22')
+    await heading(page, 'Logs').waitFor()
+    await page.getByRole('button', { name: 'Dark colours' }).click()
+    await page.reload()
+    await page.getByRole('button', { name: 'Light colours' }).waitFor()
+    assert.equal(await page.evaluate('document.documentElement.dataset.mantineColorScheme'), 'dark')
+  })
+})
+
+test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (t) => {
+  const { url, credential, startWorker } = await startCluster(t)
+  let worker = await startWorker()
+  const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
+  t.after(() => browser.close())
+  const { page, complaints } = await visit(t, browser, url)
+
+  await t.test('the root leads to it, a credential lets in, by a cookie', async () => {
+    assert.equal(new URL(page.url()).pathname, '/dashboard')
+    await page.getByLabel('Operator credential', { exact: true }).fill(credential)
+    await page.keyboard.press('Enter')
+    await heading(page, /running|broken/i).waitFor()
+    assert.deepEqual(await page.evaluate('[Object.keys(sessionStorage), document.cookie]'), [[], ''])
+  })
+
+  await t.test('a one-time link lets another browser in, once', async (t) => {
+    const answer = await page.request.post(`${url}/auth/link`, { data: { credential } })
+    const { secret } = (await answer.json()) as { secret: string }
+    const first = await visit(t, browser, `${url}/dashboard#login=${secret}`)
+    await heading(first.page, /running|broken/i).waitFor()
+    const second = await visit(t, browser, `${url}/dashboard#login=${secret}`)
+    await second.page.getByRole('alert').waitFor()
+  })
+
+  await t.test('a node that is killed is seen, and its coming back', async () => {
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
+    const row = page.getByRole('row', { name: /^worker-1/ })
+    await row.getByText('alive').waitFor()
+    worker.kill('SIGKILL')
+    await row.getByText(/suspected|dead/).waitFor()
+    worker = await startWorker()
+    await row.getByText('alive').waitFor()
+  })
+
+  await t.test("a node's page has its certificate and its graphs", async () => {
+    await page.getByRole('link', { name: 'coordinator-1', exact: true }).click()
+    await heading(page, 'coordinator-1').waitFor()
+    await page.getByText('Valid until').waitFor()
+    await page.getByRole('img', { name: 'CPU over time' }).locator('canvas').waitFor()
+  })
+
+  await t.test('a method is called, a service restarted on one node', async () => {
+    await page.getByRole('link', { name: 'Services', exact: true }).click()
+    await page.getByRole('link', { name: 'inventory', exact: true }).click()
+    await page.getByLabel('Method', { exact: true }).selectOption('summary')
+    await page.getByRole('button', { name: 'Call summary' }).click()
+    await page.getByLabel('Result').getByText('cpu').first().waitFor()
+    const row = page.getByRole('row', { name: /^worker-1/ })
+    await row.getByRole('button', { name: 'Restart' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByRole('button', { name: 'Restart' }).click()
+    await dialog.waitFor({ state: 'detached' })
+  })
+
+  await t.test('lines of all nodes are there and are searched', async () => {
+    await page.getByRole('link', { name: 'Logs', exact: true }).click()
+    await page.getByLabel('Node', { exact: true }).selectOption('worker-1')
+    await page.locator('.log-row', { hasText: 'worker-1' }).first().waitFor()
+    await page.getByLabel('Node', { exact: true }).selectOption('')
+    await page.getByLabel('Search').fill('access token issued')
+    await page.locator('.log-row', { hasText: 'Access token issued' }).first().waitFor()
+  })
+
+  await t.test('a join token is made, and logging out ends it all', async () => {
+    await page.getByRole('link', { name: 'Joining' }).click()
+    await page.getByRole('button', { name: 'Make a token' }).click()
+    await page.getByText('p2p join P2P').waitFor()
+    await page.getByRole('button', { name: 'Log out' }).click()
+    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.reload()
+    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    assert.deepEqual(complaints, [])
+  })
+})
+
+interface RealCluster {
+  url: string
+  credential: string
+  /** Starts `worker-1`, also again. */
+  startWorker: () => Promise<NodeProcess>
+}
+
+/** A coordinator and two workers on this host; the second one goes by `startWorker`. */
+async function startCluster(t: TestContext): Promise<RealCluster> {
+  const home = makeHome(t)
+  const port = await freePort()
+  const file = home.config('coordinator-1', { port, bind_address: '127.0.0.1', coordinator_mode: true })
+  const { url } = await startNode(t, file).ready()
+  const workers = await Promise.all(
+    ['worker-1', 'worker-2'].map(async (nodeId) =>
+      home.config(nodeId, {
+        port: await freePort(),
+        bind_address: '127.0.0.1',
+        coordinator_addresses: [`127.0.0.1:${port}`],
+      }),
+    ),
+  )
+  const start = async (file: string | undefined): Promise<NodeProcess> => {
+    const node = startNode(t, file as string)
+    await node.ready()
+    return node
+  }
+  await start(workers[1])
+  const operator = readFileSync(join(home.directory, 'data/coordinator-1/operator.json'), 'utf8')
+  const { credential } = JSON.parse(operator) as { credential: string }
+  return { url, credential, startWorker: () => start(workers[0]) }
+}
+
+/** A node as the stub has it. */
+function stubNode(nodeId: string): object {
+  return {
+    node_id: nodeId,
+    address: '10.20.0.14',
+    port: 8002,
+    role: 'worker',
+    services: {},
+    addresses: ['10.20.0.14'],
+    last_seen: new Date().toISOString(),
+    metadata: { started_at: new Date().toISOString(), version: '3.0.0', cpus: 8, memory_bytes: 1, labels: {} },
+  }
+}

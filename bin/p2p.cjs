@@ -36,20 +36,74 @@ function start() {
   // Loading the program makes much that lives on; V8 would answer by growing its nursery and keep it at that size for good.
   // The node lets it grow again once it has started (src/context/run-node.ts).
   require('v8').setFlagsFromString('--semi-space-growth-factor=1')
-  const built = path.join(__dirname, '..', 'dist', 'p2p.js')
+  const upgraded = process.env.P2P_PROGRAM
+  // Only for this process: what it starts is not meant.
+  delete process.env.P2P_PROGRAM
+  const leave = upgraded ? watchOver(upgraded) : undefined
+  const built = path.join(upgraded || path.join(__dirname, '..'), 'dist', 'p2p.js')
   const source = path.join(__dirname, 'p2p.ts')
   if (fs.existsSync(built)) {
     import(url.pathToFileURL(built).href).catch(function (error) {
+      // Whatever an upgraded program began to do keeps the process no longer.
+      if (upgraded) leave(error)
       console.error(error)
       process.exitCode = 1
     })
-  } else if (fs.existsSync(source)) {
+  } else if (!upgraded && fs.existsSync(source)) {
     // A clone without a build: the sources run as they are, in a process of their own because of the condition.
     run(process.execPath, ['--conditions=source', source])
   } else {
     console.error('p2p is not complete: ' + built + ' is missing. Install the package again.')
     process.exitCode = 1
   }
+}
+
+/**
+ * A program that an upgrade brought and that ends before it is confirmed, or is not confirmed in time, is left again: this
+ * process begins anew with the installed program, which goes back to the one before (src/context/program-control.ts).
+ * @returns ends it because of an error
+ */
+function watchOver(program) {
+  const CONFIRM_MS_MAX = 120000
+  const INTERRUPTED = 130
+  let lastError
+  process.on('uncaughtExceptionMonitor', function (error) {
+    lastError = error
+  })
+  process.on('exit', function (code) {
+    if (code === 0 || code === INTERRUPTED || !isOnTrial(program)) return
+    // Node would print it only after this.
+    if (lastError) console.error(lastError)
+    beginAnew('it ended with code ' + code + (lastError ? ': ' + lastError.message : '; its log says why'))
+  })
+  setTimeout(function () {
+    if (isOnTrial(program)) beginAnew('it was not ready and well within ' + CONFIRM_MS_MAX / 1000 + ' s')
+  }, CONFIRM_MS_MAX).unref()
+  return function (error) {
+    lastError = error
+    process.exit(1)
+  }
+}
+
+/** Whether the pointer beside the folder of all programs names this one, and as not confirmed. */
+function isOnTrial(program) {
+  try {
+    const pointer = JSON.parse(fs.readFileSync(path.join(program, '..', '..', 'program.json'), 'utf8'))
+    return pointer.current.digest === path.basename(program) && !pointer.isConfirmed
+  } catch (error) {
+    console.error('p2p: whether this program is confirmed cannot be read: ' + error.message)
+    return false
+  }
+}
+
+/** This process, with the same id, begins anew with the installed program. */
+function beginAnew(failure) {
+  const environment = Object.assign({}, process.env, { P2P_PROGRAM_FAILURE: failure.slice(0, 300) })
+  if (process.connected) {
+    environment.NODE_CHANNEL_FD = String(process.channel.fd)
+    environment.NODE_CHANNEL_SERIALIZATION_MODE = 'json'
+  }
+  process.execve(process.execPath, [process.execPath].concat(process.execArgv, process.argv.slice(1)), environment)
 }
 
 /** Runs the command line in another process, which gets our streams, signals and parent and gives us its exit code. */

@@ -5,6 +5,7 @@ import type { Logger } from '../base/log.ts'
 import type { Membership } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import {
+  type ArtifactDigest,
   type ArtifactRepository,
   createArtifactExchange,
   createArtifactFetcher,
@@ -14,15 +15,19 @@ import {
   createBundleFolders,
   createDeployAgent,
   createDeployCoordinator,
+  createProgramAgent,
+  createUpgradeCoordinator,
   type Orchestrator,
   type PlanSigner,
   type PlanVerifier,
+  type ProgramControl,
   type Secrets,
 } from '../deploy/index.ts'
 import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
 import type { Caller, ServiceDefinition, ServiceDirectory, ServiceHost } from '../service/index.ts'
 import type { Vault } from '../storage/index.ts'
 import type { ComponentStack } from './lifecycle.ts'
+import { programsDirectory } from './program-control.ts'
 
 export interface DeploymentsNeeds {
   log: Logger
@@ -30,6 +35,7 @@ export interface DeploymentsNeeds {
   signer: PlanSigner
   verifier: PlanVerifier
   membership: Membership
+  program: ProgramControl
   /** Of this node: they run what is deployed here, and carry the calls between nodes. */
   services: ServiceDirectory & Caller & { readonly host: ServiceHost }
 }
@@ -45,6 +51,8 @@ export interface Deployments {
   definitions: ServiceDefinition[]
   /** To be started when services and gossip have. */
   components: Component[]
+  /** The node answers. */
+  ready: () => void
   /** What the HTTP surface of a coordinator offers beside. */
   admin: { deployments: Orchestrator; secrets: Secrets; artifacts: ArtifactRepository } | undefined
 }
@@ -52,7 +60,7 @@ export interface Deployments {
 /** Builds them; what keeps files is started, as it must know what is there before anybody asks. */
 export async function createDeployments(
   stack: ComponentStack,
-  { log, vault, signer, verifier, membership, services }: DeploymentsNeeds,
+  { log, vault, signer, verifier, membership, services, program }: DeploymentsNeeds,
   { identity, stateDirectory }: DeploymentsOptions,
 ): Promise<Deployments> {
   const { cluster, role } = identity
@@ -65,11 +73,15 @@ export async function createDeployments(
   const folders = await stack.start(
     createBundleFolders({ files, verifier, log }, { directory: join(stateDirectory, 'bundles'), cluster }),
   )
+  const programFolders = await stack.start(
+    createBundleFolders({ files, verifier, log }, { directory: programsDirectory(stateDirectory), cluster }),
+  )
   const repository =
     role === 'coordinator'
       ? await stack.start(createArtifactRepository({ store, signer, clock, log }, { cluster }))
       : undefined
 
+  const upgrades = repository && createUpgradeCoordinator({ ...common, store: vault.store, artifacts: store }, options)
   const coordinator =
     repository &&
     createDeployCoordinator(
@@ -77,7 +89,10 @@ export async function createDeployments(
         ...common,
         store: vault.store,
         signer,
-        artifacts: { get: (digest) => store.get(digest), keepOnly: (digests) => repository.keepOnly(digests) },
+        artifacts: {
+          get: (digest) => store.get(digest),
+          keepOnly: (digests) => repository.keepOnly(withUsed(digests, upgrades?.artifactInUse())),
+        },
         isReserved: (name) => services.get(name)?.isBuiltin ?? false,
       },
       options,
@@ -91,21 +106,27 @@ export async function createDeployments(
     },
     options,
   )
-  const artifacts = createArtifactInstaller(
-    {
-      store,
-      folders,
-      fetcher: createArtifactFetcher({ store, verifier, clock, random, log }, { cluster }),
-      sourcesOf: (digest) => exchange.sourcesOf(digest),
-      signatureOf: (digest, signal) => exchange.signatureOf(digest, signal),
-      log,
-    },
-    { ownsStore: repository === undefined },
-  )
+  const installerNeeds = {
+    store,
+    fetcher: createArtifactFetcher({ store, verifier, clock, random, log }, { cluster }),
+    sourcesOf: (digest: ArtifactDigest) => exchange.sourcesOf(digest),
+    signatureOf: (digest: ArtifactDigest, signal: AbortSignal) => exchange.signatureOf(digest, signal),
+    log,
+  }
+  const artifacts = createArtifactInstaller({ ...installerNeeds, folders }, { ownsStore: repository === undefined })
+  const programs = createArtifactInstaller({ ...installerNeeds, folders: programFolders }, { ownsStore: false })
   const agent = createDeployAgent({ ...common, store: vault.store, host: services.host, artifacts, verifier }, options)
+  const programAgent = createProgramAgent({ ...common, control: program, programs }, options)
   return {
-    definitions: [agent.service, exchange.service, ...(coordinator?.services ?? [])],
-    components: coordinator ? [coordinator, agent] : [agent],
+    definitions: [
+      agent.service,
+      programAgent.service,
+      exchange.service,
+      ...(upgrades ? [upgrades.service] : []),
+      ...(coordinator?.services ?? []),
+    ],
+    components: [...(coordinator ? [coordinator] : []), ...(upgrades ? [upgrades] : []), agent, programAgent],
+    ready: () => programAgent.ready(),
     admin: coordinator &&
       repository && {
         deployments: coordinator.orchestrator,
@@ -113,4 +134,8 @@ export async function createDeployments(
         artifacts: repository,
       },
   }
+}
+
+function withUsed(digests: ReadonlySet<ArtifactDigest>, used: ArtifactDigest | undefined): ReadonlySet<ArtifactDigest> {
+  return used === undefined ? digests : new Set([...digests, used])
 }

@@ -1,5 +1,6 @@
 export { type NodeOptions, type RunningNode, startNode } from './node.ts'
 export type { NodeEvent } from './node-event.ts'
 export { type RunNodeOptions, runNode } from './run-node.ts'
+export { becomeChosenProgram } from './program-control.ts'
 export { createStorageTools } from './storage-tools.ts'
 export type { Unlock } from './unlock.ts'

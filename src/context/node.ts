@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Component } from '../base/component.ts'
 import type { RevocationList } from '../base/credentials.ts'
 import type { InterfaceFact } from '../base/interface-fact.ts'
@@ -6,8 +7,10 @@ import type { Logger } from '../base/log.ts'
 import { REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import { createLogCollectorService, createSystemService, type LogMemory } from '../builtin/index.ts'
+import { createAuditTrail } from '../audit/index.ts'
 import { createCache } from '../cache/index.ts'
 import type { NodeConfig } from '../config/index.ts'
+import { createNodeControl, type ProgramControl } from '../deploy/index.ts'
 import {
   createDnsServer,
   createGossip,
@@ -20,7 +23,9 @@ import {
 } from '../network/index.ts'
 import {
   type CertificateAuthority,
+  createAcmeServer,
   createCertificateAuthority,
+  createChallengeProbes,
   createEnrolment,
   createLocalIdentity,
   createNodeIdentity,
@@ -34,8 +39,10 @@ import {
   createServiceManager,
   createTokenIssuer,
   type RateLimits,
+  type ServiceHost,
   type ServiceManager,
 } from '../service/index.ts'
+import { createLogShipper, createLogStore, type LogSpool, storeThreads } from '../telemetry/index.ts'
 import { createVault, plotJoinKey, resolveUnlock, type Vault } from '../storage/index.ts'
 import {
   createPeers,
@@ -47,9 +54,10 @@ import {
   type Transport,
 } from '../transport/index.ts'
 import { watchAddresses } from './address-watch.ts'
+import { createDeployments } from './deployments.ts'
 import { ComponentStack } from './lifecycle.ts'
 import type { NodeEvent } from './node-event.ts'
-import { assetsDirectory, sdkUrl } from './program-files.ts'
+import { assetsDirectory, logStoreThreadUrl, sdkUrl, serviceHostProgram } from './program-files.ts'
 import { redactedConfig } from './redacted-config.ts'
 import {
   findHostJoinSecret,
@@ -58,6 +66,8 @@ import {
   writeHostJoinSecret,
   writeOperatorFile,
 } from './state-files.ts'
+import { stoppedServices } from './stopped-services.ts'
+import { createMetrics } from './telemetry.ts'
 import type { Unlock } from './unlock.ts'
 
 export interface NodeOptions {
@@ -65,8 +75,11 @@ export interface NodeOptions {
   unlock: Unlock
   joinToken: string | undefined
   log: Logger
-  /** Gets every line of `log`. */
+  /** Both get every line of `log`. */
   logMemory: LogMemory
+  logSpool: LogSpool
+  /** This process's own program. */
+  program: ProgramControl
   /** Aborted: the start is given up. */
   signal: AbortSignal
   onEvent: (event: NodeEvent) => void
@@ -76,6 +89,7 @@ export interface NodeOptions {
 export interface RunningNode {
   /** Aborted, with the reason, when the node cannot go on: its disk failed. */
   readonly failed: AbortSignal
+  readonly services: ServiceHost
   /** Says goodbye to the cluster and stops everything, in the reverse order of the start. */
   stop(): Promise<void>
 }
@@ -94,6 +108,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const stack = new ComponentStack(signal)
 
   const { vault, joinKey } = await openVault(stack, options)
+  // Not before the vault is open: its lock says that no other node writes here.
+  await options.logSpool.start()
+  const audit = await stack.start(
+    createAuditTrail(
+      { files, store: vault.store, clock, random, log },
+      { directory: join(config.stateDirectory, 'audit') },
+    ),
+  )
   const trust = await establishIdentity(stack, options, vault, joinKey)
   const { identity, revocations } = trust
   const { nodeId, role, cluster } = identity.identity()
@@ -113,14 +135,16 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   )
 
   const addresses = (): string[] => announcedAddresses(config, transport)
+  const signer = createRecordSigner(identity)
+  const verifier = createRecordVerifier({ credentials: identity, revocations, clock })
   const gossip = createGossip(
     {
       peers,
       clock,
       random,
       log,
-      signer: createRecordSigner(identity),
-      verifier: createRecordVerifier({ credentials: identity, revocations, clock }),
+      signer,
+      verifier,
       interfaces: () => interfacesOf(config),
     },
     {
@@ -130,6 +154,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       softwareVersion: VERSION,
       record: {
         addresses: addresses(),
+        labels: config.labels,
         certificateSerial: identity.certificate().serial,
         capacity: { cpus: hostFacts().cpuCount, memoryBytes: hostFacts().memory().totalBytes },
         ...(trust.tokenIssuer && { tokenKeys: trust.tokenIssuer.publicKeys() }),
@@ -143,24 +168,68 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   )
 
   const services = createServiceManager(
-    { clock, random, log, files, membership: gossip, peers, cache },
+    { clock, random, log, files, membership: gossip, peers, cache, audit, stopped: stoppedServices(vault.store) },
     {
       identity: identity.identity(),
       servicesDirectory: config.servicesDirectory,
       sdkUrl: sdkUrl(),
       callTimeoutMs: config.readTimeoutMs,
+      outside: { program: serviceHostProgram(), stateDirectory: config.stateDirectory },
     },
   )
+  const deployments = await createDeployments(
+    stack,
+    { log, vault, signer, verifier, membership: gossip, services, program: options.program },
+    { identity: identity.identity(), stateDirectory: config.stateDirectory },
+  )
+  for (const definition of deployments.definitions) services.register(definition)
+  const { admin } = deployments
+  const metrics = createMetrics(
+    {
+      log,
+      machine: createHostFacts(),
+      membership: gossip,
+      services,
+      certificate: () => identity.certificate(),
+      wanted:
+        admin &&
+        (() => new Map(admin.deployments.list().map(({ deployment, wanted }) => [deployment.service, wanted]))),
+    },
+    { identity: identity.identity(), stateDirectory: config.stateDirectory },
+  )
+  for (const definition of metrics.definitions) services.register(definition)
   services.register(
     createSystemService(
       { clock, host: hostFacts(), services, gossip, peers, shownConfig: () => redactedConfig(config) },
       { nodeId, role, softwareVersion: VERSION, statePath: config.stateDirectory },
     ),
   )
-  services.register(createLogCollectorService({ memory: options.logMemory, log }, { nodeId, softwareVersion: VERSION }))
+  const { logMemory, logSpool } = options
+  const logStore =
+    role === 'coordinator'
+      ? await stack.start(
+          createLogStore(
+            { clock, files, log, openThread: storeThreads(logStoreThreadUrl()) },
+            {
+              directory: join(config.stateDirectory, 'logs'),
+              retentionMs: config.logRetentionMs,
+              bytesMax: config.logStoreBytesMax,
+            },
+          ),
+        )
+      : undefined
+  services.register(
+    createLogCollectorService(
+      { memory: logMemory, log, store: logStore, spool: logSpool },
+      { nodeId, softwareVersion: VERSION },
+    ),
+  )
   await stack.start(services)
   gossip.update({ services: services.records() })
   await stack.start(gossip)
+  await stack.start(
+    createLogShipper({ clock, random, log, spool: logSpool, calls: services, membership: gossip }, { nodeId, role }),
+  )
   await stack.start(
     createPathKeeper({
       peers,
@@ -173,6 +242,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   )
   await stack.start(trust.follow(gossip))
   await stack.start(publishChanges({ gossip, services, identity, addresses }))
+  for (const component of [...deployments.components, ...metrics.components]) await stack.start(component)
 
   const dns =
     config.dns &&
@@ -199,6 +269,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         serviceMetrics: services,
         rpc: services,
         calls: services,
+        ...(logStore && { logs: logStore }),
+        nodeControl: createNodeControl({ calls: services }),
+        serviceHost: services.host,
+        machines: metrics.machines,
+        ...(metrics.dashboard && { dashboard: metrics.dashboard }),
+        ...deployments.admin,
+        audit,
+        auditReader: audit,
         nodeFacts: () => ({
           certificateNotAfterMs: identity.certificate().notAfterMs,
           memoryRssBytes: hostFacts().processMemoryBytes(),
@@ -226,9 +304,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     ...(operatorFile !== undefined && { operatorFile }),
   })
   announceFirstMeeting(gossip, onEvent)
+  deployments.ready()
 
   return {
     failed: vault.failed,
+    services: services.host,
     async stop() {
       await gossip.leave()
       await stack.stop()
@@ -317,6 +397,7 @@ async function establishCoordinator(
   const enrolment = await stack.start(
     createEnrolment({ ...needs, ca }, { hostJoinKey, ...(joinKey && { plotJoinKey: joinKey }) }),
   )
+  const acme = await stack.start(createAcmeServer({ ...needs, ca, probes: createChallengeProbes() }))
   const tokenIssuer = await stack.start(createTokenIssuer(needs, { cluster: ca.cluster }))
   return {
     identity,
@@ -324,7 +405,7 @@ async function establishCoordinator(
     caFingerprint: fingerprint,
     tokenIssuer,
     follow: (gossip) => publishRevocations(ca, gossip),
-    admin: { tokenIssuer, enrolment, trustAdmin: enrolment },
+    admin: { tokenIssuer, enrolment, trustAdmin: enrolment, acme, acmeAdmin: acme },
     async writeStateFiles(url) {
       await writeHostJoinSecret(files, config.stateDirectory, { fingerprint, key: hostJoinKey })
       const present = await readOperatorFile(files, config.stateDirectory)

@@ -1,12 +1,17 @@
+import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { messageOf, P2PError } from '../base/errors.ts'
-import type { Logger } from '../base/log.ts'
+import type { LogEntry, Logger } from '../base/log.ts'
 import { VERSION } from '../base/version.ts'
 import { createLogMemory, type LogMemory } from '../builtin/index.ts'
 import type { NodeConfig } from '../config/index.ts'
-import { createLogger } from '../platform/index.ts'
+import type { ProgramControl } from '../deploy/index.ts'
+import { createLogger, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
+import { currentTraceId, type ServiceHost } from '../service/index.ts'
+import { createLogSpool, type LogSpool } from '../telemetry/index.ts'
 import { type RunningNode, startNode } from './node.ts'
 import type { NodeEvent } from './node-event.ts'
+import { becomeNext, createProgramControl } from './program-control.ts'
 import type { Unlock } from './unlock.ts'
 
 export interface RunNodeOptions {
@@ -14,9 +19,15 @@ export interface RunNodeOptions {
   unlock: Unlock
   /** `P2P1-…`: lets a worker in that has no certificate yet. */
   joinToken: string | undefined
+  /** Why this process could not begin anew with another program; undefined: it could. */
+  cannotRestart: string | undefined
   /** When aborted the node stops in order. */
   signal: AbortSignal
   onEvent: (event: NodeEvent) => void
+  /** Gets every line of the log, which is then not written to the standard output. */
+  onLine?: (line: LogEntry) => void
+  /** Given what starts and stops the services of the node, once it runs. */
+  onStarted?: (services: ServiceHost) => void
 }
 
 /** Longer than any component's own grace; what is not closed by then is cut by the end of the process. */
@@ -27,35 +38,62 @@ const STOP_MS_MAX = 15_000
  * @returns the exit code of the process
  */
 export async function runNode(options: RunNodeOptions): Promise<number> {
-  const { config } = options
+  const { config, onLine } = options
   const logMemory = createLogMemory({ max: config.logEntriesMax })
-  const log = createLogger({ level: config.logLevel, format: 'text', sinks: [logMemory.sink] })
+  const logSpool = createLogSpool(
+    { clock: systemClock, random: systemRandom, files: systemFiles, log: () => log, traceId: currentTraceId },
+    { directory: join(config.stateDirectory, 'log-spool'), bytesMax: config.logSpoolBytesMax },
+  )
+  const log = createLogger({
+    level: config.logLevel,
+    format: 'text',
+    sinks: [logMemory.sink, logSpool.sink, ...(onLine ? [onLine] : [])],
+    ...(onLine && { destination: { write: () => {} } }),
+  })
   log.info('Starting', { node_id: config.nodeId, role: config.role, version: VERSION, pid: process.pid })
   const strays = catchStrays(log)
+  const restart = new AbortController()
+  const program = createProgramControl({
+    stateDirectory: config.stateDirectory,
+    cannotRestart: options.cannotRestart,
+    onRestart: (reason) => restart.abort(new Error(reason)),
+  })
+  let exitCode: number
   try {
-    return await runUntilEnd(options, log, logMemory, strays.signal)
+    exitCode = await runUntilEnd(
+      options,
+      log,
+      { logMemory, logSpool, program },
+      { crashed: strays.signal, restart: restart.signal },
+    )
   } finally {
     strays.dispose()
+    // What is still in it goes out at the next start.
+    await logSpool.stop()
   }
+  // A part that did not stop cleanly is no reason to stay: its descriptors end with this program.
+  if (restart.signal.aborted && !options.signal.aborted && !strays.signal.aborted) becomeNext()
+  return exitCode
 }
 
 async function runUntilEnd(
   options: RunNodeOptions,
   log: Logger,
-  logMemory: LogMemory,
-  crashed: AbortSignal,
+  kept: { logMemory: LogMemory; logSpool: LogSpool; program: ProgramControl },
+  { crashed, restart }: { crashed: AbortSignal; restart: AbortSignal },
 ): Promise<number> {
   const { signal, onEvent } = options
   let node: RunningNode
   try {
-    node = await startNode({ ...options, signal: AbortSignal.any([signal, crashed]), log, logMemory })
+    node = await startNode({ ...options, signal: AbortSignal.any([signal, crashed]), log, ...kept })
   } catch (error) {
     if (signal.aborted) return 0
     return fail(log, error)
   }
   // Held back by bin/p2p.cjs while the program was loaded: from here on only load makes the nursery grow.
   setFlagsFromString('--semi-space-growth-factor=2')
-  const reason = await endOf(signal, AbortSignal.any([node.failed, crashed]))
+  options.onStarted?.(node.services)
+  const reason = await endOf(AbortSignal.any([signal, restart]), AbortSignal.any([node.failed, crashed]))
   onEvent({ type: 'stopping', reason: reason.text })
   log.info('Stopping', { reason: reason.text })
   try {

@@ -66,6 +66,21 @@ export {
 export { type ArtifactSource, CHUNK_BYTES_MAX } from './artifacts/artifact-source.ts'
 export { type ArtifactStore, type ArtifactStoreOptions, createArtifactStore } from './artifacts/artifact-store.ts'
 export { type BundleFolders, createBundleFolders, type UnpackedBundle } from './bundle/bundle-folders.ts'
+export { createProgramAgent, type ProgramAgent, type ProgramAgentNeeds } from './program/program-agent.ts'
+export type { ProgramControl } from './program/program-control.ts'
+export {
+  parsePointer,
+  type ProgramPointer,
+  programToStart,
+  type ProgramVersion,
+  type StartDecision,
+} from './program/program-pointer.ts'
+export { packProgram } from './program/pack-program.ts'
+export {
+  createUpgradeCoordinator,
+  type UpgradeCoordinator,
+  type UpgradeCoordinatorNeeds,
+} from './program/upgrade-coordinator.ts'
 export { BUNDLE_LIMITS } from './bundle/bundle-limits.ts'
 export type { BundleFile, BundleManifest, BundleMethod } from './bundle/bundle-manifest.ts'
 export { type PackedBundle, packBundle, type PackOptions } from './bundle/pack-bundle.ts'

@@ -31,6 +31,11 @@ test('the packed tarball, installed globally, brings the p2p command and runs a 
 
   // The example services come with the package; `p2p local` shows them where the folder has none of its own.
   assert.ok(files.some((file) => file.path === 'dist/services/inventory/main.js'))
+  const made = await run(process.execPath, [command, 'init', 'shop'], { cwd: prefix, env })
+  assert.match(made.stderr, /p2p test shop/)
+  const tested = await run(process.execPath, [command, 'test', 'shop'], { cwd: prefix, env })
+  assert.match(tested.stdout, /pass 2/)
+
   const home = makeHome(t)
   const file = home.config('coordinator-1', {
     port: await freePort(),

@@ -43,7 +43,7 @@ export function defineDeployCommands(program: Command, act: Act): void {
     act(async () => (await import('../commands/jobs.ts')).jobs),
   )
   defineDraining(group, act)
-  defineUpgrade(reading('upgrade <file>', "Bring a new version of p2p itself to the nodes: what npm pack made"), act)
+  defineUpgrade(reading('upgrade <file>', 'Bring a new version of p2p itself to the nodes: what npm pack made'), act)
   defineSecrets(group('secrets', 'Passwords and keys of services, kept encrypted'), act)
 }
 

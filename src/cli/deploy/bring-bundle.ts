@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { formatBytes } from '../../base/bytes.ts'
+import type { PackedBundle } from '../../deploy/index.ts'
 import type { CliHost } from '../host.ts'
 import { createLiveText } from '../output/live-text.ts'
 import { progressBar } from '../output/progress-bar.ts'
@@ -23,15 +24,41 @@ export interface BroughtBundle {
  */
 export async function bringBundle(host: CliHost, session: Session, folder: string): Promise<BroughtBundle | undefined> {
   const { packBundle } = await import('../../deploy/index.ts')
+  return bring(host, session, (file, signal) => packBundle(folder, file, { signal }))
+}
+
+/**
+ * Packs the program's tarball and brings it to the coordinator likewise.
+ * @param isWanted asked before anything is sent
+ * @returns undefined when it is not wanted, or the person interrupted it
+ * @throws {P2PError} why the tarball cannot be used, or is not taken
+ */
+export async function bringProgram(
+  host: CliHost,
+  session: Session,
+  tarball: string,
+  isWanted: (version: string) => Promise<boolean>,
+): Promise<BroughtBundle | undefined> {
+  const { packProgram } = await import('../../deploy/index.ts')
+  return bring(host, session, (file, signal) => packProgram(tarball, file, signal), isWanted)
+}
+
+async function bring(
+  host: CliHost,
+  session: Session,
+  pack: (file: string, signal: AbortSignal) => Promise<PackedBundle>,
+  isWanted?: (version: string) => Promise<boolean>,
+): Promise<BroughtBundle | undefined> {
   const temporary = mkdtempSync(join(tmpdir(), 'p2p-bundle-'))
   const interruption = host.interruption()
   const { signal } = interruption
   try {
     const file = join(temporary, 'bundle')
-    const { digest, sizeBytes, manifest } = await packBundle(folder, file, { signal })
+    const { digest, sizeBytes, manifest } = await pack(file, signal)
     const { service, version, files } = manifest
     const count = `${files.length} ${files.length === 1 ? 'file' : 'files'}`
     host.talk.write(`Packed ${plain(service)} ${plain(version)}: ${count}, ${formatBytes(sizeBytes)}\n`)
+    if (isWanted && !(await isWanted(version))) return undefined
     const view = uploadView(host, sizeBytes)
     const wasSent = await uploadBundle(session, {
       file,

@@ -3,7 +3,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { CliError, messageOf } from '../../base/errors.ts'
 import { nextFreePort } from './free-port.ts'
-import { type LocalNode, type NodeSpec, startLocalNode } from './local-node.ts'
+import { loginLink } from '../session/login-link.ts'
+import { type LocalNode, type NodeSpec, type ReadyEvent, startLocalNode } from './local-node.ts'
 import { createScreen } from './screen.ts'
 
 const HOST = '127.0.0.1'
@@ -37,7 +38,7 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
     const [coordinator, ...workers] = specs as [NodeSpec, ...NodeSpec[]]
     await start(coordinator)
     await Promise.all(workers.map(start))
-    screen.ready(nodes, options.directory)
+    screen.ready(nodes, options.directory, await linkOf(await nodes[0]?.ready))
     const ended = await Promise.race([aborted(stop.signal), ...nodes.map((node) => node.ended)])
     if (ended === undefined) return 0
     screen.failed(ended)
@@ -60,6 +61,12 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
     nodes.push(node)
     await node.ready
   }
+}
+
+/** A cluster without a link is still a cluster: `p2p login --link` then says why. */
+async function linkOf(coordinator: ReadyEvent | undefined): Promise<string | undefined> {
+  if (coordinator?.operatorFile === undefined) return undefined
+  return loginLink(coordinator.operatorFile).catch(() => undefined)
 }
 
 /** Chooses ports, writes the configuration files and answers what to start, the coordinator first. */

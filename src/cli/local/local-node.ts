@@ -39,7 +39,8 @@ export interface LocalNode {
 export function startLocalNode(spec: NodeSpec, onEvent: (event: NodeEvent) => void, signal: AbortSignal): LocalNode {
   const log = openSync(spec.logFile, 'a', 0o600)
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1] as string, '--config', spec.configFile], {
-    stdio: ['ignore', log, log, 'ipc'],
+    // On the standard input the channel outlives a change of the program (process.execve keeps no other descriptor).
+    stdio: ['ipc', log, log],
     detached: true,
     windowsHide: true,
   })

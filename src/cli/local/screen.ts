@@ -7,7 +7,8 @@ export interface Screen {
   title(text: string): void
   say(text: string): void
   event(nodeId: string, event: NodeEvent): void
-  ready(nodes: readonly LocalNode[], directory: string): void
+  /** @param link opens the dashboard, once; absent when there is none to be had */
+  ready(nodes: readonly LocalNode[], directory: string, link: string | undefined): void
   failed(end: NodeEnd): void
   stopping(): void
 }
@@ -59,7 +60,7 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
           line(nodeId, `stopping: ${event.reason}`)
       }
     },
-    ready(nodes, directory) {
+    ready(nodes, directory, link) {
       const coordinator = readyEvents.find((event) => event.role === 'coordinator')
       if (!coordinator) return
       write(
@@ -71,6 +72,10 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
         )
       }
       const command = isClone() ? 'npx p2p' : 'p2p'
+      if (link !== undefined) {
+        const again = style('dim', `for ten minutes, once; another: ${command} login --link`)
+        write(`\nThe dashboard, in a browser: ${again}\n  ${style('cyan', link)}`)
+      }
       write(`\nTry in a second terminal, in this folder:
   ${style('cyan', `${command} login`)}                                       ${style('dim', 'once; writes the curl configuration too')}
   ${style('cyan', `${command} nodes`)}                                       ${style('dim', 'who is there')}

@@ -1,5 +1,5 @@
-import type { Manifest, ServiceKind } from '../../service/index.ts'
-import type { BundleManifest, BundleMethod } from '../bundle/bundle-manifest.ts'
+import type { Manifest } from '../../service/index.ts'
+import type { BundleKind, BundleManifest, BundleMethod } from '../bundle/bundle-manifest.ts'
 import type { SignedBundle } from '../bundle/signed-bundle.ts'
 import type { ArtifactDigest } from '../model.ts'
 
@@ -9,7 +9,7 @@ export interface ArtifactFacts {
   sizeBytes: number
   service: string
   version: string
-  kind: ServiceKind
+  kind: BundleKind
   /** Of the service: permissions, secrets and services it asks for. */
   manifest: Manifest
   /** Undefined: only the running service knows them. */

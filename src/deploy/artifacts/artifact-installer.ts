@@ -1,6 +1,7 @@
 import { codeOf, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Manifest, ServiceKind } from '../../service/index.ts'
+import { bundleError } from '../bundle/bundle-error.ts'
 import type { BundleFolders, UnpackedBundle } from '../bundle/bundle-folders.ts'
 import type { SignedBundle } from '../bundle/signed-bundle.ts'
 import type { ArtifactDigest } from '../model.ts'
@@ -20,13 +21,18 @@ export interface ArtifactInstaller {
   has(digest: ArtifactDigest): boolean
   /**
    * Fetches, checks and unpacks what is not here yet.
-   * @throws {DeployError} as {@link ArtifactFetcher} and {@link BundleFolders}
+   * @throws {DeployError} as {@link ArtifactFetcher} and {@link BundleFolders}; P2P_BUNDLE_INVALID: it is no service
    */
   ensure(
     digest: ArtifactDigest,
     signal: AbortSignal,
     onProgress?: (progress: FetchProgress) => void,
   ): Promise<InstalledArtifact>
+  /**
+   * The same for a bundle that may be no service.
+   * @throws {DeployError} as above
+   */
+  unpacked(digest: ArtifactDigest, signal: AbortSignal): Promise<UnpackedBundle>
   /** Removes all others. */
   keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
 }
@@ -63,21 +69,28 @@ export function createArtifactInstaller(
     return folders.unpack(signed, store.read(digest, 0, signal), signal)
   }
 
+  const ensureUnpacked = async (
+    digest: ArtifactDigest,
+    signal: AbortSignal,
+    onProgress?: (progress: FetchProgress) => void,
+  ): Promise<UnpackedBundle> => {
+    const there = await folders.get(digest)
+    if (there) return there
+    const signed = await needs.signatureOf(digest, signal)
+    try {
+      return await fetchAndUnpack(signed, digest, signal, onProgress)
+    } catch (error) {
+      // It was right when it was stored: the disk has changed it, and another copy is right still.
+      if (!isDamage(error) || !(await store.remove(digest))) throw error
+      log.warning('An artifact was damaged on the disk and is fetched anew', { digest, reason: messageOf(error) })
+      return fetchAndUnpack(signed, digest, signal, onProgress)
+    }
+  }
+
   return {
     has: (digest) => folders.has(digest),
-    async ensure(digest, signal, onProgress) {
-      const there = await folders.get(digest)
-      if (there) return installed(there)
-      const signed = await needs.signatureOf(digest, signal)
-      try {
-        return installed(await fetchAndUnpack(signed, digest, signal, onProgress))
-      } catch (error) {
-        // It was right when it was stored: the disk has changed it, and another copy is right still.
-        if (!isDamage(error) || !(await store.remove(digest))) throw error
-        log.warning('An artifact was damaged on the disk and is fetched anew', { digest, reason: messageOf(error) })
-        return installed(await fetchAndUnpack(signed, digest, signal, onProgress))
-      }
-    },
+    ensure: async (digest, signal, onProgress) => installed(await ensureUnpacked(digest, signal, onProgress)),
+    unpacked: (digest, signal) => ensureUnpacked(digest, signal),
     async keepOnly(digests) {
       for (const digest of folders.list()) if (!digests.has(digest)) await folders.remove(digest)
       if (options.ownsStore) await store.collect(digests, 0)
@@ -86,7 +99,12 @@ export function createArtifactInstaller(
 }
 
 function installed({ folder, manifest }: UnpackedBundle): InstalledArtifact {
-  return { folder, manifest: manifest.manifest, kind: manifest.kind }
+  const { kind, service, version } = manifest
+  if (kind === 'program') {
+    const sentence = `holds ${service} ${version}, the program of the nodes, which is no service: use p2p upgrade.`
+    throw bundleError('P2P_BUNDLE_INVALID', 'not-a-service', undefined, sentence)
+  }
+  return { folder, manifest: manifest.manifest, kind }
 }
 
 function isDamage(error: unknown): boolean {

@@ -30,6 +30,9 @@ export interface BundleMethod {
   result?: JsonSchema
 }
 
+/** `program`: the nodes' own program, which `p2p upgrade` packs; the others are services. */
+export type BundleKind = ServiceKind | 'program'
+
 /** What a bundle says of itself, in its first entry. */
 export interface BundleManifest {
   format: typeof BUNDLE_FORMAT
@@ -37,8 +40,8 @@ export interface BundleManifest {
   service: string
   /** Semantic version (semver.org): that of its manifest, else of its package. */
   version: string
-  kind: ServiceKind
-  /** The service's own manifest, checked, with name, version and kind filled in: permissions, secrets and services it asks for. */
+  kind: BundleKind
+  /** The service's own manifest, checked, with name, version and kind filled in: permissions, secrets and services it asks for. Of a program only name and version. */
   manifest: Manifest
   /** Undefined: only the running service knows them. */
   methods?: readonly BundleMethod[]
@@ -59,7 +62,7 @@ const MANIFEST = z.strictObject({
   format: z.literal(BUNDLE_FORMAT),
   service: z.string(),
   version: z.string().max(64),
-  kind: z.enum(SERVICE_KINDS),
+  kind: z.enum([...SERVICE_KINDS, 'program']),
   manifest: z.record(z.string(), z.unknown()),
   methods: z
     .array(
@@ -139,7 +142,7 @@ function serviceManifest(value: Record<string, unknown>): Manifest {
 }
 
 function checkService({ service, version, kind, manifest }: BundleManifest): void {
-  if (manifest.name !== service || manifest.version !== version || manifest.kind !== kind) {
+  if (manifest.name !== service || manifest.version !== version || (manifest.kind ?? 'program') !== kind) {
     throw invalid('manifest-contradiction', "contradicts the service's own manifest in name, version or kind.")
   }
   if (valid(version) !== version) {

@@ -52,9 +52,30 @@ const GZIP_SYSTEM_UNKNOWN = 255
 export async function packBundle(folder: string, output: string, options: PackOptions = {}): Promise<PackedBundle> {
   const { manifest, packageJson } = await readService(resolve(folder))
   const files = await collectFiles(resolve(folder), manifest, packageJson)
+  const about = {
+    service: manifest.name as string,
+    version: manifest.version as string,
+    kind: manifest.kind as NonNullable<Manifest['kind']>,
+    manifest,
+    ...(options.methods && { methods: options.methods }),
+  }
+  return packFiles(files, about, output, options.signal)
+}
+
+/**
+ * Writes files as one bundle.
+ * @param files in ascending order of their paths' code units
+ * @throws {DeployError} as {@link packBundle}
+ */
+export async function packFiles(
+  files: readonly PackedFile[],
+  about: Omit<BundleManifest, 'format' | 'files'>,
+  output: string,
+  signal: AbortSignal | undefined,
+): Promise<PackedBundle> {
   const listed: BundleFile[] = []
   for (const file of files) {
-    options.signal?.throwIfAborted()
+    signal?.throwIfAborted()
     listed.push({
       path: file.path,
       sizeBytes: file.sizeBytes,
@@ -62,17 +83,9 @@ export async function packBundle(folder: string, output: string, options: PackOp
       isExecutable: file.isExecutable,
     })
   }
-  const head = encodeBundleManifest({
-    format: BUNDLE_FORMAT,
-    service: manifest.name as string,
-    version: manifest.version as string,
-    kind: manifest.kind as NonNullable<Manifest['kind']>,
-    manifest,
-    ...(options.methods && { methods: options.methods }),
-    files: listed,
-  })
+  const head = encodeBundleManifest({ format: BUNDLE_FORMAT, ...about, files: listed })
   const checked = checkedHead(head)
-  const written = await writeBundle(output, checked, tar(head, files, listed), options.signal)
+  const written = await writeBundle(output, checked, tar(head, files, listed), signal)
   return { ...written, manifest: checked }
 }
 
@@ -138,8 +151,9 @@ async function collectFiles(
   return [...files.filter((file) => !isReplaced(file)), ...made].sort((a, b) => (a.path < b.path ? -1 : 1))
 }
 
-function generated(path: string, bytes: Uint8Array): PackedFile {
-  return { path, sizeBytes: bytes.byteLength, isExecutable: false, content: () => Readable.from([bytes]) }
+/** A file whose content is in memory. */
+export function generated(path: string, bytes: Uint8Array, isExecutable = false): PackedFile {
+  return { path, sizeBytes: bytes.byteLength, isExecutable, content: () => Readable.from([bytes]) }
 }
 
 async function hashOf(file: PackedFile): Promise<string> {

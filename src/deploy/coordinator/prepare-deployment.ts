@@ -94,6 +94,9 @@ function ownRefusals(
   else if (facts.service !== service) {
     say('P2P_DEPLOY_INVALID', `the bundle holds service ${facts.service}, not ${service}`)
   }
+  if (facts?.kind === 'program') {
+    say('P2P_DEPLOY_INVALID', 'the bundle holds the program of the nodes, which is no service: p2p upgrade')
+  }
   for (const name of new Set(Object.values(secrets))) {
     if (secretVersion(name) !== undefined) continue
     say('P2P_DEPLOY_SECRET_UNKNOWN', `it needs secret ${name}, which is not there: p2p secrets set ${name}`)

@@ -61,6 +61,18 @@ export const PARTS: readonly Part[] = [
     debianPackages: ['serf'],
   },
   {
+    name: 'lego',
+    usedBy: 'certificates by a stock ACME client',
+    isThere: () => hasCommand('lego'),
+    debianPackages: ['lego'],
+  },
+  {
+    name: 'dehydrated',
+    usedBy: 'certificates by another stock ACME client',
+    isThere: () => hasCommand('dehydrated'),
+    debianPackages: ['dehydrated'],
+  },
+  {
     name: 'network namespaces',
     usedBy: 'clusters across several subnets',
     isThere: canMakeNamespaces,

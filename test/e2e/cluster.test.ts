@@ -195,9 +195,10 @@ test('a cluster of three answers across nodes, notices who left, died and came b
   await t.test('no key, no password and no configuration lies on the disk in plaintext', () => {
     for (const nodeId of Object.keys(nodes)) {
       const state = join(cwd, 'data', nodeId)
-      for (const name of readdirSync(state)) {
-        const bytes = readFileSync(join(state, name), 'latin1')
-        assert.doesNotMatch(bytes, /PRIVATE KEY/, `${nodeId}/${name}`)
+      for (const entry of readdirSync(state, { withFileTypes: true, recursive: true })) {
+        if (!entry.isFile()) continue
+        const bytes = readFileSync(join(entry.parentPath, entry.name), 'latin1')
+        assert.doesNotMatch(bytes, /PRIVATE KEY/, `${nodeId}/${entry.name}`)
       }
     }
   })

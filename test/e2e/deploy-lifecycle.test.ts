@@ -47,6 +47,7 @@ async function startCluster(t: TestContext): Promise<Cluster> {
       bind_address: '127.0.0.1',
       rate_limit_enabled: false,
       coordinator_addresses: [`127.0.0.1:${port}`],
+      labels: { rack: nodeId === 'w1' ? 'a' : 'b' },
     })
   }
   await Promise.all(['w1', 'w2'].map(start))
@@ -180,7 +181,7 @@ test('a service is deployed, updated, taken back, moved, and outlives coordinato
       },
     })
     const job = { kind: 'once', retries: 0 }
-    const placement = { labels: { node: 'w1' } }
+    const placement = { labels: { rack: 'a' } }
     const run = async (body: object, state: string): Promise<void> => {
       await send(api, 'PUT', '/api/deployments/report', { artifact, job, placement, ...body })
       await eventually(

@@ -115,12 +115,12 @@ describe('an instance that is no use', () => {
         'leak',
         `eat: method({ ${PUBLIC}, handler: () => { const kept = []; for (;;) kept.push({ text: 'x'.repeat(10) + kept.length }) } })`,
       ),
-      'leak/manifest.json': manifest({ ...QUICK, limits: { memoryMb: 64 } }),
+      'leak/manifest.json': manifest({ ...QUICK, limits: { memoryMb: 160 } }),
     })
     await node.manager.settled()
     await assert.rejects(node.call('leak/eat'))
     await node.until(() => first(node, 'leak').state === 'backoff')
-    assert.equal(first(node, 'leak').reason, 'it ran out of memory: limits.memoryMb in manifest.json is 64')
+    assert.equal(first(node, 'leak').reason, 'it ran out of memory: limits.memoryMb in manifest.json is 160')
   })
 
   test('because its method says it is ill is avoided, then started again', async (t) => {

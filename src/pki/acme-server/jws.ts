@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { calculateJwkThumbprint, type FlattenedJWSInput, flattenedVerify, type JWK } from 'jose'
+import type { FlattenedJWSInput, JWK } from 'jose'
 import { fromBase64Url } from '../../base/bytes.ts'
 import { AcmeProblem } from '../acme/problem.ts'
 
@@ -7,6 +7,9 @@ import { AcmeProblem } from '../acme/problem.ts'
 const ALGORITHMS = ['ES256', 'ES384', 'EdDSA', 'RS256'] as const
 const RSA_BITS_MIN = 2_048
 const HEADER_CHARACTERS_MAX = 16_384
+
+/** Loaded at the first request: most coordinators never get one. */
+const jose = () => import('jose')
 
 /** The protected header of a request (RFC 8555 section 6.2); not verified yet. */
 export interface AcmeHeader {
@@ -62,6 +65,7 @@ export async function verifiedPayload(
   const key = accountKey(jwk)
   let payload: Uint8Array
   try {
+    const { flattenedVerify } = await jose()
     payload = (await flattenedVerify(jws, key, { algorithms: [...algorithms] })).payload
   } catch {
     // What exactly did not fit helps only who tries; a client has one key and one way to sign.
@@ -89,6 +93,7 @@ export async function checkBinding(
   if (url !== expected.url || nonce !== undefined) throw refused
   let bound: Uint8Array
   try {
+    const { flattenedVerify } = await jose()
     const jws = { protected: encoded, payload, signature }
     bound = (await flattenedVerify(jws, expected.hmacKey, { algorithms: ['HS256'] })).payload
   } catch {
@@ -109,8 +114,9 @@ export function bindingKid(value: unknown): string {
   throw new AcmeProblem('malformed', 'The protected header of externalAccountBinding has no kid')
 }
 
-export function thumbprintOf(jwk: JWK): Promise<string> {
-  return calculateJwkThumbprint(jwk, 'sha256')
+/** RFC 7638, SHA-256, base64url. */
+export async function thumbprintOf(jwk: JWK): Promise<string> {
+  return (await jose()).calculateJwkThumbprint(jwk, 'sha256')
 }
 
 /** A JWK as a key that is sound enough to be trusted with certificates. @throws {AcmeProblem} badPublicKey */

@@ -10,7 +10,11 @@ const NOT_AUDITED: ReadonlySet<RouteKey> = new Set<RouteKey>([
 ])
 
 /** Open to everybody, and still something that is asked about later: who signed in. */
-const AUDITED_THOUGH_OPEN: ReadonlySet<RouteKey> = new Set<RouteKey>(['POST /auth/token', 'POST /auth/link', 'POST /auth/session'])
+const AUDITED_THOUGH_OPEN: ReadonlySet<RouteKey> = new Set<RouteKey>([
+  'POST /auth/token',
+  'POST /auth/link',
+  'POST /auth/session',
+])
 
 /** Whether using the route is a privileged act: it changes something, and not everybody may. */
 export function isAudited(key: RouteKey): boolean {

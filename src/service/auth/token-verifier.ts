@@ -84,7 +84,8 @@ class JoseTokenVerifier implements TokenVerifier {
         currentDate: new Date(this.#needs.clock.wallMs()),
       })
       const { sub, jti, exp, role, iat = exp, auth_time: signedInS = iat } = payload
-      if (!sub || !jti || !exp || !isPersonRole(role) || typeof signedInS !== 'number') throw new errors.JWTInvalid('a claim has the wrong type')
+      if (!sub || !jti || !exp || !isPersonRole(role) || typeof signedInS !== 'number')
+        throw new errors.JWTInvalid('a claim has the wrong type')
       return {
         principal: { kind: 'person', name: sub, role },
         jti,

@@ -41,5 +41,7 @@ if (chosen.length === 0) run('types, lint, format', ['scripts/check.ts'])
 const files = chosen.length > 0 ? chosen : globSync('test/**/*.test.ts', { cwd: root }).sort()
 // A part that is missing is named to the tests; only then may those that need it be skipped.
 const env = { ...process.env, P2P_TEST_LEFT_OUT: leftOut.map((part) => part.name).join(',') }
-run('tests', ['--conditions=source', '--test', '--test-concurrency=2', ...files], env)
+// What waits for ever would hide which test it was.
+const flags = ['--conditions=source', '--test', '--test-concurrency=2', `--test-timeout=${5 * 60_000}`]
+run('tests', [...flags, ...files], env)
 reportLeftOut()

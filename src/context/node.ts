@@ -505,6 +505,8 @@ function publishChanges(needs: {
         }),
       )
       gossip.update({ services: services.records(), addresses: addresses() })
+      // An interface may have come up since the certificate was asked for.
+      identity.addressesChanged()
     },
     async stop() {
       for (const stop of unlisten.splice(0)) stop()

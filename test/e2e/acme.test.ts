@@ -34,11 +34,6 @@ async function startCluster(t: TestContext) {
   const operator = JSON.parse(readFileSync(operatorFile as string, 'utf8')) as { ca_certificate: string }
   writeFileSync(caFile, operator.ca_certificate)
   const directory = `https://${first.address}:8001/acme/directory`
-  // An interface that came up a moment after the node is in its certificate a moment later.
-  await eventually(
-    () => runOn(second, 'curl', '-sS', '--cacert', caFile, directory),
-    ({ ok }) => ok,
-  )
   const on = (host: TestHost) => ({ cwd, prefix: host.prefix })
   const login = await p2p(['login'], on(first))
   assert.equal(login.code, 0, login.stderr)

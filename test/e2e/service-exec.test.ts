@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { get } from 'node:http'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { describe, test } from 'node:test'
@@ -81,6 +82,25 @@ describe('a program that is no service of Node', { skip: !isPosix }, () => {
       'listening',
       'listening',
     ])
+  })
+
+  test('is found wherever it lies, also where the services see nothing else', async (t) => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'p2p-tools-'))
+    t.after(() => rmSync(elsewhere, { recursive: true, force: true }))
+    symlinkSync(process.execPath, join(elsewhere, 'linked'))
+    copyFileSync('/bin/sh', join(elsewhere, 'copied'))
+    const runs = (command: string, ...args: string[]): string =>
+      manifest({ exec: { command: join(elsewhere, command), args } })
+    const say = (message: string): string => `console.log('${message}'); setInterval(() => {}, 60_000)`
+    const node = await startServices(t, {
+      'linked/manifest.json': runs('linked', '-e', say('from a link')),
+      'copied/manifest.json': runs('copied', '-c', 'echo from a copy; exec sleep 60'),
+    })
+    await node.manager.settled()
+    const said = (): string[] =>
+      node.log.map(({ message }) => message).filter((message) => message.startsWith('from a'))
+    await node.until(() => said().length === 2)
+    assert.deepEqual(said().sort(), ['from a copy', 'from a link'])
   })
 
   test('is healthy while its check says so, and started again when it does not', async (t) => {

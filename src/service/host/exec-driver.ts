@@ -12,7 +12,7 @@ import type { Driver, RunEnd, RunEvents, RunOrder, RunUsage, ServiceRun } from '
 import { dataDirectoryOf } from './service-directories.ts'
 import { ServiceLog } from './service-log.ts'
 import { type SpawnedProcess, spawnProcess } from './spawn-process.ts'
-import { findCommand } from './system-tools.ts'
+import { filesOf, findCommand } from './system-tools.ts'
 
 /** Runs any program. It has no methods; whether it is ready its health check tells. */
 export class ExecDriver implements Driver {
@@ -125,7 +125,13 @@ class ExecRun implements ServiceRun {
       instance: id,
       ...command,
       cwd: exec.cwd === undefined ? folder : join(folder, exec.cwd),
-      confinement: { permissions: spec.permissions, folder, dataDirectory, stateDirectory, program: [] },
+      confinement: {
+        permissions: spec.permissions,
+        folder,
+        dataDirectory,
+        stateDirectory,
+        program: filesOf(command.command[0] as string),
+      },
       hasLink: false,
       limits: { memoryMb: limits?.memoryMb, cpus: limits?.cpus },
       log: serviceLog,

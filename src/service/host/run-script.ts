@@ -7,7 +7,7 @@ import type { RunOrder } from './run.ts'
 import { dataDirectoryOf } from './service-directories.ts'
 import { ServiceLog } from './service-log.ts'
 import { spawnProcess } from './spawn-process.ts'
-import { findCommand } from './system-tools.ts'
+import { filesOf, findCommand } from './system-tools.ts'
 
 /**
  * Runs a program of a service to its end, held back as the service itself is.
@@ -33,7 +33,7 @@ export async function runScript(
     command: [found, ...args],
     cwd: folder,
     env: {},
-    confinement: { permissions: spec.permissions, folder, dataDirectory, stateDirectory, program: [] },
+    confinement: { permissions: spec.permissions, folder, dataDirectory, stateDirectory, program: filesOf(found) },
     hasLink: false,
     limits: {},
     log: serviceLog,

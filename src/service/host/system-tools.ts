@@ -17,6 +17,11 @@ export function findCommand(command: string, folder: string, path = process.env[
     .find((place) => isAbsolute(place) && isProgram(place))
 }
 
+/** The file of a command, and where its name leads to it from elsewhere. */
+export function filesOf(command: string): string[] {
+  return [...new Set([realpathSync(command), command])]
+}
+
 function isProgram(path: string): boolean {
   try {
     accessSync(path, constants.X_OK)

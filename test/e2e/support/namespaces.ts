@@ -59,7 +59,7 @@ export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: Net
   ip('netns', 'add', switches)
   if (options.hasRouter) setKernel(switches, 'net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1')
   const bridges = new Map<string, string>()
-  return plans.map((plan, index) => {
+  const hosts = plans.map((plan, index): TestHost => {
     const name = `${id}h${index + 1}`
     names.push(name)
     ip('netns', 'add', name)
@@ -98,6 +98,8 @@ export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: Net
       filter: (...rules) => setFilter(name, rules),
     }
   })
+  for (const { name } of hosts) waitForCarriers(name)
+  return hosts
 }
 
 /** `count` hosts on as many subnets (10.77.N.0/24), joined by a router. */
@@ -112,6 +114,23 @@ export function isLeftOut(part: string): boolean {
 
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+}
+
+/**
+ * The kernel tells of a carrier up to a second late (its link watch), and until then the interface is in no list: here a host
+ * has booted when its network is there.
+ */
+function waitForCarriers(namespace: string): void {
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  const isDown = (link: { operstate: string; flags: string[] }): boolean =>
+    link.operstate !== 'UP' && !link.flags.includes('LOOPBACK')
+  const limit = Date.now() + 10_000
+  while (
+    (JSON.parse(execFileSync('ip', ['-n', namespace, '-j', 'link'], { encoding: 'utf8' })) as never[]).some(isDown)
+  ) {
+    if (Date.now() > limit) throw new Error(`An interface of ${namespace} does not come up`)
+    Atomics.wait(pause, 0, 0, 20)
+  }
 }
 
 function setKernel(namespace: string, ...settings: string[]): void {

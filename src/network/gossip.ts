@@ -211,7 +211,8 @@ class SwimGossip implements Gossip, Acquaintable, Component {
       peers.onOpen((channel) => this.#onOpen(channel)),
       peers.onClose((channel) => this.#onClose(channel)),
     )
-    for (const channel of peers.list()) this.#onOpen(channel)
+    // Whoever dialled before now began an exchange that nobody heard: this side begins it again.
+    for (const { peer } of peers.list()) this.#step({ type: 'channel-open', nodeId: peer.nodeId, isDialled: true })
     this.#arm()
     this.#seeds.check()
   }

@@ -189,10 +189,10 @@ test('coordinator killed, worker killed, both back: every line is there once, in
     await eventually(
       () =>
         callMethod(workerApi, { method: 'talker/talk', params }).then(
-          () => true,
-          () => false,
+          () => 'talked',
+          (error: unknown) => String(error),
         ),
-      (isDone) => isDone,
+      (outcome) => outcome === 'talked',
     )
     last += count
   }

@@ -21,6 +21,13 @@ class World {
   readonly #machines = new Set<string>()
 
   async node(nodeId: string, options: Partial<GossipOptions> = {}) {
+    const node = this.boot(nodeId, options)
+    await node.gossip.start(new AbortController().signal)
+    return node
+  }
+
+  /** It can be dialled, but does not gossip yet. */
+  boot(nodeId: string, options: Partial<GossipOptions> = {}) {
     const role = options.role ?? 'worker'
     const identity = { cluster: 'test', role, nodeId }
     const address = `${nodeId}:8001`
@@ -53,7 +60,6 @@ class World {
         ...options,
       },
     )
-    await gossip.start(new AbortController().signal)
     return { gossip, peers }
   }
 
@@ -85,6 +91,17 @@ test('a node that starts knows itself, and after joining both know both, in node
   assert.deepEqual(b.targetOf('a'), { nodeId: 'a', addresses: ['a:8001'] })
   assert.equal(b.targetOf('nobody'), undefined)
   assert.equal(b.get('nobody'), undefined)
+})
+
+test('whoever dialled a node before it gossips is a member once it does', async () => {
+  const world = new World()
+  const a = world.boot('a', { role: 'coordinator' })
+  const b = await world.node('b', { seeds: ['a:8001'] })
+  // Long enough for b to have begun an exchange with each try, and to try no more for some seconds.
+  await world.until(() => a.peers.list().length === 1)
+  await world.clock.run(3_000)
+  await a.gossip.start(new AbortController().signal)
+  assert.ok(await world.clock.runUntil(() => a.gossip.get('b') !== undefined && b.gossip.get('a') !== undefined, 100))
 })
 
 test('a changed record reaches the others within a second, and listeners hear of it', async () => {

@@ -73,3 +73,9 @@ export interface AuditReader {
   /** Reads every record of this node again. */
   verify(signal?: AbortSignal): Promise<AuditVerdict>
 }
+
+/** Tells of records as they are written. */
+export interface AuditFeed {
+  /** Called with each record once it is on stable storage. @returns a function that unregisters */
+  onRecord(listener: (record: AuditRecord) => void): () => void
+}

@@ -27,6 +27,61 @@ export interface TrustAnswer {
   issuing_certificate: string
   /** SHA-256 of the root's SubjectPublicKeyInfo, lower-case hex. */
   ca_fingerprint: string
+  /** All roots that nodes are to trust now, PEM, `ca_certificate` among them; absent when it is the only one. */
+  trusted_roots?: string[]
+  /** How earlier roots handed over to later ones, oldest first; absent when there was one only. */
+  succession?: RootSuccession[]
+}
+
+/** One root certifies the next (RFC 4210 section 4.4): who trusts the first can trust the second. */
+export interface RootSuccession {
+  /** The older root, PEM. */
+  root: string
+  /** The newer root's key, certified by the older one, PEM. */
+  link: string
+}
+
+/**
+ * Of a rotation: `distributing` the trust in a new root, `renewing` the nodes' certificates under the new CA, `dropping` the old CA,
+ * `done`. A rotation of the issuing CA alone begins with `renewing`.
+ */
+export type CaRotationPhase = 'distributing' | 'renewing' | 'dropping' | 'done'
+
+/** A node that a rotation waits for. */
+export interface RotationLaggard {
+  node_id: NodeId
+  status: 'alive' | 'suspect' | 'dead' | 'left' | 'absent'
+  /** It does not trust the new root yet, has no certificate under the new CA, or still trusts the old root. */
+  missing: 'trust' | 'certificate' | 'drop'
+}
+
+export interface CaRotation {
+  kind: 'root' | 'issuing'
+  phase: CaRotationPhase
+  started_at_ms: number
+  phase_since_ms: number
+  /** Of the roots; of the issuing CAs when only that is rotated. SHA-256 of the public key, lower-case hex. */
+  old_fingerprint: string
+  new_fingerprint: string
+  /** Nodes with a valid certificate: how many there are, and how many have done what this phase asks for. */
+  nodes_total: number
+  nodes_followed: number
+  waiting_for: RotationLaggard[]
+  /** Nodes that somebody decided not to wait for. */
+  left_behind: NodeId[]
+}
+
+/** Exchanging the CA while everything runs; coordinator only. */
+export interface CaRotationAdmin {
+  /** The latest rotation, if there was one. */
+  status(): CaRotation | undefined
+  /** @throws {PkiError} P2P_PKI_ROTATION_RUNNING */
+  begin(kind: 'root' | 'issuing'): Promise<CaRotation>
+  /**
+   * Goes on without those that are waited for now; the coordinator itself is always waited for.
+   * @throws {PkiError} P2P_PKI_ROTATION_WAITS when somebody is and `force` is not set; P2P_PKI_REQUEST_UNKNOWN when nothing is rotated
+   */
+  finish(options: { force: boolean }): Promise<CaRotation>
 }
 
 /** Body of `POST /internal/cert-nonce`. */
@@ -74,6 +129,8 @@ export type CertificateAnswer =
       /** PEM: leaf, then issuing CA. */
       certificate_chain: string
       ca_certificate: string
+      /** As {@link TrustAnswer}. */
+      trusted_roots?: string[]
     }
   | { status: 'pending'; request_id: string; fingerprint: string }
 
@@ -83,8 +140,11 @@ export interface Enrolment {
   nonce(clientNonce: string, connection: EnrolmentConnection): NonceAnswer
   /** Waits (until `signal`) while the request is pending, so that an approval is answered at once; then answers `pending`. */
   request(request: CertificateRequest, connection: EnrolmentConnection, signal: AbortSignal): Promise<CertificateAnswer>
-  /** Certificate revocation list of the issuing CA, DER. */
-  crl(): Promise<Uint8Array>
+  /**
+   * Certificate revocation list, DER, of the issuing CA with this key identifier (hex); without one, of the CA that issues now.
+   * @throws {PkiError} P2P_PKI_REQUEST_UNKNOWN when there is no such CA
+   */
+  crl(issuer?: string): Promise<Uint8Array>
 }
 
 /** A stranger waiting for a person. */
@@ -101,6 +161,16 @@ export interface PendingNode {
   replaces?: string
   /** Unix milliseconds. */
   requested_at_ms: number
+}
+
+/** A node that may not join again, whatever it shows. */
+export interface NodeBan {
+  node_id: NodeId
+  /** Keys it is known to have had, SHA-256 of the public key, lower-case hex: they let nobody in under another name either. */
+  key_fingerprints: string[]
+  reason?: string
+  /** Unix milliseconds. */
+  banned_at_ms: number
 }
 
 export interface JoinTokenFacts {
@@ -147,4 +217,9 @@ export interface TrustAdmin {
   describeCa(): Promise<CaDescription>
   /** Revokes every certificate of the node. */
   revokeNode(nodeId: NodeId): Promise<IssuedCertificate[]>
+  bans(): NodeBan[]
+  /** Bans the node id, every key it was certified with and the one given, then revokes its certificates. */
+  banNode(nodeId: NodeId, options?: { fingerprint?: string; reason?: string }): Promise<NodeBan>
+  /** The node may join again, as a node that was revoked may. */
+  unbanNode(nodeId: NodeId): Promise<NodeBan>
 }

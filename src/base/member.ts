@@ -34,6 +34,10 @@ export interface NodeRecord {
   labels: Record<string, string>
   capacity: { cpus: number; memoryBytes: number }
   certificateSerial: string
+  /** SHA-256 fingerprints of the root keys it trusts. */
+  trustedRoots?: string[]
+  /** Coordinator only: key identifier of the CA it issues with, hex. */
+  issuerId?: string
   /** Unix milliseconds. */
   startedAtMs: number
   /** Coordinator only: public JWKs (JSON text) that verify people's access tokens. */

@@ -26,7 +26,15 @@ import { claimHash } from './swim/view-hash.ts'
 export type RecordPatch = Partial<
   Pick<
     NodeRecord,
-    'addresses' | 'services' | 'labels' | 'capacity' | 'certificateSerial' | 'tokenKeys' | 'revokedSerials'
+    | 'addresses'
+    | 'services'
+    | 'labels'
+    | 'capacity'
+    | 'certificateSerial'
+    | 'trustedRoots'
+    | 'issuerId'
+    | 'tokenKeys'
+    | 'revokedSerials'
   >
 >
 

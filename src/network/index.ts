@@ -32,3 +32,4 @@ export {
 } from './record-signature.ts'
 export type { SignedRecord } from './swim/message.ts'
 export type { Acquaintance } from './swim/swim.ts'
+export { type ChannelRenewalNeeds, renewUntrustedChannels } from './channel-renewal.ts'

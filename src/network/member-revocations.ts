@@ -4,6 +4,8 @@ import type { Membership } from '../base/member.ts'
 
 /** A worker's view of what the coordinators have revoked. */
 export interface MemberRevocations extends RevocationList {
+  /** All that are known, latest learnt last. */
+  serials(): string[]
   /** While it runs, follows the coordinators' records. */
   follow(membership: Membership): Component
 }
@@ -12,9 +14,10 @@ export interface MemberRevocations extends RevocationList {
  * Certificates that the coordinators revoked, as their signed records say. A record reaches every node within a second,
  * so no list has to be fetched. What a coordinator once revoked stays revoked here when it no longer names it: it has then
  * expired, or the record was full.
+ * @param known what it knew before its process was started anew
  */
-export function createMemberRevocations(): MemberRevocations {
-  const revoked = new Set<string>()
+export function createMemberRevocations(known: readonly string[] = []): MemberRevocations {
+  const revoked = new Set(known)
   const listeners = new Set<() => void>()
 
   function learn(membership: Membership): void {
@@ -28,6 +31,7 @@ export function createMemberRevocations(): MemberRevocations {
 
   return {
     isRevoked: (serialHex) => revoked.has(serialHex),
+    serials: () => [...revoked],
     onChange(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -35,6 +35,14 @@ const nodeRecord = z.object({
   labels: z.record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/), z.string().max(256)),
   capacity: z.object({ cpus: z.number().min(0), memoryBytes: z.number().min(0) }),
   certificateSerial: z.string().max(64),
+  trustedRoots: z
+    .array(z.string().regex(/^[0-9a-f]{64}$/))
+    .max(8)
+    .optional(),
+  issuerId: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   startedAtMs: count,
   tokenKeys: z.string().max(8_192).optional(),
   revokedSerials: z

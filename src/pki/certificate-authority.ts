@@ -1,31 +1,23 @@
 import { assert } from '../base/assert.ts'
-import { utf8 } from '../base/bytes.ts'
 import type { Component } from '../base/component.ts'
-import { type ControlStore, getJson, jsonValue, type Operation, type Transaction } from '../base/control-store.ts'
+import type { ControlStore, Operation, Transaction } from '../base/control-store.ts'
 import type { RevocationList } from '../base/credentials.ts'
-import type { CaDescription, IssuedCertificate, TrustAnswer } from '../base/enrolment.ts'
+import type { CaDescription, CaRotationPhase, IssuedCertificate, TrustAnswer } from '../base/enrolment.ts'
 import { PkiError } from '../base/errors.ts'
 import type { NodeId, NodeIdentity, NodeRole } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
+import { AuthorityStore, BACKDATE_MS_MAX, type StoredRotation, wholeSecond } from './authority-store.ts'
 import { Gate } from './gate.ts'
 import { IssuedRegister, type IssuedRecord, type NodeHolder, type Registration } from './issued-register.ts'
-import { readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
-import type { CaMaterial, CertificateSigningRequest, ServerSigningRequest, Signer, Validity } from './x509/signing.ts'
-
-const ROOT_KEY = 'pki/root'
-const ISSUING_KEY = 'pki/issuing'
-const ROOT_KEY_ENTRY = 'certs/ca_key.key'
+import type { CertificateSigningRequest, ServerSigningRequest, Signer, Validity } from './x509/signing.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
-const CA_LIFETIME_MS = 3_650 * DAY_MS
 /** A year, the Python program's default. */
 const LEAF_LIFETIME_MS = 365 * DAY_MS
 export const LEAF_LIFETIME_MS_MIN = MINUTE_MS
-/** A certificate is valid from a little before its issue, for nodes whose clock is behind. */
-const BACKDATE_MS_MAX = 5 * MINUTE_MS
 /** A list is made anew at each revocation, and otherwise when half of its time is over. */
 const CRL_LIFETIME_MS = DAY_MS
 /** A signature occupies the event loop for some milliseconds; one after the other, other work comes in between. */
@@ -91,9 +83,11 @@ export interface ServerIssueRequest {
 
 /** PEM texts. */
 export interface IssuedChain {
-  /** Leaf, then issuing CA. */
+  /** Leaf, issuing CA, and after a rotation the link from the root before. */
   certificateChainPem: string
   rootPem: string
+  /** All roots to be trusted, the one above first. */
+  trustPem: string
   record: IssuedCertificate
 }
 
@@ -127,12 +121,33 @@ export interface CertificateAuthority {
   revokeSerial(serial: string): Promise<boolean>
   /** @throws {PkiError} P2P_PKI_REQUEST_UNKNOWN when no certificate was issued to the node */
   revokeNode(nodeId: NodeId): Promise<IssuedCertificate[]>
-  /** The issuing CA's list, DER. */
-  crl(): Promise<Uint8Array>
+  /**
+   * The list of an issuing CA, DER; without a key identifier, of the one that issues now.
+   * @throws {PkiError} P2P_PKI_REQUEST_UNKNOWN
+   */
+  crl(issuerId?: string): Promise<Uint8Array>
+  /** Issuing CAs whose certificates may still be in use, PEM, the current one first. */
+  issuers(): string[]
+  /** Key identifier of the CA that issues now, SHA-256 of its public key, hex. */
+  readonly issuingId: string
+  /** Whether the certificate was issued by the CA that issues now. */
+  isOfCurrentCa(serial: string): boolean
+  /** Ids of nodes that hold a valid certificate. */
+  validNodes(): NodeId[]
+  /** The latest rotation. */
+  readonly rotation: StoredRotation | undefined
+  /** @throws {PkiError} P2P_PKI_ROTATION_RUNNING */
+  beginRotation(kind: StoredRotation['kind']): Promise<void>
+  /** Goes to a phase of the rotation, or leaves nodes behind. Durable before listeners are told. */
+  advanceRotation(change: { phase?: CaRotationPhase; leftBehind?: readonly NodeId[] }): Promise<void>
+  /** Told when what is to be trusted, or the CA that issues, has changed. @returns a function that unregisters */
+  onTrustChange(listener: () => void): () => void
   /** The issued certificate with this serial, if it is kept. */
   issued(serial: string): IssuedRecord | undefined
   /** Who holds a node id. */
   holder(nodeId: NodeId): NodeHolder | undefined
+  /** Fingerprints of the keys the node was certified with. */
+  keysOf(nodeId: NodeId): string[]
   isRevokedKey(keyFingerprint: string): boolean
   describe(): CaDescription
 }
@@ -147,18 +162,6 @@ export function createCertificateAuthority(
 
 type NodeRecord = Registration['certificate']
 
-interface StoredRoot {
-  cluster: string
-  certificatePem: string
-}
-
-interface Loaded {
-  cluster: string
-  trust: TrustAnswer
-  issuingMaterial: CaMaterial
-  notAfterMs: number
-}
-
 class StoredCertificateAuthority implements CertificateAuthority, Component {
   readonly name = 'certificate authority'
   readonly #needs: CertificateAuthorityNeeds
@@ -167,9 +170,10 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
   readonly #register: IssuedRegister
   readonly #signing = new Gate('certificate requests', SIGNING_MAX, WAITING_MAX)
   readonly #recording = new Gate('certificate requests', RECORDING_MAX, WAITING_MAX)
-  #loaded: Loaded | undefined
-  #issuing: Promise<Signer> | undefined
-  #crl: { der: Uint8Array; madeAtMs: number } | undefined
+  readonly #store: AuthorityStore
+  readonly #trustListeners = new Set<() => void>()
+  readonly #signers = new Map<string, Promise<Signer>>()
+  readonly #crls = new Map<string, { der: Uint8Array; madeAtMs: number }>()
   #crlNumber = 0
   #revocationCount = 0
 
@@ -178,61 +182,48 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     this.#options = options
     this.#leafLifetimeMs = options.leafLifetimeMs ?? LEAF_LIFETIME_MS
     assert(this.#leafLifetimeMs >= LEAF_LIFETIME_MS_MIN, 'a leaf lives for at least a minute')
+    this.#store = new AuthorityStore(needs, { cluster: options.cluster, rootKeyEntry: options.rootKeyEntry })
     this.#register = new IssuedRegister(needs.store)
     this.#register.onChange(() => {
       this.#revocationCount++
-      this.#crl = undefined
+      this.#crls.clear()
     })
   }
 
   async start(): Promise<void> {
-    const { store, log } = this.#needs
-    if ((await store.get(ROOT_KEY)) === undefined) await this.#create()
-    const root = await getJson<StoredRoot>(store, ROOT_KEY)
-    const issuingMaterial = await getJson<CaMaterial>(store, ISSUING_KEY)
-    assert(root && issuingMaterial, 'root and issuing CA are stored together')
-    this.#loaded = {
-      cluster: root.cluster,
-      issuingMaterial,
-      notAfterMs: readCertificate(root.certificatePem).notAfterMs,
-      trust: {
-        cluster: root.cluster,
-        ca_certificate: root.certificatePem,
-        issuing_certificate: issuingMaterial.certificatePem,
-        ca_fingerprint: rootFingerprint(root.certificatePem),
-      },
-    }
+    const { log } = this.#needs
+    await this.#store.load()
     await this.#register.load()
+    this.#register.revokeIssuing(this.#store.droppedSerials())
     const { cluster } = this.#options
-    if (cluster !== undefined && cluster !== root.cluster) {
-      log.warning('The cluster keeps the name it was created with', { cluster: root.cluster, configured: cluster })
+    if (cluster !== undefined && cluster !== this.cluster) {
+      log.warning('The cluster keeps the name it was created with', { cluster: this.cluster, configured: cluster })
     }
-    log.info('Certificate authority ready', { cluster: root.cluster, fingerprint: this.trust.ca_fingerprint })
+    log.info('Certificate authority ready', { cluster: this.cluster, fingerprint: this.trust.ca_fingerprint })
   }
 
   async stop(): Promise<void> {}
 
   get cluster(): string {
-    return this.#ready().cluster
+    return this.#store.cluster
   }
 
   get trust(): TrustAnswer {
-    return this.#ready().trust
+    return this.#store.trust()
   }
 
   revokedSerials(): string[] {
     const nowMs = this.#needs.clock.wallMs()
-    return (
-      this.#register
-        .certificates()
-        // A server's certificate opens no channel: whoever meets it asks the CRL.
-        .filter(({ role }) => role !== 'server')
-        .flatMap(({ serial, revoked_at_ms: atMs, not_after_ms: endMs }) =>
-          atMs !== undefined && endMs > nowMs ? [{ serial, atMs }] : [],
-        )
-        .sort((a, b) => b.atMs - a.atMs)
-        .map(({ serial }) => serial)
-    )
+    const leaves = this.#register
+      .certificates()
+      // A server's certificate opens no channel: whoever meets it asks the CRL.
+      .filter(({ role }) => role !== 'server')
+      .flatMap(({ serial, revoked_at_ms: atMs, not_after_ms: endMs }) =>
+        atMs !== undefined && endMs > nowMs ? [{ serial, atMs }] : [],
+      )
+      .sort((a, b) => b.atMs - a.atMs)
+      .map(({ serial }) => serial)
+    return [...this.#store.droppedSerials(), ...leaves]
   }
 
   get revocations(): RevocationList {
@@ -247,6 +238,10 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     return this.#register.holder(nodeId)
   }
 
+  keysOf(nodeId: NodeId): string[] {
+    return this.#register.keysOf(nodeId)
+  }
+
   isRevokedKey(keyFingerprint: string): boolean {
     return this.#register.isRevokedKey(keyFingerprint)
   }
@@ -257,9 +252,9 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
 
   async issue(request: IssueRequest): Promise<IssuedChain> {
     this.#checkValidCount(request.identity.nodeId)
-    const { leafPem, record } = await this.#signing.run(() => this.#sign(request))
+    const { chainPem, record } = await this.#signing.run(() => this.#sign(request))
     await this.#recording.run(() => this.#record(request, record))
-    return this.#chainOf(leafPem, record)
+    return this.#chainOf(chainPem, record)
   }
 
   readServerCsr(der: Uint8Array): Promise<ServerSigningRequest> {
@@ -275,15 +270,16 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
       validity.notAfterMs = Math.min(validity.notAfterMs, wholeSecond(request.notAfterMs))
     }
     const serial = signing.serialFrom(this.#needs.random.bytes(20))
-    const { crlUrl } = this.#options
+    const issuer = this.issuingId
+    const chainPem = this.#store.chainPem
     const leafPem = await this.#signing.run(async () =>
-      signing.signServerLeaf(await this.#issuingSigner(), {
+      signing.signServerLeaf(await this.#signer(issuer), {
         publicKeyDer: csr.publicKeyDer,
         dnsNames,
         ipAddresses,
         serial,
         validity,
-        crlUrl,
+        crlUrl: this.#crlUrl(issuer),
       }),
     )
     const record: IssuedRecord = {
@@ -294,8 +290,9 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
       not_before_ms: validity.notBeforeMs,
       not_after_ms: validity.notAfterMs,
       key_fingerprint: csr.keyFingerprint,
+      issuer,
     }
-    const issued = this.#chainOf(leafPem, record)
+    const issued = this.#chainOf(leafPem + chainPem, record)
     const operations = alongside?.(issued) ?? []
     await this.#recording.run(() => this.#register.registerServer(record, operations, this.#needs.clock.wallMs()))
     this.#needs.log.info('Certificate issued', { holder, names: record.names, serial, notAfterMs: record.not_after_ms })
@@ -317,71 +314,95 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     return revoked.map(publicRecord)
   }
 
-  async crl(): Promise<Uint8Array> {
+  async crl(issuerId = this.issuingId): Promise<Uint8Array> {
+    if (!this.#store.issuer(issuerId)) {
+      throw new PkiError('P2P_PKI_REQUEST_UNKNOWN', 'There is no issuing CA with this key identifier, or no longer')
+    }
     const nowMs = this.#needs.clock.wallMs()
-    if (this.#crl && Math.abs(nowMs - this.#crl.madeAtMs) < CRL_LIFETIME_MS / 2) return this.#crl.der
+    const made = this.#crls.get(issuerId)
+    if (made && Math.abs(nowMs - made.madeAtMs) < CRL_LIFETIME_MS / 2) return made.der
     const revocationCount = this.#revocationCount
-    const der = await this.#signCrl(nowMs)
+    const der = await this.#signCrl(issuerId, nowMs)
     // A list made while something was revoked is right for this answer only.
-    if (revocationCount === this.#revocationCount) this.#crl = { der, madeAtMs: nowMs }
+    if (revocationCount === this.#revocationCount) this.#crls.set(issuerId, { der, madeAtMs: nowMs })
     return der
+  }
+
+  issuers(): string[] {
+    return this.#store.issuers().map(({ certificatePem }) => certificatePem)
+  }
+
+  get issuingId(): string {
+    return this.#store.issuingId
+  }
+
+  isOfCurrentCa(serial: string): boolean {
+    const record = this.#register.certificate(serial)
+    return record !== undefined && this.#issuerOf(record) === this.issuingId
+  }
+
+  validNodes(): NodeId[] {
+    return this.#register.validNodes(this.#needs.clock.wallMs())
+  }
+
+  get rotation(): StoredRotation | undefined {
+    return this.#store.rotation
+  }
+
+  async beginRotation(kind: StoredRotation['kind']): Promise<void> {
+    await this.#store.begin(kind, this.#lastEndMs())
+    this.#trustChanged()
+  }
+
+  async advanceRotation(change: { phase?: CaRotationPhase; leftBehind?: readonly NodeId[] }): Promise<void> {
+    await this.#store.advance(change, this.#lastEndMs())
+    this.#register.revokeIssuing(this.#store.droppedSerials())
+    this.#trustChanged()
+  }
+
+  onTrustChange(listener: () => void): () => void {
+    this.#trustListeners.add(listener)
+    return () => this.#trustListeners.delete(listener)
+  }
+
+  #trustChanged(): void {
+    for (const listener of this.#trustListeners) listener()
+  }
+
+  /** When the last of the certificates issued so far ends; one that is being signed ends with those at the latest that are signed now. */
+  #lastEndMs(): number {
+    const ends = this.#register.certificates().map((record) => record.not_after_ms)
+    return Math.max(this.#needs.clock.wallMs() + this.#leafLifetimeMs, ...ends) + CRL_LIFETIME_MS
+  }
+
+  #issuerOf(record: IssuedRecord): string {
+    return record.issuer ?? this.#store.firstIssuingId
   }
 
   describe(): CaDescription {
     return {
       ...this.trust,
-      not_after_ms: this.#ready().notAfterMs,
+      not_after_ms: this.#store.notAfterMs,
       leaf_lifetime_ms: this.#leafLifetimeMs,
       issued: this.#register.certificates().map(publicRecord),
     }
   }
 
-  /** Both CAs are stored in one commit; another coordinator that was first wins. */
-  async #create(): Promise<void> {
-    const { store, clock, random, log } = this.#needs
-    const signing = await import('./x509/signing.ts')
-    const nowMs = clock.wallMs()
-    const validity = {
-      notBeforeMs: wholeSecond(nowMs - BACKDATE_MS_MAX),
-      notAfterMs: wholeSecond(nowMs + CA_LIFETIME_MS),
-    }
-    const serial = (): string => signing.serialFrom(random.bytes(20))
-    const root = await signing.createRoot('P2P Core root CA', serial(), validity)
-    const cluster = this.#options.cluster ?? `p2p-${rootFingerprint(root.certificatePem).slice(0, 8)}`
-    const rootSigner = await signing.loadSigner(root)
-    const issuing = await signing.createIssuing(rootSigner, 'P2P Core issuing CA', serial(), validity)
-    const { succeeded } = await store.transact({
-      compares: [
-        { key: ROOT_KEY, revision: 0 },
-        { key: ISSUING_KEY, revision: 0 },
-      ],
-      operations: [
-        {
-          type: 'put',
-          key: ROOT_KEY,
-          value: jsonValue({ cluster, certificatePem: root.certificatePem } satisfies StoredRoot),
-        },
-        { type: 'put', key: this.#options.rootKeyEntry ?? ROOT_KEY_ENTRY, value: utf8(root.keyPem) },
-        { type: 'put', key: ISSUING_KEY, value: jsonValue(issuing) },
-      ],
-    })
-    if (succeeded) log.info('Certificate authority created', { cluster })
-  }
-
-  async #sign(request: IssueRequest): Promise<{ leafPem: string; record: NodeRecord }> {
-    const { cluster } = this.#ready()
+  async #sign(request: IssueRequest): Promise<{ chainPem: string; record: NodeRecord }> {
+    const { cluster, issuingId: issuer } = this
+    const { chainPem } = this.#store
     const { identity, csr } = request
     const signing = await import('./x509/signing.ts')
     const validity = this.#validity()
     const serial = signing.serialFrom(this.#needs.random.bytes(20))
-    const leafPem = await signing.signLeaf(await this.#issuingSigner(), {
+    const leafPem = await signing.signLeaf(await this.#signer(issuer), {
       publicKeyDer: csr.publicKeyDer,
       identity: { cluster, ...identity },
       dnsNames: request.dnsNames,
       ipAddresses: request.ipAddresses,
       serial,
       validity,
-      crlUrl: this.#options.crlUrl,
+      crlUrl: this.#crlUrl(issuer),
     })
     const record: NodeRecord = {
       serial,
@@ -390,8 +411,9 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
       not_before_ms: validity.notBeforeMs,
       not_after_ms: validity.notAfterMs,
       key_fingerprint: csr.keyFingerprint,
+      issuer,
     }
-    return { leafPem, record }
+    return { chainPem: leafPem + chainPem, record }
   }
 
   async #record(request: IssueRequest, certificate: NodeRecord): Promise<void> {
@@ -431,7 +453,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     const nowMs = this.#needs.clock.wallMs()
     // Half of a short life, so that a 60-second certificate does not claim to be six minutes old.
     const backdateMs = Math.min(BACKDATE_MS_MAX, this.#leafLifetimeMs / 2)
-    const notAfterMs = Math.min(nowMs + this.#leafLifetimeMs, this.#ready().notAfterMs)
+    const notAfterMs = Math.min(nowMs + this.#leafLifetimeMs, this.#store.notAfterMs)
     if (notAfterMs <= nowMs) {
       throw new PkiError(
         'P2P_PKI_CLOCK_SKEW',
@@ -441,17 +463,18 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     return { notBeforeMs: wholeSecond(nowMs - backdateMs), notAfterMs: wholeSecond(notAfterMs) }
   }
 
-  async #signCrl(nowMs: number): Promise<Uint8Array> {
+  async #signCrl(issuerId: string, nowMs: number): Promise<Uint8Array> {
     const { signCrl } = await import('./x509/signing.ts')
     // The clock numbers the lists, so that the number needs no record; it grows even when the clock is set back meanwhile.
     this.#crlNumber = Math.max(this.#crlNumber + 1, Math.floor(nowMs))
-    return signCrl(await this.#issuingSigner(), {
+    return signCrl(await this.#signer(issuerId), {
       number: this.#crlNumber,
       thisUpdateMs: wholeSecond(nowMs),
       nextUpdateMs: wholeSecond(nowMs + CRL_LIFETIME_MS),
       revoked: this.#register.certificates().flatMap((record) => {
         // A revoked certificate stays for one list after its end (RFC 5280 section 3.3).
-        const isListed = record.revoked_at_ms !== undefined && record.not_after_ms > nowMs - CRL_LIFETIME_MS
+        const isRecent = record.revoked_at_ms !== undefined && record.not_after_ms > nowMs - CRL_LIFETIME_MS
+        const isListed = isRecent && this.#issuerOf(record) === issuerId
         return isListed ? [{ serial: record.serial, revokedAtMs: record.revoked_at_ms as number }] : []
       }),
     })
@@ -462,28 +485,27 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     throw new PkiError('P2P_PKI_BUSY', `${holder} has ${VALID_PER_NODE_MAX} valid certificates already`, { holder })
   }
 
-  #chainOf(leafPem: string, record: IssuedRecord): IssuedChain {
-    const { trust } = this.#ready()
-    return { certificateChainPem: leafPem + trust.issuing_certificate, rootPem: trust.ca_certificate, record }
+  #chainOf(certificateChainPem: string, record: IssuedRecord): IssuedChain {
+    const roots = this.#store.trustedRoots()
+    return { certificateChainPem, rootPem: roots[0] as string, trustPem: roots.join(''), record }
   }
 
-  #issuingSigner(): Promise<Signer> {
-    const { issuingMaterial } = this.#ready()
-    this.#issuing ??= import('./x509/signing.ts').then(({ loadSigner }) => loadSigner(issuingMaterial))
-    return this.#issuing
+  /** The list is found by the key identifier of the CA that signs it: after a rotation there is more than one. */
+  #crlUrl(issuerId: string): string | undefined {
+    const { crlUrl } = this.#options
+    return crlUrl === undefined ? undefined : `${crlUrl}?issuer=${issuerId}`
   }
 
-  #ready(): Loaded {
-    assert(this.#loaded, 'the certificate authority is used after its start')
-    return this.#loaded
+  #signer(issuerId: string): Promise<Signer> {
+    const material = this.#store.issuer(issuerId)
+    assert(material, 'what is signed for is an issuing CA that is kept')
+    const loaded = this.#signers.get(issuerId) ?? import('./x509/signing.ts').then((it) => it.loadSigner(material))
+    this.#signers.set(issuerId, loaded)
+    return loaded
   }
-}
-
-function wholeSecond(ms: number): number {
-  return Math.floor(ms / 1_000) * 1_000
 }
 
 function publicRecord(record: IssuedRecord): IssuedCertificate {
-  const { key_fingerprint: _, ...facts } = record
+  const { key_fingerprint: _, issuer: __, ...facts } = record
   return facts
 }

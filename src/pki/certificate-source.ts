@@ -18,6 +18,14 @@ export type CertificateOutcome =
   /** Waits for a person; ask again at once. `rootPem` was trusted on first use and must be kept. */
   | { status: 'pending'; rootPem: string }
 
+/** What a node is to trust now. */
+export interface TrustNow {
+  /** PEM, the root that issues first. */
+  trustPem: string
+  /** Key identifier of the CA that issues now, hex. */
+  issuerId: string
+}
+
 /** Where a node's certificates come from: the coordinator over the network, or the CA in the same process. */
 export interface CertificateSource {
   /** The join token it would use. A node given one it has not used yet turns to the coordinator at once. */
@@ -29,6 +37,11 @@ export interface CertificateSource {
    * @throws {PkiError} a refusal (not retryable) or an obstacle (retryable); other errors are obstacles
    */
   obtain(wish: CertificateWish, signal: AbortSignal): Promise<CertificateOutcome>
+  /**
+   * One attempt to learn what is to be trusted now by a node that trusts `current`.
+   * @throws as {@link obtain}
+   */
+  trust(current: TlsMaterial, signal: AbortSignal): Promise<TrustNow>
   /** Ends what is kept open between attempts. */
   release(): Promise<void>
 }

@@ -3,6 +3,7 @@ import type { CertificateAnswer, CertificateRequest, NonceAnswer, TrustAnswer } 
 import { ERROR_CODES, type ErrorCode, PkiError } from '../base/errors.ts'
 import type { Clock } from '../base/time.ts'
 import { withDeadline } from './deadline.ts'
+import { SUCCESSIONS_MAX } from './succession.ts'
 
 const ANSWER_MS_MAX = 10_000
 /** A pending request is held open by the coordinator until it is decided; this ends one that has been forgotten. */
@@ -36,6 +37,11 @@ const trustSchema: z.ZodType<TrustAnswer> = z.object({
   ca_certificate: PEM,
   issuing_certificate: PEM,
   ca_fingerprint: HEX_SHA256,
+  trusted_roots: z.array(PEM).max(4).optional(),
+  succession: z
+    .array(z.object({ root: PEM, link: PEM }))
+    .max(SUCCESSIONS_MAX + 1)
+    .optional(),
 })
 const nonceSchema: z.ZodType<NonceAnswer> = z.object({
   nonce: z.string().max(128),
@@ -49,6 +55,7 @@ const certificateSchema: z.ZodType<CertificateAnswer> = z.discriminatedUnion('st
     cluster: z.string().max(63),
     certificate_chain: z.string().max(65_536),
     ca_certificate: PEM,
+    trusted_roots: z.array(PEM).max(4).optional(),
   }),
   z.object({ status: z.literal('pending'), request_id: z.string().max(128), fingerprint: HEX_SHA256 }),
 ])

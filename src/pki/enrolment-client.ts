@@ -1,13 +1,14 @@
-import { createPublicKey } from 'node:crypto'
+import { createPublicKey, X509Certificate } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import { toBase64Url } from '../base/bytes.ts'
 import type { CertificateAnswer, JoinProof, NonceAnswer, TrustAnswer } from '../base/enrolment.ts'
 import { PkiError } from '../base/errors.ts'
+import type { TlsMaterial } from '../base/credentials.ts'
 import type { NodeId, NodeRole } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
-import type { CertificateOutcome, CertificateSource, CertificateWish } from './certificate-source.ts'
+import type { CertificateOutcome, CertificateSource, CertificateWish, TrustNow } from './certificate-source.ts'
 import { keyAuthorization } from './challenge.ts'
 import type { ChallengeServer, ListenChallenge } from './challenge-server.ts'
 import { CoordinatorSession, type EnrolmentDial } from './coordinator-session.ts'
@@ -15,11 +16,14 @@ import type { HostJoinSecret } from './host-join-secret.ts'
 import { type JoinToken, tokenId, tokenKey } from './join-token.ts'
 import { isSameMac, type JoinFacts, joinMac, plotProof } from './proof.ts'
 import { keyFingerprint, rootFingerprint } from './x509/certificate-facts.ts'
+import { rootFingerprints, trustableRoots } from './succession.ts'
 import type { Waiting } from './waiting.ts'
-import { verifyChain } from './x509/chain.ts'
+import { isChainTo, type VerifiedLeaf, verifyChainToOneOf } from './x509/chain.ts'
 import { fromPem, splitCertificates } from './x509/pem.ts'
 
 const NAMES_MAX = 32
+/** Leaf, issuing CA, and the link from the root before. */
+const CHAIN_LENGTH_MAX = 3
 /** Less than the backdating of certificates; more would be noticed by peers. */
 const SKEW_MS_NOTED = 60_000
 
@@ -46,6 +50,8 @@ export interface EnrolmentClientOptions {
 /** Why this coordinator is trusted, and what may be shown to it. */
 interface Standing {
   how: 'certificate' | 'token' | 'plot' | 'host' | 'first use'
+  /** Fingerprints of the roots that are trusted for it. */
+  trusted: string[]
   prove: (facts: JoinFacts) => JoinProof
 }
 
@@ -54,6 +60,8 @@ interface Recognised {
   session: CoordinatorSession
   standing: Standing
   trust: TrustAnswer
+  /** Of those in `trust`, the roots that may be trusted, the one that issues first. PEM. */
+  roots: string[]
   nonce: NonceAnswer
 }
 
@@ -94,6 +102,45 @@ export class EnrolmentClient implements CertificateSource {
     throw obstacle
   }
 
+  /** Shows its certificate to nobody: what it asks for is open to all, and believed for its signatures alone. */
+  async trust(current: TlsMaterial, signal: AbortSignal): Promise<TrustNow> {
+    let obstacle: unknown
+    for (const address of this.#options.coordinatorAddresses) {
+      try {
+        return await this.#trustFrom(address, current, signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (error instanceof PkiError && !error.facts.retryable) throw error
+        obstacle ??= error
+      }
+    }
+    throw obstacle
+  }
+
+  async #trustFrom(address: string, current: TlsMaterial, signal: AbortSignal): Promise<TrustNow> {
+    const connection = await this.#needs.dial(address, { signal })
+    try {
+      const session = new CoordinatorSession(address, connection, this.#needs.clock)
+      const trust = await session.trust(signal)
+      const trusted = rootFingerprints(current.trustPem)
+      const roots = trustableRoots(trust, trusted)
+      if (roots.length === 0) {
+        throw otherCluster(address, 'this node belongs to', trusted.join(', '), {
+          fingerprint: fingerprintOf(trust, address),
+        })
+      }
+      this.#checkCoordinator(session, trust, roots)
+      const [, issuingPem = ''] = splitCertificates(current.certificateChainPem)
+      // Its own root stays until the node has a certificate under another one: it would not trust itself.
+      const isUnderOne = roots.some((rootPem) => isChainTo(issuingPem, rootPem))
+      const own = splitCertificates(current.trustPem).filter((rootPem) => isChainTo(issuingPem, rootPem))
+      const issuerId = keyFingerprint(new X509Certificate(trust.issuing_certificate).publicKey)
+      return { trustPem: joinPem(isUnderOne ? roots : [...roots, ...own]), issuerId }
+    } finally {
+      await connection.close()
+    }
+  }
+
   async release(): Promise<void> {
     const server = this.#challengeServer
     this.#challengeServer = undefined
@@ -123,54 +170,64 @@ export class EnrolmentClient implements CertificateSource {
     const clientNonce = toBase64Url(this.#needs.random.bytes(24))
     const nonce = await session.nonce(clientNonce, signal)
     const fingerprint = fingerprintOf(trust, session.address)
-    const standing = await this.#standing(session, wish, { fingerprint, clientNonce, nonce })
-    const leaf = verifyChain({
-      leafPem: session.peerChainPem[0] ?? '',
-      issuingPem: trust.issuing_certificate,
-      rootPem: trust.ca_certificate,
-    })
+    const standing = await this.#standing(session, wish, { trust, fingerprint, clientNonce, nonce })
+    const roots = trustableRoots(trust, standing.trusted)
+    const leaf = this.#checkCoordinator(session, trust, roots)
+    this.#checkTime(leaf, nonce.time_ms, `the certificate of coordinator ${session.address}`)
+    return { session, standing, trust: { ...trust, ca_fingerprint: fingerprint }, roots, nonce }
+  }
+
+  /**
+   * Whether a coordinator of the cluster is at the other end. In the middle of a rotation it may still show a certificate of the CA before.
+   * @throws {PkiError} P2P_PKI_UNTRUSTED_COORDINATOR
+   */
+  #checkCoordinator(session: CoordinatorSession, trust: TrustAnswer, roots: readonly string[]): VerifiedLeaf {
+    const [leafPem = '', shownIssuingPem] = session.peerChainPem
+    const leaf = verifyChainToOneOf({ leafPem, issuingPem: shownIssuingPem ?? trust.issuing_certificate }, roots)
     if (leaf.identity.role !== 'coordinator' || leaf.identity.cluster !== trust.cluster) {
       throw untrusted(session.address, `its certificate is of ${leaf.identity.role} ${leaf.identity.nodeId}`)
     }
-    this.#checkTime(leaf, nonce.time_ms, `the certificate of coordinator ${session.address}`)
-    return { session, standing, trust: { ...trust, ca_fingerprint: fingerprint }, nonce }
+    return leaf
   }
 
   /** Why this root can be trusted; the strongest reason counts, and one that contradicts it ends the attempt. */
   async #standing(
     session: CoordinatorSession,
     wish: CertificateWish,
-    seen: { fingerprint: string; clientNonce: string; nonce: NonceAnswer },
+    seen: { trust: TrustAnswer; fingerprint: string; clientNonce: string; nonce: NonceAnswer },
   ): Promise<Standing> {
     const { token, plotJoinKey, hostJoinSecret } = this.#options
+    // The shown root, or one that it succeeded.
+    const leadsThere = (trusted: string[]): boolean => trustableRoots(seen.trust, trusted).length > 0
     if (wish.current) {
-      const isSame = rootFingerprint(wish.current.trustPem) === seen.fingerprint
-      if (!isSame)
-        throw otherCluster(session.address, 'this node belongs to', rootFingerprint(wish.current.trustPem), seen)
-      return { how: 'certificate', prove: () => ({ kind: 'none' }) }
+      const trusted = rootFingerprints(wish.current.trustPem)
+      if (!leadsThere(trusted)) throw otherCluster(session.address, 'this node belongs to', trusted.join(', '), seen)
+      return { how: 'certificate', trusted, prove: () => ({ kind: 'none' }) }
     }
     if (token) {
-      if (token.caFingerprint !== seen.fingerprint) {
-        throw otherCluster(session.address, 'the join token is for', token.caFingerprint, seen)
-      }
+      const trusted = [token.caFingerprint]
+      if (!leadsThere(trusted)) throw otherCluster(session.address, 'the join token is for', token.caFingerprint, seen)
       const key = tokenKey(token.secret)
       const token_id = tokenId(token.secret)
-      return { how: 'token', prove: (facts) => ({ kind: 'token', token_id, mac: joinMac(key, facts) }) }
+      return { how: 'token', trusted, prove: (facts) => ({ kind: 'token', token_id, mac: joinMac(key, facts) }) }
     }
+    const shown = [seen.fingerprint]
     if (plotJoinKey && seen.nonce.plot_proof !== undefined) {
       const facts = { exporter: session.exporter(), clientNonce: seen.clientNonce, caFingerprint: seen.fingerprint }
       const isSamePlot = isSameMac(plotProof(plotJoinKey, facts), seen.nonce.plot_proof)
       // Every node has a plot; that it is another one than the coordinator's is the normal case.
-      if (isSamePlot) return { how: 'plot', prove: (join) => ({ kind: 'plot', mac: joinMac(plotJoinKey, join) }) }
+      if (isSamePlot) {
+        return { how: 'plot', trusted: shown, prove: (join) => ({ kind: 'plot', mac: joinMac(plotJoinKey, join) }) }
+      }
     }
     const secret = await hostJoinSecret?.()
-    if (secret?.fingerprint === seen.fingerprint) {
-      return { how: 'host', prove: (facts) => ({ kind: 'host', mac: joinMac(secret.key, facts) }) }
+    if (secret && leadsThere([secret.fingerprint])) {
+      const trusted = [secret.fingerprint]
+      return { how: 'host', trusted, prove: (facts) => ({ kind: 'host', mac: joinMac(secret.key, facts) }) }
     }
-    if (wish.firstUseRootPem !== undefined && rootFingerprint(wish.firstUseRootPem) !== seen.fingerprint) {
-      throw otherCluster(session.address, 'this node waits for', rootFingerprint(wish.firstUseRootPem), seen)
-    }
-    return { how: 'first use', prove: () => ({ kind: 'none' }) }
+    const first = wish.firstUseRootPem === undefined ? shown : [rootFingerprint(wish.firstUseRootPem)]
+    if (!leadsThere(first)) throw otherCluster(session.address, 'this node waits for', first.join(', '), seen)
+    return { how: 'first use', trusted: first, prove: () => ({ kind: 'none' }) }
   }
 
   async #request(recognised: Recognised, wish: CertificateWish, signal: AbortSignal): Promise<CertificateAnswer> {
@@ -201,11 +258,16 @@ export class EnrolmentClient implements CertificateSource {
   /** Takes a certificate only if it is what was asked for, from the root that was recognised. */
   #accept(
     answer: CertificateAnswer & { status: 'issued' },
-    { session, standing, trust, nonce }: Recognised,
+    { session, standing, trust, roots, nonce }: Recognised,
     wish: CertificateWish,
   ): CertificateOutcome {
-    const [leafPem = '', issuingPem = ''] = splitCertificates(answer.certificate_chain)
-    const leaf = verifyChain({ leafPem, issuingPem, rootPem: trust.ca_certificate })
+    const chain = splitCertificates(answer.certificate_chain).slice(0, CHAIN_LENGTH_MAX)
+    const [leafPem = '', issuingPem = ''] = chain
+    // A rotation may have gone on since the coordinator was recognised: it names its roots anew, of which those recognised then count.
+    const named = [answer.ca_certificate, ...(answer.trusted_roots ?? [])]
+    const known = new Set(roots.map(rootFingerprint))
+    const trusted = named.filter((pem, index) => known.has(rootFingerprint(pem)) && named.indexOf(pem) === index)
+    const leaf = verifyChainToOneOf({ leafPem, issuingPem }, trusted)
     const { nodeId, role } = this.#options
     const isOurs =
       leaf.keyFingerprint === keyFingerprint(createPublicKey(wish.key)) &&
@@ -220,7 +282,7 @@ export class EnrolmentClient implements CertificateSource {
       caFingerprint: trust.ca_fingerprint,
       trustedBy: standing.how,
     })
-    return { status: 'issued', certificateChainPem: `${leafPem}\n${issuingPem}\n`, trustPem: trust.ca_certificate }
+    return { status: 'issued', certificateChainPem: joinPem(chain), trustPem: joinPem(trusted) }
   }
 
   /** A certificate that is not valid by this machine's clock: the clock's fault, if it is valid by the coordinator's. */
@@ -275,6 +337,10 @@ export class EnrolmentClient implements CertificateSource {
     this.#noted = what
     write()
   }
+}
+
+function joinPem(certificates: readonly string[]): string {
+  return certificates.map((pem) => `${pem.trim()}\n`).join('')
 }
 
 function fingerprintOf(trust: TrustAnswer, address: string): string {

@@ -10,6 +10,7 @@ import type {
   EnrolmentConnection,
   IssuedCertificate,
   JoinTokenFacts,
+  NodeBan,
   NonceAnswer,
   PendingNode,
   TrustAdmin,
@@ -22,6 +23,7 @@ import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
 import { canonicalAddress } from './address.ts'
 import { AddressProver, type Challenge, type ResolveHost, resolveHost } from './address-proof.ts'
+import { Bans } from './bans.ts'
 import type { Admission, CertificateAuthority } from './certificate-authority.ts'
 import { type FetchChallenge, fetchChallenge, keyAuthorization } from './challenge.ts'
 import { formatJoinToken } from './join-token.ts'
@@ -82,6 +84,7 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
   readonly #nonces: Nonces
   readonly #tokens: JoinTokens
   readonly #pending: PendingQueue
+  readonly #bans: Bans
   readonly #prover: AddressProver
   readonly #stopped = new AbortController()
 
@@ -92,6 +95,7 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     this.#nonces = new Nonces(clock, random)
     this.#tokens = new JoinTokens(store, clock, random)
     this.#pending = new PendingQueue(store, clock, options.pendingMax ?? PENDING_MAX)
+    this.#bans = new Bans(store)
     this.#prover = new AddressProver({
       clock,
       log,
@@ -102,6 +106,7 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
 
   async start(): Promise<void> {
     await this.#pending.load()
+    await this.#bans.load()
   }
 
   async stop(): Promise<void> {
@@ -151,8 +156,8 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     return this.#issue(checked, remoteAddress, challenge, signal)
   }
 
-  crl(): Promise<Uint8Array> {
-    return this.#needs.ca.crl()
+  crl(issuer?: string): Promise<Uint8Array> {
+    return this.#needs.ca.crl(issuer)
   }
 
   pending(): PendingNode[] {
@@ -196,6 +201,34 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     return this.#needs.ca.revokeNode(nodeId)
   }
 
+  bans(): NodeBan[] {
+    return this.#bans.list()
+  }
+
+  /** The ban is durable first: what is issued until then is revoked behind it, and nothing is issued after it. */
+  async banNode(nodeId: NodeId, options: { fingerprint?: string; reason?: string } = {}): Promise<NodeBan> {
+    const { ca, clock, log } = this.#needs
+    const { fingerprint, reason } = options
+    const ban = await this.#bans.add({
+      node_id: nodeId,
+      key_fingerprints: [...ca.keysOf(nodeId), ...(fingerprint === undefined ? [] : [fingerprint])],
+      ...(reason !== undefined && { reason }),
+      banned_at_ms: clock.wallMs(),
+    })
+    log.warning('Node banned', { nodeId, reason })
+    if (ca.holder(nodeId)) await ca.revokeNode(nodeId)
+    const isItsOwn = (node: PendingNode): boolean =>
+      node.node_id === nodeId || ban.key_fingerprints.includes(node.fingerprint)
+    for (const node of this.pending().filter(isItsOwn)) await this.reject(node.request_id)
+    return ban
+  }
+
+  async unbanNode(nodeId: NodeId): Promise<NodeBan> {
+    const ban = await this.#bans.lift(nodeId)
+    this.#needs.log.warning('Ban lifted', { nodeId })
+    return ban
+  }
+
   async #check(unchecked: CertificateRequest, connection: EnrolmentConnection): Promise<CheckedRequest> {
     const request = checkRequest(unchecked)
     const exporter = connection.exporter()
@@ -218,6 +251,7 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
    */
   async #admit(checked: CheckedRequest): Promise<Admission | 'pending'> {
     const { request, csr, applicant } = checked
+    this.#bans.check(applicant)
     if (this.#needs.ca.isRevokedKey(csr.keyFingerprint)) {
       throw new PkiError('P2P_PKI_REVOKED', `The key of ${request.node_id} was revoked: join again with a new key`)
     }
@@ -247,9 +281,11 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     if (!peerCertificateDer) return undefined
     const { ca } = this.#needs
     const certificate = new X509Certificate(peerCertificateDer)
-    if (!isIssuedBy(certificate, new X509Certificate(ca.trust.issuing_certificate))) return undefined
-    const record = ca.issued(certificateFacts(certificate).serial)
-    if (!record) {
+    if (!ca.issuers().some((issuer) => isIssuedBy(certificate, new X509Certificate(issuer)))) return undefined
+    const facts = certificateFacts(certificate)
+    const record = ca.issued(facts.serial)
+    // The key too: whoever stole an issuing CA that was dropped since can write any serial into a certificate, but has no key of a node.
+    if (record?.key_fingerprint !== facts.keyFingerprint) {
       throw new PkiError('P2P_PKI_PROOF_REJECTED', 'The certificate shown is too old to be renewed: join again')
     }
     if (record.revoked_at_ms !== undefined) {
@@ -389,6 +425,7 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
       cluster: ca.cluster,
       certificate_chain: issued.certificateChainPem,
       ca_certificate: issued.rootPem,
+      ...(ca.trust.trusted_roots && { trusted_roots: ca.trust.trusted_roots }),
     }
   }
 
@@ -400,6 +437,8 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
         `${checked.request.node_id} waits for approval again: its approval has ended`,
       )
     }
-    return admission
+    const { compares = [], operations = [] } = admission.alongside ?? {}
+    const absence = this.#bans.absence(checked.request.node_id)
+    return { ...admission, alongside: { compares: [...compares, ...absence], operations } }
   }
 }

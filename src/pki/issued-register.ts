@@ -15,6 +15,8 @@ const EXPIRED_KEPT_PER_NODE = 8
 /** A journal record of an issued certificate. */
 export interface IssuedRecord extends IssuedCertificate {
   key_fingerprint: string
+  /** Key identifier of the issuing CA; absent in records from before there could be two. */
+  issuer?: string
 }
 
 /** Who holds a node id. */
@@ -87,6 +89,11 @@ export class IssuedRegister implements RevocationList {
     return this.#holders.get(nodeId)
   }
 
+  /** Fingerprints of the keys that the node's certificates, as far as they are kept, were issued for. */
+  keysOf(nodeId: NodeId): string[] {
+    return [...new Set((this.#ofNode.get(nodeId) ?? []).map((record) => record.key_fingerprint))]
+  }
+
   isRevoked(serialHex: string): boolean {
     return this.#revokedSerials.has(serialHex)
   }
@@ -94,6 +101,18 @@ export class IssuedRegister implements RevocationList {
   /** Whether a certificate for this key was ever revoked. */
   isRevokedKey(keyFingerprint: string): boolean {
     return this.#revokedKeys.has(keyFingerprint)
+  }
+
+  /** Issuing CAs that were dropped: what they signed is not to be trusted. Kept by whoever keeps the CAs. */
+  revokeIssuing(serials: readonly string[]): void {
+    const before = this.#revokedSerials.size
+    for (const serial of serials) this.#revokedSerials.add(serial)
+    if (this.#revokedSerials.size !== before) this.#notify()
+  }
+
+  /** Node ids that hold a valid certificate. */
+  validNodes(nowMs: number): NodeId[] {
+    return [...this.#holders.keys()].filter((nodeId) => this.validCount(nodeId, nowMs) > 0)
   }
 
   /** Called after each revocation. */

@@ -29,7 +29,7 @@ export function createLocalIdentity(
 
 class LocalIdentity extends RenewedIdentity {
   readonly #ca: CertificateAuthority
-  #unlisten: (() => void) | undefined
+  readonly #unlisten: (() => void)[] = []
 
   constructor(needs: LocalIdentityNeeds, options: ManagedIdentityOptions) {
     super(needs, localSource(needs.ca, options), options)
@@ -38,13 +38,18 @@ class LocalIdentity extends RenewedIdentity {
 
   override async start(signal: AbortSignal): Promise<void> {
     await super.start(signal)
-    this.#unlisten = this.#ca.revocations.onChange(() => {
-      if (this.#ca.revocations.isRevoked(this.certificate().serial)) this.renewNow()
-    })
+    this.#unlisten.push(
+      this.#ca.revocations.onChange(() => {
+        if (this.#ca.revocations.isRevoked(this.certificate().serial)) this.renewNow()
+      }),
+      this.#ca.onTrustChange(() => this.trustMayHaveChanged()),
+    )
+    // A rotation may have gone on right before the end of the process before this one.
+    this.trustMayHaveChanged()
   }
 
   override async stop(): Promise<void> {
-    this.#unlisten?.()
+    for (const unlisten of this.#unlisten.splice(0)) unlisten()
     await super.stop()
   }
 }
@@ -64,7 +69,11 @@ function localSource(ca: CertificateAuthority, { nodeId, role }: ManagedIdentity
         dnsNames: [...new Set(names)],
         ipAddresses: [...new Set(addresses)],
       })
-      return { status: 'issued', certificateChainPem: issued.certificateChainPem, trustPem: issued.rootPem }
+      return { status: 'issued', certificateChainPem: issued.certificateChainPem, trustPem: issued.trustPem }
+    },
+    trust: async () => {
+      const { ca_certificate: root, trusted_roots: roots = [root] } = ca.trust
+      return { trustPem: roots.join(''), issuerId: ca.issuingId }
     },
     release: async () => {},
   }

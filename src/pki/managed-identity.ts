@@ -11,9 +11,11 @@ import type { Random } from '../base/random.ts'
 import { type Clock, delay } from '../base/time.ts'
 import type { CertificateOutcome, CertificateSource } from './certificate-source.ts'
 import { renewalTimeMs } from './renewal-schedule.ts'
+import { rootFingerprints } from './succession.ts'
 import type { Waiting } from './waiting.ts'
 import { type CertificateFacts, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
 import { createCsr, generateNodeKey } from './x509/csr.ts'
+import { splitCertificates } from './x509/pem.ts'
 
 const REQUESTED_KEY = 'certs/requested'
 const JOINING_KEY = 'certs/joining'
@@ -33,6 +35,17 @@ export interface ManagedIdentity extends Credentials {
   certificate(): CertificateFacts
   /** To be called when the host's addresses or names may have changed; renews when what the certificate was requested for has. */
   addressesChanged(): void
+  /** To be called when the CA may be another one than this node knows; asks the coordinator, until it answers, and follows. */
+  trustMayHaveChanged(): void
+  /** What the node trusts, and which CA its own certificate is of. */
+  trust(): IdentityTrust
+}
+
+export interface IdentityTrust {
+  /** Fingerprints of the roots. */
+  roots: string[]
+  /** Key identifier of the issuing CA of the node's certificate, hex. */
+  issuerId: string
 }
 
 export interface ManagedIdentityNeeds {
@@ -92,6 +105,7 @@ interface StoredJoining {
 interface Adopted {
   stored: StoredIdentity
   facts: CertificateFacts & { identity: NodeIdentity }
+  trust: IdentityTrust
   renewAtMs: number
 }
 
@@ -110,6 +124,9 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   #wake: (() => void) | undefined
   /** A refusal that will not change by itself: no more attempts until something else changes. */
   #isRefused = false
+  /** The CA may be another one than is known here. */
+  #isTrustInDoubt = false
+  #trustFailures = 0
   #lastObstacle: string | undefined
 
   constructor(needs: ManagedIdentityNeeds, source: CertificateSource, options: ManagedIdentityOptions) {
@@ -163,6 +180,16 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     this.#wake?.()
   }
 
+  trustMayHaveChanged(): void {
+    this.#isTrustInDoubt = true
+    this.#trustFailures = 0
+    this.#wake?.()
+  }
+
+  trust(): IdentityTrust {
+    return this.#now().trust
+  }
+
   /** Renews at once, for example because the certificate was revoked. */
   protected renewNow(): void {
     if (this.#adopted) this.#adopted.renewAtMs = Number.NEGATIVE_INFINITY
@@ -176,7 +203,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     const { nodeId, role } = this.#options
     const isSameNode = identity?.nodeId === nodeId && identity.role === role
     const isSameCluster =
-      !this.#hasNewToken(stored) || this.#source.token?.caFingerprint === rootFingerprint(stored.trustPem)
+      !this.#hasNewToken(stored) || rootFingerprints(stored.trustPem).includes(this.#source.token?.caFingerprint ?? '')
     if (isSameNode && isSameCluster) return this.#adopt(stored)
     const what = isSameNode
       ? 'The join token is for another cluster'
@@ -205,7 +232,8 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     const facts = readCertificate(stored.certificateChainPem)
     assert(facts.identity, 'a certificate was checked to name a node before it was stored')
     const renewAtMs = renewalTimeMs(facts, this.#needs.random.float())
-    this.#adopted = { stored, facts: { ...facts, identity: facts.identity }, renewAtMs }
+    const trust = trustOf(stored)
+    this.#adopted = { stored, facts: { ...facts, identity: facts.identity }, trust, renewAtMs }
   }
 
   #now(): Adopted {
@@ -221,6 +249,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   async #renewWhenDue(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#isDue()) await this.#renewInBackground(signal)
+      else if (this.#isTrustInDoubt) await this.#refreshTrust(signal)
       else await this.#pause(signal)
     }
   }
@@ -232,12 +261,51 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     return !isSameNames(stored.requested, this.#wantedNames()) || this.#hasNewToken(stored)
   }
 
-  async #pause(signal: AbortSignal): Promise<void> {
+  /** Asks what is to be trusted now; a new CA means a new certificate. A coordinator that is away is asked again. */
+  async #refreshTrust(signal: AbortSignal): Promise<void> {
+    const { stored } = this.#now()
+    // Cleared first: what changes while the answer is on its way is asked about again.
+    this.#isTrustInDoubt = false
+    try {
+      const { trustPem, issuerId } = await this.#source.trust(stored, signal)
+      this.#trustFailures = 0
+      if (String(rootFingerprints(trustPem)) !== String(rootFingerprints(stored.trustPem)))
+        await this.#keepTrust(trustPem)
+      if (issuerId !== this.trust().issuerId) this.renewNow()
+    } catch (error) {
+      if (signal.aborted) return
+      if (isRefusal(error)) {
+        const reason = messageOf(error)
+        this.#needs.log.error('The coordinator shows a CA that this node has no reason to trust', { reason })
+        return
+      }
+      this.#isTrustInDoubt = true
+      await this.#sleep(this.#retryMs(this.#trustFailures++), signal)
+    }
+  }
+
+  async #keepTrust(trustPem: string): Promise<void> {
+    const { store, log } = this.#needs
+    const stored = { ...this.#now().stored, trustPem }
+    await store.transact({ operations: [{ type: 'put', key: this.#entries.trust, value: utf8(trustPem) }] })
+    const { renewAtMs } = this.#now()
+    this.#adopted = { ...this.#now(), stored, trust: trustOf(stored), renewAtMs }
+    log.info('Trusting other roots from now on', { roots: this.trust().roots })
+    this.#notify()
+  }
+
+  #pause(signal: AbortSignal): Promise<void> {
     const { clock } = this.#needs
     const leftMs = this.#isRefused ? RECHECK_MS_MAX : this.#now().renewAtMs - clock.wallMs()
+    return this.#sleep(Math.min(leftMs, RECHECK_MS_MAX), signal)
+  }
+
+  /** Ends early when something has changed. */
+  async #sleep(ms: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#needs
     const woken = new AbortController()
     this.#wake = () => woken.abort()
-    await delay(clock, Math.min(leftMs, RECHECK_MS_MAX), AbortSignal.any([signal, woken.signal])).catch(() => {})
+    await delay(clock, ms, AbortSignal.any([signal, woken.signal])).catch(() => {})
     this.#wake = undefined
   }
 
@@ -362,6 +430,10 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     this.#adopt(stored)
     const { serial, notAfterMs, dnsNames, ipAddresses } = this.certificate()
     log.info('Certificate in use', { serial, notAfterMs, dnsNames, ipAddresses })
+    this.#notify()
+  }
+
+  #notify(): void {
     for (const listener of this.#listeners) listener()
   }
 
@@ -401,6 +473,14 @@ async function getText(store: ControlStore, key: string): Promise<string | undef
 
 function isRefusal(error: unknown): boolean {
   return error instanceof PkiError && !error.facts.retryable
+}
+
+function trustOf({ certificateChainPem, trustPem }: TlsMaterial): IdentityTrust {
+  const [, issuingPem] = splitCertificates(certificateChainPem)
+  return {
+    roots: rootFingerprints(trustPem),
+    issuerId: issuingPem === undefined ? '' : rootFingerprint(issuingPem),
+  }
 }
 
 function isWithin(facts: CertificateFacts, nowMs: number): boolean {

@@ -5,13 +5,17 @@ import { TransportError } from '../base/errors.ts'
 import { formatSpiffeId, type NodeId, type NodeIdentity } from '../base/identity.ts'
 import { connectTls } from './connect-tls.ts'
 import { plainAddress } from './connection-facts.ts'
-import { nodeIdentityOf, serialOf } from './peer-certificate.ts'
+import { nodeIdentityOf, serialOf, serialsOf } from './peer-certificate.ts'
 
 /** A TLS connection to a node whose certificate has been checked. */
 export interface PeerConnection {
   socket: TLSSocket
   peer: NodeIdentity
   serial: string
+  /** The CA that issued its certificate, as it was shown. */
+  issuer: X509Certificate | undefined
+  /** The roots by which it was verified, PEM. */
+  verifiedUnder: string
   /** As it was dialled. */
   address: string
   /** As the socket says. */
@@ -48,12 +52,14 @@ export async function connectToPeer(
   const certificate = socket.getPeerX509Certificate() as X509Certificate
   const peer = nodeIdentityOf(certificate)
   const serial = serialOf(certificate)
-  const objection = trust.revocations.isRevoked(serial)
-    ? `its certificate ${serial} has been revoked`
-    : objectionTo(peer, expected)
+  const revoked = serialsOf(certificate).find((each) => trust.revocations.isRevoked(each))
+  const what = revoked === serial ? 'its certificate' : 'the CA of its certificate,'
+  const objection = revoked ? `${what} ${revoked} has been revoked` : objectionTo(peer, expected)
   if (objection === undefined) {
     const remoteAddress = plainAddress(socket.remoteAddress)
-    return { socket, peer: peer as NodeIdentity, serial, address, remoteAddress, remotePort: socket.remotePort ?? 0 }
+    const verified = { issuer: certificate.issuerCertificate, verifiedUnder: trustPem }
+    const remotePort = socket.remotePort ?? 0
+    return { socket, peer: peer as NodeIdentity, serial, ...verified, address, remoteAddress, remotePort }
   }
   socket.destroy()
   const message = `The node at ${address} is not the one wanted: ${objection}.`

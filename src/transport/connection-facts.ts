@@ -4,7 +4,8 @@ import type { RevocationList } from '../base/credentials.ts'
 import { EXPORTER_LABEL } from '../base/enrolment.ts'
 import { messageOf, TransportError } from '../base/errors.ts'
 import type { NodeIdentity } from '../base/identity.ts'
-import { nodeIdentityOf, serialOf } from './peer-certificate.ts'
+import { nodeIdentityOf, serialOf, serialsOf } from './peer-certificate.ts'
+import type { TrustedIssuers } from './trusted-issuers.ts'
 
 /** What is known about the TLS connection a request came in on; no client can forge it. */
 export interface ConnectionFacts {
@@ -15,11 +16,13 @@ export interface ConnectionFacts {
   readonly tlsVersion: string
   /**
    * Who the client certificate says it is: its chain was verified at the handshake, it names this cluster, and it is
-   * not revoked (looked up at every read). Undefined for everyone else.
+   * not revoked, nor is its CA, and that is under a trusted root (looked up at every read). Undefined for everyone else.
    */
   readonly identity: NodeIdentity | undefined
   /** Serial of the shown client certificate, lower-case hex, whether or not it was accepted. */
   readonly serial: string | undefined
+  /** The certificate of the CA that issued the client certificate, as it was shown. */
+  readonly issuer?: X509Certificate | undefined
   /** The client certificate as DER, if one was shown; the handshake proved its key, nothing else (it may have expired). */
   readonly peerCertificateDer: Uint8Array | undefined
   /**
@@ -34,8 +37,9 @@ export function connectionFacts(
   socket: TLSSocket,
   cluster: () => string,
   revocations: RevocationList,
+  issuers: TrustedIssuers,
 ): ConnectionFacts {
-  return new TlsConnection(socket, cluster, revocations)
+  return new TlsConnection(socket, cluster, revocations, issuers)
 }
 
 class TlsConnection implements ConnectionFacts {
@@ -49,9 +53,11 @@ class TlsConnection implements ConnectionFacts {
   readonly #socket: TLSSocket
   readonly #cluster: () => string
   readonly #revocations: RevocationList
+  readonly #issuers: TrustedIssuers
+  readonly #verifiedUnder: string
   #exported: Uint8Array | undefined
 
-  constructor(socket: TLSSocket, cluster: () => string, revocations: RevocationList) {
+  constructor(socket: TLSSocket, cluster: () => string, revocations: RevocationList, issuers: TrustedIssuers) {
     this.remoteAddress = plainAddress(socket.remoteAddress)
     this.remotePort = socket.remotePort ?? 0
     this.tlsVersion = socket.getProtocol() ?? ''
@@ -61,11 +67,18 @@ class TlsConnection implements ConnectionFacts {
     this.#socket = socket
     this.#cluster = cluster
     this.#revocations = revocations
+    this.#issuers = issuers
+    this.#verifiedUnder = issuers.trustPem
+  }
+
+  get issuer(): X509Certificate | undefined {
+    return this.#certificate?.issuerCertificate
   }
 
   get identity(): NodeIdentity | undefined {
     if (!this.#named || this.#named.cluster !== this.#cluster()) return undefined
-    return this.#revocations.isRevoked(this.serial as string) ? undefined : this.#named
+    if (!this.#issuers.isTrusted(this.issuer, this.#verifiedUnder)) return undefined
+    return serialsOf(this.#certificate).some((serial) => this.#revocations.isRevoked(serial)) ? undefined : this.#named
   }
 
   get peerCertificateDer(): Uint8Array | undefined {

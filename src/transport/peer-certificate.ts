@@ -17,3 +17,8 @@ export function nodeIdentityOf(certificate: X509Certificate): NodeIdentity | und
 export function serialOf(certificate: X509Certificate): string {
   return certificate.serialNumber.toLowerCase()
 }
+
+/** The serials that may be revoked: the certificate's own, and that of the CA which issued it, as it was shown. */
+export function serialsOf(certificate: X509Certificate | undefined): string[] {
+  return [certificate, certificate?.issuerCertificate].flatMap((each) => (each ? [serialOf(each)] : []))
+}

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type { Http2Session, Http2Stream } from 'node:http2'
 import { assert } from '../base/assert.ts'
 import { toHex } from '../base/bytes.ts'
@@ -22,11 +23,13 @@ import { connectToPeer, type PeerConnection } from './connect-to-peer.ts'
 import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.ts'
 import { formatHostPort } from './host-port.ts'
 import { DEFAULT_PEERS_LIMITS, type PeersLimits } from './peers-limits.ts'
+import { serialOf } from './peer-certificate.ts'
 import { raceAddresses } from './race-addresses.ts'
 import { CHANNEL_PATH, MOVE_HEADER, PROTOCOL_VERSION, requestChannel } from './request-channel.ts'
 import { answerHttp2, problem } from './route.ts'
 import { SharedTask } from './shared-task.ts'
 import type { StreamRequest, Transport } from './transport.ts'
+import { TrustedIssuers } from './trusted-issuers.ts'
 import { within } from './within.ts'
 
 export interface PeersNeeds {
@@ -53,6 +56,8 @@ export interface MovablePeers extends ReleasablePeers {
    * @throws as {@link ReleasablePeers.open}; the old channel is then as it was
    */
   move(channel: PeerChannel, addresses: readonly string[], signal?: AbortSignal): Promise<PeerChannel>
+  /** Channels in use whose other end showed a certificate of a CA that has been revoked or is under no trusted root any more. */
+  untrusted(): PeerChannel[]
 }
 
 /** Addresses of one target that are tried; a node has a handful. */
@@ -67,6 +72,14 @@ export function createPeers(needs: PeersNeeds, options: PeersOptions): MovablePe
 interface Registered {
   channel: Http2Channel
   peerDial: DialId
+  verified: Verified
+}
+
+/** By what its other end was verified. */
+interface Verified {
+  issuer: X509Certificate | undefined
+  /** The roots of that moment, PEM. */
+  verifiedUnder: string
 }
 
 class ChannelRegistry implements MovablePeers, Component {
@@ -87,6 +100,7 @@ class ChannelRegistry implements MovablePeers, Component {
   #dialCount = 0
   #timer: Timer | undefined
   #unsubscribe: (() => void) | undefined
+  readonly #issuers: TrustedIssuers
   readonly #channels = new Map<NodeId, Registered>()
   /** Dials by node id, or by address list where the node is not known. */
   readonly #dials = new Map<string, SharedTask<PeerChannel>>()
@@ -102,6 +116,7 @@ class ChannelRegistry implements MovablePeers, Component {
     this.#clock = needs.clock
     this.#log = needs.log
     this.#nodeId = options.nodeId
+    this.#issuers = new TrustedIssuers(needs.credentials)
     this.#limits = { ...DEFAULT_PEERS_LIMITS, ...options.limits }
     const { cluster } = options
     this.#cluster = typeof cluster === 'string' ? () => cluster : cluster
@@ -243,7 +258,7 @@ class ChannelRegistry implements MovablePeers, Component {
     }
     const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
     const facts = { peer, peerSerial: connection.serial, remoteAddress, dialled: true }
-    return this.#register(this.#channelOn(stream, session, facts), peerDial, isMove)
+    return this.#register(this.#channelOn(stream, session, facts), peerDial, connection, isMove)
   }
 
   #onRefusal(peer: NodeIdentity, address: string, refusal: { status: number; detail: string }): PeerChannel {
@@ -308,7 +323,8 @@ class ChannelRegistry implements MovablePeers, Component {
     const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
     const facts = { peer, peerSerial: connection.serial as string, remoteAddress, dialled: false }
     const channel = this.#channelOn(stream, session, facts)
-    this.#register(channel, dial, request.headers[MOVE_HEADER] === '1')
+    const verified = { issuer: connection.issuer, verifiedUnder: this.#issuers.trustPem }
+    this.#register(channel, dial, verified, request.headers[MOVE_HEADER] === '1')
     // Whoever is waiting for this peer has its channel.
     this.#dials.get(peer.nodeId)?.fulfil(channel)
     this.#requests.get(peer.nodeId)?.fulfil(channel)
@@ -331,10 +347,15 @@ class ChannelRegistry implements MovablePeers, Component {
     return new Http2Channel({ stream, session, ...facts, ...shared })
   }
 
-  #register(channel: Http2Channel, peerDial: DialId, isMove: boolean): PeerChannel {
+  #register(
+    channel: Http2Channel,
+    peerDial: DialId,
+    { issuer, verifiedUnder }: Verified,
+    isMove: boolean,
+  ): PeerChannel {
     const peerId = channel.peer.nodeId
     const replaced = this.#channels.get(peerId)?.channel
-    this.#channels.set(peerId, { channel, peerDial })
+    this.#channels.set(peerId, { channel, peerDial, verified: { issuer, verifiedUnder } })
     if (isMove) replaced?.retire(this.#limits.moveGraceMs)
     else replaced?.cut('the peer opened a newer one')
     this.#unfinished.add(channel)
@@ -393,6 +414,13 @@ class ChannelRegistry implements MovablePeers, Component {
     for (const channel of this.#unfinished) {
       if (this.#needs.revocations.isRevoked(channel.peerSerial)) channel.cut('its certificate has been revoked')
     }
+  }
+
+  untrusted(): PeerChannel[] {
+    return [...this.#channels.values()].flatMap(({ channel, verified: { issuer, verifiedUnder } }) => {
+      const isRevoked = issuer !== undefined && this.#needs.revocations.isRevoked(serialOf(issuer))
+      return isRevoked || !this.#issuers.isTrusted(issuer, verifiedUnder) ? [channel] : []
+    })
   }
 
   #dialId(): string {

@@ -35,6 +35,7 @@ import {
 import { SocketTable } from './socket-table.ts'
 import { CIPHERS, SERVER_SECURE_OPTIONS } from './tls-profile.ts'
 import { DEFAULT_TRANSPORT_LIMITS, type TransportLimits } from './transport-limits.ts'
+import { TrustedIssuers } from './trusted-issuers.ts'
 
 export interface TransportNeeds {
   clock: Clock
@@ -113,6 +114,7 @@ class TlsServer implements Transport, Component {
   readonly #log: Logger
   readonly #credentials: Credentials
   readonly #revocations: RevocationList
+  readonly #issuers: TrustedIssuers
   readonly #options: TransportOptions
   readonly #limits: TransportLimits
   readonly #cluster: () => string
@@ -136,6 +138,7 @@ class TlsServer implements Transport, Component {
     this.#log = needs.log
     this.#credentials = needs.credentials
     this.#revocations = needs.revocations
+    this.#issuers = new TrustedIssuers(needs.credentials)
     this.#options = options
     this.#limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits }
     this.#sockets = new SocketTable(this.#limits.connectionsPerAddressMax)
@@ -286,13 +289,13 @@ class TlsServer implements Transport, Component {
 
   #onSecureConnection(socket: TLSSocket): void {
     if (socket.alpnProtocol === 'h2') return
-    const facts = connectionFacts(socket, this.#cluster, this.#revocations)
+    const facts = connectionFacts(socket, this.#cluster, this.#revocations, this.#issuers)
     this.#http1Connections.set(socket, { facts, cut: () => socket.destroy() })
     socket.once('close', () => this.#http1Connections.delete(socket))
   }
 
   #onSession(session: ServerHttp2Session): void {
-    const facts = connectionFacts(session.socket as TLSSocket, this.#cluster, this.#revocations)
+    const facts = connectionFacts(session.socket as TLSSocket, this.#cluster, this.#revocations, this.#issuers)
     this.#sessions.set(session, new Http2Connection(session, facts, this.#clock))
     session.once('close', () => this.#sessions.delete(session))
   }

@@ -48,9 +48,10 @@ export class AcmeCertificates {
     if (!certificate) throw new AcmeProblem('malformed', 'That is no certificate of this server', { status: 404 })
     const { notBeforeMs, notAfterMs } = certificate
     const lifeMs = notAfterMs - notBeforeMs
-    const isRevoked = this.#context.ca.revocations.isRevoked(certificate.serial)
-    // At two thirds of its life, as nodes do; at once when it was revoked.
-    const startMs = isRevoked ? notBeforeMs : notBeforeMs + (lifeMs * 2) / 3
+    const { ca } = this.#context
+    const isOutdated = ca.revocations.isRevoked(certificate.serial) || !ca.isOfCurrentCa(certificate.serial)
+    // At two thirds of its life, as nodes do; at once when it was revoked or another CA issues now.
+    const startMs = isOutdated ? notBeforeMs : notBeforeMs + (lifeMs * 2) / 3
     const window = { start: iso(startMs), end: iso(startMs + lifeMs / 24) }
     return json(200, { suggestedWindow: window }, { 'retry-after': String(ASK_AGAIN_S) })
   }

@@ -9,13 +9,16 @@ export interface Chain {
   rootPem: string
 }
 
+/** A leaf that names a node. */
+export type VerifiedLeaf = CertificateFacts & { identity: NonNullable<CertificateFacts['identity']> }
+
 /**
  * Checks the signatures, names and CA flags of a chain up to its root; whether the root is the right
  * one, and the time, are the caller's checks.
  * @returns the leaf's facts, its identity among them
  * @throws {PkiError} P2P_PKI_UNTRUSTED_COORDINATOR
  */
-export function verifyChain(chain: Chain): CertificateFacts & { identity: NonNullable<CertificateFacts['identity']> } {
+export function verifyChain(chain: Chain): VerifiedLeaf {
   const [leaf, issuing, root] = [chain.leafPem, chain.issuingPem, chain.rootPem].map(parse) as [
     X509Certificate,
     X509Certificate,
@@ -27,6 +30,22 @@ export function verifyChain(chain: Chain): CertificateFacts & { identity: NonNul
   const facts = certificateFacts(leaf)
   demand(facts.identity, 'its certificate names no node')
   return { ...facts, identity: facts.identity }
+}
+
+/** {@link verifyChain} to whichever of the roots the issuing certificate is under. */
+export function verifyChainToOneOf(chain: Omit<Chain, 'rootPem'>, roots: readonly string[]): VerifiedLeaf {
+  const rootPem = roots.find((root) => isChainTo(chain.issuingPem, root))
+  demand(rootPem, 'its issuing certificate is not signed by its root')
+  return verifyChain({ ...chain, rootPem })
+}
+
+/** Whether the root signed the issuing certificate; false when either is malformed. */
+export function isChainTo(issuingPem: string, rootPem: string): boolean {
+  try {
+    return isIssuedBy(new X509Certificate(issuingPem), new X509Certificate(rootPem))
+  } catch {
+    return false
+  }
 }
 
 /** Whether `certificate` names `issuer` as its issuer and bears its signature. */

@@ -169,6 +169,26 @@ export async function createIssuing(
   return { certificatePem: pemOf(certificate.rawData), keyPem: await exportKey(keys.privateKey) }
 }
 
+/**
+ * The key of a new root certified by the old one ("new with old", RFC 4210 section 4.4), PEM. Both roots have the same name, so it is
+ * self-issued and does not count against the old root's path length (RFC 5280 section 4.2.1.9).
+ */
+export async function signLink(old: Signer, next: Signer, serial: string, validity: Validity): Promise<string> {
+  const certificate = new X509Certificate(next.certificatePem)
+  const publicKeyDer = new Uint8Array(certificate.publicKey.rawData)
+  const link = await X509CertificateGenerator.create({
+    subject: next.subject,
+    issuer: old.subject,
+    ...certificateTimes(validity),
+    serialNumber: serial,
+    signingAlgorithm: P256,
+    publicKey: certificate.publicKey,
+    signingKey: old.key,
+    extensions: [...caExtensions(1), ...keyIdentifiers(publicKeyDer, old)],
+  })
+  return pemOf(link.rawData)
+}
+
 /** Makes stored CA material ready to sign. */
 export async function loadSigner(material: CaMaterial): Promise<Signer> {
   const der = fromPem('PRIVATE KEY', material.keyPem)

@@ -80,6 +80,25 @@ test('an endless answer is cut off', async (t) => {
   await assert.rejects(fetchChallenge({ address: '127.0.0.1', port, challenge }, signal), /longer than 128 bytes/)
 })
 
+test('headers without end are cut off', async (t) => {
+  const port = await serve(t, (_request, response) => {
+    response.socket?.write(`HTTP/1.1 200 OK\r\n${'x-more: absurd\r\n'.repeat(20_000)}`)
+  })
+  await assert.rejects(fetchChallenge({ address: '127.0.0.1', port, challenge }, signal))
+})
+
+test('an answer in drips is left when the signal says so', async (t) => {
+  const dripping = Promise.withResolvers<void>()
+  const port = await serve(t, (_request, response) => {
+    response.write('x', () => dripping.resolve())
+  })
+  const late = new AbortController()
+  const answer = fetchChallenge({ address: '127.0.0.1', port, challenge }, late.signal)
+  await dripping.promise
+  late.abort()
+  await assert.rejects(answer, { name: 'AbortError' })
+})
+
 test('a server that does not answer is left when the signal says so', async (t) => {
   const arrived = Promise.withResolvers<void>()
   const port = await serve(t, () => arrived.resolve())

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
-import { createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
+import 'reflect-metadata'
+import { createPublicKey, type KeyObject, randomBytes, webcrypto, X509Certificate } from 'node:crypto'
 import { test } from 'node:test'
+import {
+  BasicConstraintsExtension,
+  Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  Pkcs10CertificateRequestGenerator,
+  SubjectAlternativeNameExtension,
+} from '@peculiar/x509'
 import type { CertificateAnswer, CertificateRequest, JoinProof } from '../../../src/base/enrolment.ts'
 import type { NodeRole } from '../../../src/base/identity.ts'
 import { parseJoinToken, readCertificate } from '../../../src/pki/index.ts'
@@ -84,6 +93,32 @@ class Requester {
     const { secret } = parseJoinToken(token)
     return this.request(coordinator, { ...changes, key: tokenKey(secret), kind: 'token', tokenId: tokenId(secret) })
   }
+}
+
+/** Asks for everything that a worker must not have. */
+async function csrWithExtensions(key: KeyObject): Promise<string> {
+  const pkcs8 = key.export({ type: 'pkcs8', format: 'der' })
+  const spki = createPublicKey(key).export({ type: 'spki', format: 'der' })
+  const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
+  const request = await Pkcs10CertificateRequestGenerator.create({
+    name: 'CN=coordinator-1,O=absurd',
+    keys: {
+      privateKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']),
+      publicKey: await webcrypto.subtle.importKey('spki', spki, algorithm, true, ['verify']),
+    },
+    signingAlgorithm: algorithm,
+    extensions: [
+      new BasicConstraintsExtension(true, 9, true),
+      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+      new SubjectAlternativeNameExtension([
+        { type: 'url', value: 'spiffe://test/node/coordinator/coordinator-1' },
+        { type: 'dns', value: 'absurd.test' },
+        { type: 'ip', value: '10.0.0.1' },
+      ]),
+      new Extension('1.2.3.4.5.6', true, new TextEncoder().encode('absurd').buffer as ArrayBuffer),
+    ],
+  })
+  return request.toString('pem')
 }
 
 const plotJoinKey = randomBytes(32)
@@ -376,6 +411,40 @@ test('a DNS name counts when it leads to a proved address', async () => {
   assert.deepEqual(leafOf(answer).dnsNames, ['good.test'])
 })
 
+test('a name that leads elsewhere at each look makes the coordinator call nobody: only addresses are called', async () => {
+  let looks = 0
+  const { coordinator, create, called } = await setUp({
+    resolveHost: async () => [['10.0.0.7', '169.254.169.254', '127.0.0.1'][looks++ % 3] as string],
+  })
+  const requester = await create()
+  const dns_names = ['rebinding.test', 'rebinding.test', 'again.test']
+  const request = requester.request(coordinator, {
+    key: plotJoinKey,
+    dns_names,
+    ip_addresses: ['rebinding.test', '0x7f000001', '2130706433', '127.1', '[::1]', '10.0.0.7:22'],
+  })
+  const leaf = leafOf(await requester.send(coordinator, request))
+  assert.deepEqual([...new Set(called)], ['10.0.0.7'])
+  assert.deepEqual(leaf.ipAddresses, ['10.0.0.7'])
+})
+
+test('extensions in the CSR count for nothing: no CA, no other identity, no other use, nothing unknown', async () => {
+  const { coordinator, create } = await setUp()
+  const requester = await create()
+  const csr = await csrWithExtensions(requester.key)
+  const request = requester.request(coordinator, { key: plotJoinKey, csr })
+  const answer = (await requester.send(coordinator, request)) as CertificateAnswer & { status: 'issued' }
+  const certificate = new X509Certificate(answer.certificate_chain)
+  assert.equal(certificate.ca, false)
+  assert.equal(certificate.subject, 'CN=worker-1')
+  assert.match(
+    certificate.subjectAltName ?? '',
+    /^URI:spiffe:\/\/[^/]+\/node\/worker\/worker-1, IP Address:10\.0\.0\.7$/,
+  )
+  assert.deepEqual(certificate.keyUsage, ['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2'])
+  assert.ok(!certificate.raw.includes(Buffer.from('absurd')))
+})
+
 test('names in the CSR count for nothing', async () => {
   const { coordinator, create } = await setUp()
   const requester = await create()
@@ -435,6 +504,71 @@ test('a revoked node is out: its key, its certificate, its plot, and tokens from
 
   const admitted = await create()
   leafOf(await admitted.send(coordinator, admitted.withToken(coordinator, await createToken())))
+})
+
+test('a banned node is out whatever it shows, under its name and with its keys, until the ban is lifted', async () => {
+  const { coordinator, create, createToken } = await setUp()
+  const { enrolment, clock } = coordinator
+  const requester = await create()
+  const answer = await requester.send(coordinator, requester.request(coordinator, { key: plotJoinKey }))
+  const ban = await enrolment.banNode('worker-1', { reason: 'sold' })
+  assert.deepEqual(ban.key_fingerprints, [requester.fingerprint])
+  assert.ok(coordinator.ca.revocations.isRevoked(leafOf(answer).serial))
+  clock.advance(1_000)
+  const banned = code('P2P_PKI_BANNED')
+
+  const other = await create()
+  const waysIn = [
+    async (from: Requester, name: string) => from.request(coordinator, { node_id: name, key: plotJoinKey }),
+    async (from: Requester, name: string) => from.request(coordinator, { node_id: name }),
+    async (from: Requester, name: string) =>
+      from.withToken(coordinator, await createToken(), { node_id: name, csr: createCsr(from.key, name) }),
+  ]
+  for (const wayIn of waysIn) {
+    await assert.rejects(other.send(coordinator, await wayIn(other, 'worker-1')), banned)
+    await assert.rejects(requester.send(coordinator, await wayIn(requester, 'worker-9')), banned)
+  }
+  other.chainPem = (answer as CertificateAnswer & { status: 'issued' }).certificate_chain
+  await assert.rejects(other.send(coordinator, other.request(coordinator)), banned)
+  assert.deepEqual(enrolment.pending(), [])
+
+  const again = await startCoordinator({ store: coordinator.store, clock, enrolment: { plotJoinKey } })
+  const late = again.enrolment.request(
+    other.request(again, { key: plotJoinKey }),
+    other.connection,
+    new AbortController().signal,
+  )
+  await assert.rejects(late, banned)
+  assert.equal(again.enrolment.bans()[0]?.reason, 'sold')
+
+  await enrolment.unbanNode('worker-1')
+  await assert.rejects(enrolment.unbanNode('worker-1'), code('P2P_PKI_REQUEST_UNKNOWN'))
+  const admitted = await create()
+  leafOf(await admitted.send(coordinator, admitted.withToken(coordinator, await createToken())))
+})
+
+test('a ban takes a waiting stranger out of the queue, and a node that is being let in does not slip through', async () => {
+  const { coordinator, create } = await setUp()
+  const stranger = await create()
+  const waiting = await stranger.send(coordinator, stranger.request(coordinator))
+  assert.equal(waiting.status, 'pending')
+  await coordinator.enrolment.banNode('worker-1')
+  assert.deepEqual(coordinator.enrolment.pending(), [])
+
+  const late = await create()
+  let banning: Promise<unknown> | undefined
+  const racing = await setUp({
+    fetchChallenge: async () => {
+      banning = racing.coordinator.enrolment.banNode('worker-1')
+      await banning
+      return late.keyAuthorization
+    },
+  })
+  await assert.rejects(
+    late.send(racing.coordinator, late.request(racing.coordinator, { key: plotJoinKey })),
+    code('P2P_PKI_BANNED'),
+  )
+  assert.equal(racing.coordinator.ca.holder('worker-1'), undefined)
 })
 
 test('a shown certificate renews its own name only', async () => {

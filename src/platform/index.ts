@@ -1,4 +1,5 @@
 export { createHostFacts } from './host-facts.ts'
+export { createHttpPost, type HttpAnswer } from './http-post.ts'
 export { createIoCounters, type IoCounters } from './io-counters.ts'
 export { createLoopLagMeter, type LoopLagMeter } from './loop-lag.ts'
 export { interfaceFacts } from './interface-facts.ts'

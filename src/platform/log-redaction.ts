@@ -11,7 +11,8 @@ const REDACTED = '[redacted]'
 const SECRET_NAME =
   /pass(?:word|wd|phrase)|secret|token|authorization|cookie|credential|(?:private|api|recovery|join|master|plot|session|signing|encryption)_?-?key/i
 /** Names that only speak of a secret: `tokenId`, `cookieCount`, `passwordFile`. */
-const HARMLESS_NAME = /(?:ids?|counts?|ms|names?|paths?|files?|kinds?|status)$/i
+const HARMLESS_NAME =
+  /[_-](?:ids?|counts?|ms|names?|paths?|files?|kinds?|status)$|[a-z](?:Ids?|Counts?|Ms|Names?|Paths?|Files?|Kinds?|Status)$/
 
 /** Secrets known by their shape, wherever they stand in a text. */
 const SECRET_SHAPES: readonly (readonly [RegExp, string])[] = [

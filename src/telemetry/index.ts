@@ -1,3 +1,8 @@
+export { type AlertsNeeds, createAlerts } from './alerts/alerts.ts'
+export { alertSenders, type AlertTargets } from './alerts/send/alert-senders.ts'
+export { createEventStore, type EventRecorder, type EventStore, type EventStoreNeeds } from './events/event-store.ts'
+export { createTimelineSources, type TimelineSourcesNeeds } from './events/timeline-sources.ts'
+export { type ClusterWhyNeeds, createClusterWhy } from './events/why/cluster-why.ts'
 export { BATCH_LINES_MAX } from './logs/limits.ts'
 export { lineMatcher } from './logs/line-filter.ts'
 export { createLogShipper, type LogShipperNeeds, type LogShipperOptions } from './logs/log-shipper.ts'
@@ -32,3 +37,10 @@ export {
   type MetricsReporterNeeds,
   type MetricsReporterOptions,
 } from './metrics/metrics-reporter.ts'
+export type { NodeMetricsSource } from './otlp/node-metrics.ts'
+export {
+  createOtlpExporter,
+  type OtlpExporter,
+  type OtlpExporterNeeds,
+  type OtlpExporterOptions,
+} from './otlp/otlp-exporter.ts'

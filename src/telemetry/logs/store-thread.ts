@@ -14,8 +14,11 @@ export interface StoreThread<Calls extends AnyCalls> {
   end(): Promise<void>
 }
 
+/** What a thread works on: the lines, the words of them, or the timeline of events. */
+export type ThreadKind = 'writer' | 'reader' | 'events'
+
 /** Opens a thread: the real one, or in tests another. */
-export type OpenThread = <Calls extends AnyCalls>(kind: 'writer' | 'reader') => StoreThread<Calls>
+export type OpenThread = <Calls extends AnyCalls>(kind: ThreadKind) => StoreThread<Calls>
 
 const CODES = { full: 'P2P_STORAGE_FULL', damaged: 'P2P_STORAGE_DAMAGED', failed: 'P2P_STORAGE_FAILED' } as const
 /** SQLite keeps its pages outside of the heap; what is in it are the lines of one request. */
@@ -38,10 +41,10 @@ class WorkerThread<Calls extends AnyCalls> implements StoreThread<Calls> {
   #ending: Promise<void> | undefined
   #ended: StorageError | undefined
 
-  constructor(url: URL, kind: 'writer' | 'reader') {
+  constructor(url: URL, kind: ThreadKind) {
     this.#worker = new Worker(url, {
       workerData: kind,
-      name: `log-${kind}`,
+      name: `store-${kind}`,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX, maxYoungGenerationSizeMb: 8 },
       // Node 24 warns of node:sqlite. Nothing else of the process's own flags is needed.
       execArgv: ['--disable-warning=ExperimentalWarning'],
@@ -87,17 +90,12 @@ class WorkerThread<Calls extends AnyCalls> implements StoreThread<Calls> {
   }
 
   #onEnd(why: string, cause?: Error): void {
-    this.#ended ??= new StorageError(
-      'P2P_STORAGE_CLOSED',
-      `The log store's thread does not answer: ${why}`,
-      {},
-      { cause },
-    )
+    this.#ended ??= new StorageError('P2P_STORAGE_CLOSED', `The store's thread does not answer: ${why}`, {}, { cause })
     for (const { reject } of this.#waiting.values()) reject(this.#ended)
     this.#waiting.clear()
   }
 }
 
 function errorOf({ kind, message }: ThreadFailure): StorageError {
-  return new StorageError(CODES[kind], `The log store failed: ${message}`)
+  return new StorageError(CODES[kind], `The store failed: ${message}`)
 }

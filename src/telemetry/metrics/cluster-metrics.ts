@@ -17,6 +17,7 @@ import type {
 import { attentionOf, type MachineFacts } from './attention.ts'
 import { AttentionLog } from './attention-log.ts'
 import { addCalls, callFigures, type CallSums, emptySums } from './call-figures.ts'
+import { linearFit } from './linear-fit.ts'
 import { valuesOf } from './machine-values.ts'
 import { MetricHistory, REPORTS } from './metric-history.ts'
 
@@ -43,6 +44,8 @@ const NODES_MAX = 4_096
 const FRESH_MS = 15_000
 /** Forgotten once the membership has. */
 const SWEEP_EVERY_REPORTS = 64
+/** Services by name over all nodes; what nodes name beyond it is in their own pages only. */
+const SERVICES_MAX = 2_048
 const TREND_MS = 3 * 3_600_000
 const TREND_ROWS_MIN = 30
 
@@ -181,11 +184,14 @@ class ReportedMetrics implements ClusterMetrics {
   calls(): CallEdge[] {
     return this.#alive().flatMap(([to, known]) =>
       this.#isFresh(known)
-        ? Object.entries(known.report.called_by).map(([from, calls]) => ({
-            from,
-            to,
-            calls_per_s: Math.round((calls / known.report.seconds) * 100) / 100,
-          }))
+        ? Object.entries(known.report.called_by)
+            // Whom a node names it may have made up.
+            .filter(([from]) => this.#isMember(from))
+            .map(([from, calls]) => ({
+              from,
+              to,
+              calls_per_s: Math.round((calls / known.report.seconds) * 100) / 100,
+            }))
         : [],
     )
   }
@@ -218,6 +224,7 @@ class ReportedMetrics implements ClusterMetrics {
       const isFresh = this.#isFresh(known)
       for (const [name, service] of Object.entries(known.report.services)) {
         let sums = all.get(name)
+        if (!sums && all.size >= SERVICES_MAX) continue
         if (!sums) all.set(name, (sums = newSums()))
         sums.wanted += service.wanted
         sums.running += service.running
@@ -313,17 +320,15 @@ function machineFacts(nodeId: NodeId, { report, receivedWallMs, history }: Known
   }
 }
 
-/** From the first to the last of the last hours' minutes; nothing is said of less than half an hour. */
+/** The straight line through the last hours' minutes; nothing is said of less than half an hour. */
 function diskTrend(history: MetricHistory, nowMs: number): number {
   const rows = history.minutesSince(nowMs - TREND_MS)
-  const [first] = rows
-  const last = rows.at(-1)
-  if (!first || !last || rows.length < TREND_ROWS_MIN) return 0
-  const hours = (last.timeMs - first.timeMs) / 3_600_000
-  const percent = (row: typeof first): number => row.values[DISK_PERCENT] as number
+  if (rows.length < TREND_ROWS_MIN) return 0
+  const { slope, span } = linearFit(
+    rows.map(({ timeMs, values }) => [timeMs / 3_600_000, values[DISK_PERCENT] as number]),
+  )
   // Temporary files come and go: a rise below half a per cent is none.
-  const rise = percent(last) - percent(first)
-  return hours > 0 && rise >= 0.5 ? rise / hours : 0
+  return slope * span >= 0.5 ? slope : 0
 }
 
 const DISK_PERCENT = 2

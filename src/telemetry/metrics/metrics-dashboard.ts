@@ -3,6 +3,7 @@ import { NetworkError, RpcError } from '../../base/errors.ts'
 import { type NodeId, type Principal, principalLabel } from '../../base/identity.ts'
 import type { Clock } from '../../base/time.ts'
 import {
+  type Caller,
   DASHBOARD_METRICS,
   DASHBOARD_STATS,
   defineService,
@@ -20,6 +21,8 @@ import type { ClusterMetrics } from './cluster-metrics.ts'
 
 export interface MetricsDashboardNeeds {
   clock: Clock
+  /** Brings what a person asks of a node to it. */
+  calls: Caller
   metrics: ClusterMetrics
   /** This coordinator: the word `coordinator` stands for it, as in the Python program. */
   nodeId: NodeId
@@ -30,10 +33,12 @@ const NODE = z.string().min(1).max(63).describe('Node id; `coordinator` is the o
 const SERVICE_NAME = z.string().min(1).max(63)
 /** What nodes are asked to do; they keep to their own interval. */
 const REPORT_INTERVAL_S = 4
+/** A service may take as long as its own limits allow to stop and start again; nobody waits longer. */
+const CONTROL_MS_MAX = 60_000
 
 /** The service `metrics_dashboard` of a coordinator: takes the nodes' reports and tells what they said. */
 export function createMetricsDashboardService(
-  { clock, metrics, nodeId: self }: MetricsDashboardNeeds,
+  { clock, calls, metrics, nodeId: self }: MetricsDashboardNeeds,
   options: { softwareVersion: string },
 ): ServiceDefinition {
   const idOf = (node: string): NodeId => (node === 'coordinator' ? self : node)
@@ -147,6 +152,31 @@ export function createMetricsDashboardService(
             timestamp,
             service_data: Object.fromEntries([[coordinator.node_id, coordinator.services] as const, ...byNode]),
           }
+        },
+      }),
+      control_service: method({
+        description: 'Starts, stops or restarts one service on one node; answered when it is done',
+        public: true,
+        requiredRole: 'operator',
+        timeoutMs: CONTROL_MS_MAX,
+        params: z.strictObject({
+          worker_id: NODE,
+          service_name: SERVICE_NAME,
+          action: z.enum(['start', 'stop', 'restart']),
+        }),
+        result: z.object({
+          success: z.literal(true),
+          worker_id: z.string(),
+          service_name: z.string(),
+          action: z.string(),
+        }),
+        async handler({ worker_id: node, service_name: name, action }, call) {
+          const { caller, relayedBy, traceId, spanId, hops = 0, deadlineMs, signal } = call
+          const passedOn = { caller, relayedBy, traceId, parentSpanId: spanId, hops: hops + 1, deadlineMs, signal }
+          const params = { service_name: name, action }
+          // That node decides: of a service that calls, it sees the service.
+          await calls.call('deploy_agent/control_service', params, passedOn, idOf(node))
+          return { success: true as const, worker_id: idOf(node), service_name: name, action }
         },
       }),
       clear_metrics_history: method({

@@ -131,6 +131,9 @@ test('values under secret-looking names are replaced, at any depth; what only sp
     privateKey: { d: secret },
     nested: [{ deeper: { masterKey: Buffer.from(secret), session_key: secret } }],
     credentials: new Map([['user', secret]]),
+    // Words that only end like a harmless one.
+    secretItems: secret,
+    password_void: secret,
     error: new PkiError('P2P_PKI_TOKEN_INVALID', 'no', { token: secret }),
   })
   assert.doesNotMatch(lines.join('') + JSON.stringify(entries), /kirschbaum/)

@@ -1,13 +1,15 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../../../base/assert.ts'
 import { messageOf } from '../../../base/errors.ts'
+import type { EventCalls } from '../../events/thread/event-messages.ts'
+import { EventTable } from '../../events/thread/event-table.ts'
 import type { ReaderCalls, ThreadFailure, ThreadRequest, WriterCalls } from './messages.ts'
 import { LineReader } from './reader.ts'
 import { LineWriter } from './writer.ts'
 
 /*
- * Entry of the two threads of a coordinator's log store: SQLite works synchronously, so it works here. `workerData` says
- * which one this is. Requests are answered in the order they come.
+ * Entry of the two threads of a coordinator's log store, and of the one of its timeline: SQLite works synchronously, so it
+ * works here. `workerData` says which one this is. Requests are answered in the order they come.
  */
 
 type Handlers<Calls extends Record<string, { request: unknown; answer: unknown }>> = {
@@ -53,6 +55,23 @@ function readerHandlers(): Handlers<ReaderCalls> {
   }
 }
 
+function eventHandlers(): Handlers<EventCalls> {
+  let table: EventTable
+  return {
+    open({ path }) {
+      table = new EventTable(path)
+      return table.contents()
+    },
+    commit: (request) => table.commit(request),
+    query: (request) => table.query(request),
+    after: (request) => table.after(request),
+    close: () => {
+      table.close()
+      return null
+    },
+  }
+}
+
 function failureOf(error: unknown): ThreadFailure {
   const message = messageOf(error)
   // The low byte is the primary code (SQLite, "Result and Error Codes").
@@ -62,10 +81,8 @@ function failureOf(error: unknown): ThreadFailure {
   return { kind: 'failed', message }
 }
 
-const handlers = (workerData === 'writer' ? writerHandlers() : readerHandlers()) as Record<
-  string,
-  (request: unknown) => unknown
->
+const KINDS: Record<string, () => object> = { writer: writerHandlers, reader: readerHandlers, events: eventHandlers }
+const handlers = KINDS[workerData as string]?.() as Record<string, (request: unknown) => unknown>
 const port = parentPort
 assert(port, 'this module is the entry of a thread')
 port.on('message', ({ id, type, request }: ThreadRequest) => {

@@ -11,6 +11,8 @@ const STEP_LINES = 2_000
 /** A page of lines must fit into one message between nodes (8 MiB) and into a reader's memory. */
 const PAGE_CHARACTERS_MAX = 4 * 1_024 * 1_024
 const MINUTE_MS = 60_000
+/** Names of loggers in one answer: they come from other machines, and are for people to choose from. */
+const SOURCES_MAX = 2_000
 const COLUMNS = [
   'l.id AS id',
   'n.name AS node',
@@ -117,9 +119,9 @@ export class LineReader {
     }[]
     const loggers = this.#db
       .prepare(
-        'SELECT DISTINCT l.name AS name FROM store.loggers l JOIN store.nodes n ON n.id = l.node WHERE ?1 IS NULL OR n.name = ?1 ORDER BY 1',
+        'SELECT DISTINCT l.name AS name FROM store.loggers l JOIN store.nodes n ON n.id = l.node WHERE ?1 IS NULL OR n.name = ?1 ORDER BY 1 LIMIT ?2',
       )
-      .all(nodeId ?? null) as { name: string }[]
+      .all(nodeId ?? null, SOURCES_MAX) as { name: string }[]
     return { nodes: nodes.map(({ name }) => name), loggers: loggers.map(({ name }) => name) }
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { NodeRole } from '../../../../src/base/identity.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
-import type { Caller, NodeReport } from '../../../../src/service/index.ts'
+import { type Caller, NODE_REPORT, type NodeReport } from '../../../../src/service/index.ts'
 import { createClusterMetrics } from '../../../../src/telemetry/metrics/cluster-metrics.ts'
 import { createMachineSampler } from '../../../../src/telemetry/metrics/machine-sampler.ts'
 import { createMetricsDashboardService } from '../../../../src/telemetry/metrics/metrics-dashboard.ts'
@@ -153,6 +153,34 @@ test('clearing forgets the past and keeps the present', () => {
   assert.deepEqual(Object.keys(metrics.metrics().workers), ['w1'])
 })
 
+test('a node that makes names up fills neither the map of calls nor the list of services', () => {
+  const { metrics } = startCluster()
+  metrics.report('c1', report('c1', { services: { honest: SHOP } }))
+  for (const nodeId of ['w1', 'w2']) {
+    const names = Array.from({ length: 1_500 }, (_, index) => `${nodeId}-${index}`)
+    const services = Object.fromEntries(names.map((name) => [name, SHOP]))
+    const callers = Object.fromEntries(names.map((name) => [name, 1]))
+    metrics.report(nodeId, report(nodeId, { services, called_by: { ...callers, c1: 4 } }))
+  }
+  assert.deepEqual(metrics.calls(), [
+    { from: 'c1', to: 'w1', calls_per_s: 1 },
+    { from: 'c1', to: 'w2', calls_per_s: 1 },
+  ])
+  const services = metrics.services()
+  assert.equal(services.length, 2_048)
+  assert.ok(services.some(({ name }) => name === 'honest'))
+})
+
+test('names that no service and no node can have make a report unusable', () => {
+  for (const name of ['a\nb', '<b>', '\u202e']) {
+    const services = Object.fromEntries([[name, SHOP]])
+    assert.equal(NODE_REPORT.safeParse(report('w1', { services })).success, false, name)
+    const callers = Object.fromEntries([[name, 1]])
+    assert.equal(NODE_REPORT.safeParse(report('w1', { called_by: callers })).success, false, name)
+  }
+  assert.equal(NODE_REPORT.safeParse(report('w1', { services: { shop: SHOP }, called_by: { w2: 1 } })).success, true)
+})
+
 test('trouble in the reports is what somebody should look at', () => {
   const { clock, metrics } = startCluster()
   const failing = { ...SHOP, status: 'error', running: 0, healthy: 0, reason: 'no disk' }
@@ -167,6 +195,8 @@ test('trouble in the reports is what somebody should look at', () => {
   )
 })
 
+const nobody: Caller = { call: () => Promise.reject(new Error('nobody is called')) }
+
 /** What a method of the service answers to a caller. */
 function ask(service: ReturnType<typeof createMetricsDashboardService>, name: string, params: object, caller: object) {
   const method = service.methods[name] as unknown as { params: { parse(value: unknown): object }; handler: Function }
@@ -175,7 +205,10 @@ function ask(service: ReturnType<typeof createMetricsDashboardService>, name: st
 
 test('a node reports itself only; no service and no person does', () => {
   const { clock, metrics } = startCluster()
-  const service = createMetricsDashboardService({ clock, metrics, nodeId: 'c1' }, { softwareVersion: '3.0.0' })
+  const service = createMetricsDashboardService(
+    { clock, calls: nobody, metrics, nodeId: 'c1' },
+    { softwareVersion: '3.0.0' },
+  )
   const w1 = { kind: 'node', nodeId: 'w1', role: 'worker' }
   const answer = ask(service, 'report_metrics', { ...report('w1'), unknown_key: 1 }, w1)
   assert.deepEqual([answer.status, answer.worker_id, answer.next_report_interval], ['received', 'w1', 4])
@@ -191,7 +224,10 @@ test('a node reports itself only; no service and no person does', () => {
 
 test('the methods of the Python program answer from what was reported', () => {
   const { clock, metrics } = startCluster()
-  const service = createMetricsDashboardService({ clock, metrics, nodeId: 'c1' }, { softwareVersion: '3.0.0' })
+  const service = createMetricsDashboardService(
+    { clock, calls: nobody, metrics, nodeId: 'c1' },
+    { softwareVersion: '3.0.0' },
+  )
   metrics.report('c1', report('c1', { services: { shop: SHOP } }))
   const call = (name: string, params = {}) => ask(service, name, params, ADMIN)
   assert.equal(call('get_cluster_metrics').coordinator.node_id, 'c1')
@@ -207,6 +243,37 @@ test('the methods of the Python program answer from what was reported', () => {
   }
   assert.deepEqual(Object.keys(call('get_service_data').service_data), ['c1'])
   assert.deepEqual(call('clear_metrics_history', { node_id: 'coordinator' }), { success: true, cleared: 1 })
+})
+
+test('a service is controlled on the node that is named, in the name of who asks', async () => {
+  const { clock, metrics } = startCluster()
+  const made: unknown[] = []
+  const calls: Caller = {
+    async call(method, params, { caller, traceId, parentSpanId, hops, deadlineMs }, target) {
+      made.push({ method, params, caller, traceId, parentSpanId, hops, deadlineMs, target })
+    },
+  }
+  const service = createMetricsDashboardService({ clock, calls, metrics, nodeId: 'c1' }, { softwareVersion: '3.0.0' })
+  const { handler, params } = service.methods['control_service'] as unknown as {
+    handler: Function
+    params: { safeParse(value: unknown): { success: boolean } }
+  }
+  const call = { caller: ADMIN, traceId: TRACE, spanId: '00f067aa0ba902b7', deadlineMs: 7 }
+  const asked = { worker_id: 'coordinator', service_name: 'shop', action: 'restart' }
+  assert.deepEqual(await handler(asked, call), { ...asked, success: true, worker_id: 'c1' })
+  assert.deepEqual(made, [
+    {
+      method: 'deploy_agent/control_service',
+      params: { service_name: 'shop', action: 'restart' },
+      caller: ADMIN,
+      traceId: TRACE,
+      parentSpanId: '00f067aa0ba902b7',
+      hops: 1,
+      deadlineMs: 7,
+      target: 'c1',
+    },
+  ])
+  assert.equal(params.safeParse({ ...asked, action: 'delete' }).success, false)
 })
 
 /** A machine whose numbers the test sets. */
@@ -362,6 +429,39 @@ test('a coordinator takes its own report without a call, also when others refuse
   assert.equal(started.own.length, 4)
   const { history } = ask(started.reporter.service, 'get_samples', { points: 5 }, ADMIN)
   assert.equal(history.length, 5)
+  await started.reporter.stop()
+  await started.sampler.stop()
+})
+
+test('reports are stopped, started, hurried and spaced by the methods of the Python program', async () => {
+  let sent = 0
+  const started = startReporter('worker', { call: async () => void sent++ })
+  await started.sampler.start(AbortSignal.timeout(5_000))
+  await started.reporter.start(AbortSignal.timeout(5_000))
+  const methods = started.reporter.service.methods as unknown as Record<
+    string,
+    { handler: Function; params: { safeParse(value: unknown): { success: boolean } } }
+  >
+  const ask = async (name: string, params = {}) => methods[name]?.handler(params, { caller: ADMIN, traceId: TRACE })
+  const pass = async (ms: number): Promise<number> => {
+    started.clock.advance(ms)
+    await answered()
+    return sent
+  }
+  assert.equal(await pass(2_000), 1)
+  assert.equal((await ask('control_reporter', { action: 'stop' })).running, false)
+  assert.equal(await pass(60_000), 1)
+  const { reports_sent: told, running } = await ask('control_reporter', { action: 'report_now' })
+  assert.deepEqual([told, running], [2, false])
+  assert.equal((await ask('control_reporter', { action: 'start' })).running, true)
+  assert.equal(await pass(0), 3)
+  assert.equal((await ask('set_interval', { interval: 30 })).interval_seconds, 30)
+  assert.equal(await pass(29_000), 3)
+  assert.equal(await pass(1_000), 4)
+  const { reports_sent, reports_failed, coordinators } = await ask('get_stats')
+  assert.deepEqual([reports_sent, reports_failed, coordinators], [4, 0, ['c1']])
+  for (const interval of [0, 301, 1.5])
+    assert.equal(methods['set_interval']?.params.safeParse({ interval }).success, false)
   await started.reporter.stop()
   await started.sampler.stop()
 })

@@ -55,9 +55,15 @@ const events = createRoute({
   component: lazyRouteComponent(() => import('./pages/events.tsx'), 'EventsPage'),
 })
 
+const settings = createRoute({
+  getParentRoute: () => root,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('./pages/settings.tsx'), 'SettingsPage'),
+})
+
 /** Each page is loaded when it is first opened. */
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes, node, services, service, logs, trust, events]),
+  routeTree: root.addChildren([overview, nodes, node, services, service, logs, trust, events, settings]),
   basepath: '/dashboard',
   defaultPreload: 'intent',
   // Where a page fails, the frame around it stays.

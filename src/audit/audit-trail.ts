@@ -1,6 +1,7 @@
 import { fromBase64Url, toBase64Url, utf8 } from '../base/bytes.ts'
 import type {
   AuditAct,
+  AuditFeed,
   AuditOutcome,
   AuditQuery,
   AuditReader,
@@ -72,11 +73,14 @@ interface Waiting {
  * The audit trail of a node: lines in files of its own, each chained to the one before with a key that is in the vault. Records that come
  * while the disk is busy share one sync.
  */
-export function createAuditTrail(needs: AuditNeeds, options: AuditOptions): AuditTrail & AuditReader & Component {
+export function createAuditTrail(
+  needs: AuditNeeds,
+  options: AuditOptions,
+): AuditTrail & AuditReader & AuditFeed & Component {
   return new ChainedAuditTrail(needs, options)
 }
 
-class ChainedAuditTrail implements AuditTrail, AuditReader, Component {
+class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component {
   readonly name = 'audit'
   readonly #needs: AuditNeeds
   readonly #options: Required<AuditOptions>
@@ -89,6 +93,7 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, Component {
   #headTimer: Timer | undefined
   #headWriting: Promise<void> = Promise.resolve()
   #ended: StorageError | undefined = closed()
+  readonly #listeners = new Set<(record: AuditRecord) => void>()
   readonly #refusals = new Map<string, { count: number; sinceMs: number }>()
 
   constructor(needs: AuditNeeds, options: AuditOptions) {
@@ -147,6 +152,11 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, Component {
       this.#refusals.set(origin, { count: 1, sinceMs: nowMs })
     }
     this.#write({ ...act, phase: 'outcome', outcome: 'refused', detail })
+  }
+
+  onRecord(listener: (record: AuditRecord) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   async query(query: AuditQuery): Promise<AuditRecord[]> {
@@ -250,6 +260,7 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, Component {
     }
     if (file.end === 0) add({ ...NEW_FILE, previous: mac }, FIRST_MAC)
     for (const record of records) add(record, mac)
+    const firstSeq = seq - records.length + 1
     const bytes = utf8(text)
     try {
       await file.open.write(file.end, bytes)
@@ -282,6 +293,9 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, Component {
       this.#headTimer = undefined
       this.#headWriting = this.#writeHead()
     })
+    for (const [index, record] of records.entries()) {
+      for (const listener of this.#listeners) listener({ seq: firstSeq + index, time, ...record })
+    }
   }
 
   async #currentFile(): Promise<OpenAuditFile> {

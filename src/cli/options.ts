@@ -23,6 +23,15 @@ export function instanceCount(text: string): number | 'every' {
   throw new InvalidArgumentError('It must be a whole number from 0 to 10000, or "every".')
 }
 
+/** One of the words each time the option is given. @throws {InvalidArgumentError} */
+export function collectChoice<Word extends string>(words: readonly Word[]): (text: string, before?: Word[]) => Word[] {
+  return (text, before = []) => {
+    const word = words.find((one) => one === text.toLowerCase())
+    if (word === undefined) throw new InvalidArgumentError(`It is one of: ${words.join(', ')}.`)
+    return [...before, word]
+  }
+}
+
 /** For commander: one of these words, typed in any case. */
 export function upperCaseWord<Word extends string>(words: readonly Word[]): (text: string) => Word {
   return (text) => {

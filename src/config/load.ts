@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { ConfigError, messageOf } from '../base/errors.ts'
+import { SMTP_PORTS } from './alerts.ts'
 import { checkValues } from './check.ts'
 import { deepFreeze } from './deep-freeze.ts'
 import { configError } from './issue.ts'
@@ -16,7 +17,7 @@ export interface ConfigSources {
   file?: string | undefined
   /** The file's text; read from the disk when absent. */
   text?: string | undefined
-  /** Only P2P_REDIS_URL is read: the environment is for secrets. */
+  /** Only P2P_REDIS_URL, P2P_WEBHOOK_SECRET, P2P_SMTP_PASSWORD and P2P_OIDC_CLIENT_SECRET are read: the environment is for secrets. */
   environment?: Environment
   /** Values of YAML keys given otherwise: by a flag, or by the program itself. */
   flags?: Readonly<Partial<Record<ConfigKey, unknown>>>
@@ -136,7 +137,17 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
     logRetentionMs: values.log_retention_days * 86_400_000,
     logStoreBytesMax: values.log_store_max_mb * 2 ** 20,
     logSpoolBytesMax: values.log_spool_max_mb * 2 ** 20,
+    otlp:
+      values.otlp_endpoint === undefined
+        ? undefined
+        : {
+            endpoint: values.otlp_endpoint.replace(/\/+$/, ''),
+            metricsEveryMs: values.otlp_metrics_interval * 1_000,
+            traceRatio: values.otlp_trace_percent / 100,
+          },
     logLevel: sources.isVerbose ? 'DEBUG' : 'INFO',
+    oidc: oidcOf(values.oidc, sources.environment, homeDirectory),
+    alerts: alertsOf(values.alerts, sources.environment, homeDirectory),
     stateDirectory,
     storagePath:
       sources.storagePath === undefined
@@ -144,6 +155,43 @@ function resolveValues(values: ConfigValues, sources: ConfigSources, workingDire
         : resolve(workingDirectory, sources.storagePath),
     plotFile: resolve(homeDirectory, values.plot_file ?? join('dist', 'services', 'plot')),
     servicesDirectory: resolve(homeDirectory, values.services_directory ?? join('dist', 'services')),
+  }
+}
+
+function oidcOf(
+  oidc: ConfigValues['oidc'],
+  environment: Environment | undefined,
+  homeDirectory: string,
+): NodeConfig['oidc'] {
+  return (
+    oidc && {
+      issuer: oidc.issuer,
+      clientId: oidc.client_id,
+      clientSecret: environment?.P2P_OIDC_CLIENT_SECRET || undefined,
+      nameClaim: oidc.name_claim,
+      roleClaim: oidc.role_claim,
+      roles: oidc.roles,
+      caFile: oidc.ca_file === undefined ? undefined : resolve(homeDirectory, oidc.ca_file),
+    }
+  )
+}
+
+function alertsOf(
+  alerts: ConfigValues['alerts'],
+  environment: Environment | undefined,
+  homeDirectory: string,
+): NodeConfig['alerts'] {
+  const { webhooks = [], email, script } = alerts ?? {}
+  const secret = environment?.P2P_WEBHOOK_SECRET || undefined
+  return {
+    webhooks: webhooks.map((url) => ({ url, secret })),
+    email: email && {
+      ...email,
+      port: email.port ?? SMTP_PORTS[email.security],
+      user: email.user,
+      password: environment?.P2P_SMTP_PASSWORD || undefined,
+    },
+    script: script === undefined ? undefined : resolve(homeDirectory, script),
   }
 }
 

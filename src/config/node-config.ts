@@ -63,7 +63,39 @@ export interface NodeConfig {
   readonly logStoreBytesMax: number
   /** Of this node's log, until a coordinator has it. */
   readonly logSpoolBytesMax: number
+  /** Undefined: no OpenTelemetry collector is told. `endpoint` has no slash at its end. */
+  readonly otlp: { readonly endpoint: string; readonly metricsEveryMs: number; readonly traceRatio: number } | undefined
   readonly logLevel: LogLevel
+  /** The provider by which people may sign in at a coordinator. Holds a secret: never to be logged. */
+  readonly oidc:
+    | {
+        readonly issuer: string
+        readonly clientId: string
+        readonly clientSecret: string | undefined
+        readonly nameClaim: string
+        readonly roleClaim: string
+        readonly roles: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>>
+        /** Absolute path. */
+        readonly caFile: string | undefined
+      }
+    | undefined
+  /** Whom a coordinator sends its alerts to. Holds secrets: never to be logged. */
+  readonly alerts: {
+    readonly webhooks: readonly { readonly url: string; readonly secret: string | undefined }[]
+    readonly email:
+      | {
+          readonly host: string
+          readonly port: number
+          readonly security: 'tls' | 'starttls' | 'none'
+          readonly from: string
+          readonly to: readonly string[]
+          readonly user: string | undefined
+          readonly password: string | undefined
+        }
+      | undefined
+    /** Absolute path. */
+    readonly script: string | undefined
+  }
 
   readonly stateDirectory: string
   /** The vault. */

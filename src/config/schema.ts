@@ -3,6 +3,8 @@ import { z } from 'zod'
 import { isNodeId, type NodeRole } from '../base/identity.ts'
 import { INTERFACE_KINDS } from '../base/interface-fact.ts'
 import { isHost, normalAddress } from './address.ts'
+import { ALERTS_SCHEMA } from './alerts.ts'
+import { OIDC_SCHEMA } from './oidc.ts'
 import { parseDuration } from './duration.ts'
 
 /** Port of a coordinator, where `coordinator_addresses` names none. */
@@ -312,6 +314,50 @@ export const CONFIG_SCHEMA = z.strictObject({
     'MiB',
     'Disk space for log lines of this node that no coordinator has stored yet. When it is full the oldest go, and the gap is shown.',
   ),
+  otlp_endpoint: key(
+    z
+      .string()
+      .max(2_048)
+      .refine((text) => /^https?:\/\/[^/\s@]+(?:\/\S*)?$/.test(text) && URL.canParse(text))
+      .optional(),
+    {
+      expects: 'a URL http://HOST:PORT or https://HOST:PORT, without user and password',
+      fallback: 'none: nothing is exported',
+      description:
+        'OpenTelemetry collector that is told of the log lines, calls and metrics of this node by OTLP/HTTP (JSON), under /v1/logs, /v1/traces and /v1/metrics. Headers for it are given in the environment: P2P_OTLP_HEADERS.',
+    },
+  ),
+  otlp_metrics_interval: wholeNumber(
+    1,
+    3_600,
+    15,
+    'seconds',
+    'Time between two exports of the metrics to `otlp_endpoint`.',
+  ),
+  otlp_trace_percent: wholeNumber(
+    0,
+    100,
+    100,
+    'percent',
+    'Share of the traces that are exported to `otlp_endpoint`. Give all nodes the same: then traces are whole.',
+  ),
+
+  alerts: key(ALERTS_SCHEMA, {
+    expects:
+      'a map of `webhooks` (at most 8 URLs, https:// or on this machine http://), `email` (`host`, `port`, `security`: tls, starttls or none, `from`, `to`: a list, `user`) and `script` (a path)',
+    fallback: 'none: alerts are shown only',
+    description:
+      'Whom a coordinator sends its alerts to. The secret that signs what webhooks get is P2P_WEBHOOK_SECRET, the password of the mail server P2P_SMTP_PASSWORD, both in the environment. See operations.md.',
+    isSecret: true,
+  }),
+
+  oidc: key(OIDC_SCHEMA, {
+    expects:
+      'a map of `issuer` (https://…), `client_id`, `roles` (a map from values of the claim to viewer, operator or admin), and where the defaults do not fit `name_claim` (preferred_username), `role_claim` (groups) and `ca_file` (a path)',
+    fallback: 'none: people sign in by name and password',
+    description:
+      'OpenID Connect provider by which people may sign in at a coordinator. The client secret is P2P_OIDC_CLIENT_SECRET in the environment. See people.md.',
+  }),
 
   state_directory: directory(
     '`data/coordinator` or `data/worker`',

@@ -6,6 +6,8 @@ export interface Secrets {
   readonly joinToken: string | undefined
   /** P2P_RECOVERY_KEY: unlocks the vault when plot or password are lost. */
   readonly recoveryKey: string | undefined
+  /** P2P_OTLP_HEADERS: what is sent to the OpenTelemetry collector with each request, `Name=value,Name=value`. */
+  readonly otlpHeaders: string | undefined
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -16,5 +18,6 @@ export function secretsFrom(environment: Environment): Secrets {
     password: environment.P2P_PASSWORD || undefined,
     joinToken: environment.P2P_JOIN_TOKEN?.trim() || undefined,
     recoveryKey: environment.P2P_RECOVERY_KEY?.trim() || undefined,
+    otlpHeaders: environment.P2P_OTLP_HEADERS?.trim() || undefined,
   })
 }

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Component } from '../base/component.ts'
 import type { RevocationList } from '../base/credentials.ts'
+import { ConfigError } from '../base/errors.ts'
 import type { InterfaceFact } from '../base/interface-fact.ts'
 import type { Logger } from '../base/log.ts'
 import { REVOKED_SERIALS_MAX } from '../base/member.ts'
@@ -24,6 +25,7 @@ import {
 import {
   type CertificateAuthority,
   createAcmeServer,
+  createCaRotation,
   createCertificateAuthority,
   createChallengeProbes,
   createEnrolment,
@@ -35,14 +37,20 @@ import {
 import { createHostFacts, interfaceFacts, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
 import {
   createAuthenticator,
+  createFetchJson,
   createHttpApi,
+  createStartingAnswer,
+  createOidc,
+  createPeople,
   createServiceManager,
   createTokenIssuer,
+  type Oidc,
   type RateLimits,
   type ServiceHost,
   type ServiceManager,
+  type TokenIssuer,
 } from '../service/index.ts'
-import { createLogShipper, createLogStore, type LogSpool, storeThreads } from '../telemetry/index.ts'
+import { createLogShipper, createLogStore, type LogSpool, type OtlpExporter, storeThreads } from '../telemetry/index.ts'
 import { createVault, plotJoinKey, resolveUnlock, type Vault } from '../storage/index.ts'
 import {
   createPeers,
@@ -54,7 +62,9 @@ import {
   type Transport,
 } from '../transport/index.ts'
 import { watchAddresses } from './address-watch.ts'
+import { followCa, identityRecord, publishIdentity } from './certificate-trust.ts'
 import { createDeployments } from './deployments.ts'
+import { keepRevocations, knownRevocations } from './kept-revocations.ts'
 import { ComponentStack } from './lifecycle.ts'
 import type { NodeEvent } from './node-event.ts'
 import { assetsDirectory, logStoreThreadUrl, sdkUrl, serviceHostProgram } from './program-files.ts'
@@ -68,6 +78,7 @@ import {
 } from './state-files.ts'
 import { stoppedServices } from './stopped-services.ts'
 import { createMetrics } from './telemetry.ts'
+import { createTimeline } from './timeline.ts'
 import type { Unlock } from './unlock.ts'
 
 export interface NodeOptions {
@@ -78,6 +89,8 @@ export interface NodeOptions {
   /** Both get every line of `log`. */
   logMemory: LogMemory
   logSpool: LogSpool
+  /** Tells an OpenTelemetry collector of this node; absent: nobody is told. */
+  otlp?: OtlpExporter | undefined
   /** This process's own program. */
   program: ProgramControl
   /** Aborted: the start is given up. */
@@ -124,6 +137,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const transport = await stack.start(
     createTransport(channelNeeds, { bindAddress: config.bindAddress, port: config.port, cluster }),
   )
+  transport.fallback(createStartingAnswer(random))
   const peers = await stack.start(
     createPeers(
       { ...channelNeeds, transport },
@@ -155,7 +169,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       record: {
         addresses: addresses(),
         labels: config.labels,
-        certificateSerial: identity.certificate().serial,
+        ...identityRecord(identity, trust.ca),
         capacity: { cpus: hostFacts().cpuCount, memoryBytes: hostFacts().memory().totalBytes },
         ...(trust.tokenIssuer && { tokenKeys: trust.tokenIssuer.publicKeys() }),
       },
@@ -168,7 +182,18 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   )
 
   const services = createServiceManager(
-    { clock, random, log, files, membership: gossip, peers, cache, audit, stopped: stoppedServices(vault.store) },
+    {
+      clock,
+      random,
+      log,
+      files,
+      membership: gossip,
+      peers,
+      cache,
+      audit,
+      stopped: stoppedServices(vault.store),
+      ...(options.otlp && { spans: options.otlp.spans }),
+    },
     {
       identity: identity.identity(),
       servicesDirectory: config.servicesDirectory,
@@ -205,6 +230,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     ),
   )
   const { logMemory, logSpool } = options
+  const ownMetrics = () => metrics.machines().find((machine) => machine.nodeId === nodeId)?.metrics
+  options.otlp?.watch({ machine: ownMetrics, services }, cluster)
   const logStore =
     role === 'coordinator'
       ? await stack.start(
@@ -216,6 +243,22 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
               bytesMax: config.logStoreBytesMax,
             },
           ),
+        )
+      : undefined
+  const timeline =
+    logStore && admin && metrics.dashboard
+      ? await createTimeline(
+          stack,
+          {
+            log,
+            membership: gossip,
+            store: vault.store,
+            logs: logStore,
+            audit,
+            deployments: admin.deployments,
+            metrics: metrics.dashboard,
+          },
+          { cluster, stateDirectory: config.stateDirectory, alerts: config.alerts },
         )
       : undefined
   services.register(
@@ -240,9 +283,12 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       addressesOf: (peerId) => gossip.get(peerId)?.record.addresses ?? [],
     }),
   )
-  await stack.start(trust.follow(gossip))
+  for (const component of trust.follow(gossip)) await stack.start(component)
   await stack.start(publishChanges({ gossip, services, identity, addresses }))
-  for (const component of [...deployments.components, ...metrics.components]) await stack.start(component)
+  await stack.start(publishIdentity({ gossip, peers, clock, log, identity, revocations, ca: trust.ca }))
+  for (const component of [...deployments.components, ...metrics.components, ...(timeline?.components ?? [])]) {
+    await stack.start(component)
+  }
 
   const dns =
     config.dns &&
@@ -270,6 +316,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         rpc: services,
         calls: services,
         ...(logStore && { logs: logStore }),
+        ...timeline?.admin,
         nodeControl: createNodeControl({ calls: services }),
         serviceHost: services.host,
         machines: metrics.machines,
@@ -294,6 +341,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   await services.settled()
   const url = `https://${addresses()[0] ?? formatHostPort('127.0.0.1', transport.address().port)}`
   const operatorFile = await trust.writeStateFiles?.(url)
+  await stack.start(keepStateFiles(trust, url, log))
   onEvent({
     type: 'ready',
     nodeId,
@@ -354,8 +402,10 @@ interface Trust {
   identity: ManagedIdentity
   revocations: RevocationList
   caFingerprint: string
-  /** Tells the cluster of revocations, or hears of them. */
-  follow: (gossip: Gossip) => Component
+  /** On a coordinator. */
+  ca?: CertificateAuthority
+  /** Tells the cluster of revocations, or hears of them; and follows a rotation of the CA, or drives it. */
+  follow: (gossip: Gossip) => Component[]
   tokenIssuer?: ReturnType<typeof createTokenIssuer>
   /** What the HTTP surface of a coordinator offers beside. */
   admin?: object
@@ -397,24 +447,49 @@ async function establishCoordinator(
   const enrolment = await stack.start(
     createEnrolment({ ...needs, ca }, { hostJoinKey, ...(joinKey && { plotJoinKey: joinKey }) }),
   )
+  const caRotation = createCaRotation({ ...needs, ca, nodeId: config.nodeId })
   const acme = await stack.start(createAcmeServer({ ...needs, ca, probes: createChallengeProbes() }))
   const tokenIssuer = await stack.start(createTokenIssuer(needs, { cluster: ca.cluster }))
+  const people = await stack.start(createPeople({ ...needs, tokens: tokenIssuer }, { cluster: ca.cluster }))
   return {
     identity,
     revocations: ca.revocations,
     caFingerprint: fingerprint,
     tokenIssuer,
-    follow: (gossip) => publishRevocations(ca, gossip),
-    admin: { tokenIssuer, enrolment, trustAdmin: enrolment, acme, acmeAdmin: acme },
+    ca,
+    follow: (gossip) => [publishRevocations(ca, tokenIssuer, gossip), caRotation.follow(gossip)],
+    admin: {
+      ...(config.oidc && { oidc: await createOidcLogin(config.oidc, log) }),
+      tokenIssuer,
+      people,
+      enrolment,
+      trustAdmin: enrolment,
+      caRotation,
+      acme,
+      acmeAdmin: acme,
+    },
     async writeStateFiles(url) {
-      await writeHostJoinSecret(files, config.stateDirectory, { fingerprint, key: hostJoinKey })
+      const { cluster, ca_certificate, ca_fingerprint } = ca.trust
+      await writeHostJoinSecret(files, config.stateDirectory, { fingerprint: ca_fingerprint, key: hostJoinKey })
       const present = await readOperatorFile(files, config.stateDirectory)
       const credential = await tokenIssuer.ensureOperatorCredential(present?.credential)
-      const { cluster, ca_certificate } = ca.trust
       await writeOperatorFile(files, config.stateDirectory, { url, cluster, ca_certificate, credential })
       return operatorFilePath(config.stateDirectory)
     },
   }
+}
+
+/** @throws {ConfigError} P2P_CONFIG_INVALID: the provider's root cannot be read */
+async function createOidcLogin({ caFile, ...options }: NonNullable<NodeConfig['oidc']>, log: Logger): Promise<Oidc> {
+  const read = async (path: string): Promise<string> => {
+    try {
+      return Buffer.from(await files.readFile(path)).toString()
+    } catch (error) {
+      throw new ConfigError('P2P_CONFIG_INVALID', `oidc.ca_file: ${path} cannot be read`, { path }, { cause: error })
+    }
+  }
+  const ca = caFile === undefined ? undefined : await read(caFile)
+  return createOidc({ clock, random, log, fetchJson: createFetchJson({ ca }) }, options)
 }
 
 async function establishWorker(
@@ -423,7 +498,8 @@ async function establishWorker(
   vault: Vault,
   joinKey: Uint8Array | undefined,
 ): Promise<Trust> {
-  const revocations = createMemberRevocations()
+  const revocations = createMemberRevocations(await knownRevocations(vault.store))
+  await stack.start(keepRevocations(vault.store, revocations, log))
   const identity = await stack.start(
     createNodeIdentity(
       { store: vault.store, clock, random, log, dial: dialUnverified },
@@ -444,7 +520,7 @@ async function establishWorker(
   return {
     identity,
     revocations,
-    follow: (gossip) => revocations.follow(gossip),
+    follow: (gossip) => [revocations.follow(gossip), followCa(gossip, identity)],
     caFingerprint: rootFingerprint(identity.current().trustPem),
   }
 }
@@ -498,7 +574,6 @@ function publishChanges(needs: {
     async start() {
       unlisten.push(
         services.onChange(() => gossip.update({ services: services.records() })),
-        identity.onChange(() => gossip.update({ certificateSerial: identity.certificate().serial })),
         watchAddresses(clock, addresses, (now) => {
           gossip.update({ addresses: now })
           identity.addressesChanged()
@@ -514,18 +589,43 @@ function publishChanges(needs: {
   }
 }
 
-/** Revocations travel in the coordinator's own record: signed, and with everybody within a second. */
-function publishRevocations(ca: CertificateAuthority, gossip: Gossip): Component {
-  const publish = (): void => gossip.update({ revokedSerials: ca.revokedSerials().slice(0, REVOKED_SERIALS_MAX) })
+/** The files name the root: they are written anew when there is another one. */
+function keepStateFiles(trust: Trust, url: string, log: Logger): Component {
+  const { ca } = trust
+  let root = ca?.trust.ca_fingerprint
   let unlisten: (() => void) | undefined
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    name: 'state files',
+    async start() {
+      unlisten = ca?.onTrustChange(() => {
+        if (ca.trust.ca_fingerprint === root) return
+        root = ca.trust.ca_fingerprint
+        last = last
+          .then(() => trust.writeStateFiles?.(url))
+          .catch((error: unknown) => log.error('The operator file could not be written', { error }))
+      })
+    },
+    async stop() {
+      unlisten?.()
+      await last
+    },
+  }
+}
+
+/** Revocations travel in the coordinator's own record: signed, and with everybody within a second. */
+function publishRevocations(ca: CertificateAuthority, tokens: TokenIssuer, gossip: Gossip): Component {
+  const publish = (): void => gossip.update({ revokedSerials: ca.revokedSerials().slice(0, REVOKED_SERIALS_MAX) })
+  const publishTokens = (): void => gossip.update({ tokenKeys: tokens.publicKeys() })
+  const unlisten: (() => void)[] = []
   return {
     name: 'revocations',
     async start() {
       publish()
-      unlisten = ca.revocations.onChange(publish)
+      unlisten.push(ca.revocations.onChange(publish), tokens.onKeysChange(publishTokens))
     },
     async stop() {
-      unlisten?.()
+      for (const stop of unlisten.splice(0)) stop()
     },
   }
 }

@@ -8,9 +8,10 @@ import type { NodeConfig } from '../config/index.ts'
 import type { ProgramControl } from '../deploy/index.ts'
 import { createLogger, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
 import { currentTraceId, type ServiceHost } from '../service/index.ts'
-import { createLogSpool, type LogSpool } from '../telemetry/index.ts'
+import { createLogSpool, type LogSpool, type OtlpExporter } from '../telemetry/index.ts'
 import { type RunningNode, startNode } from './node.ts'
 import type { NodeEvent } from './node-event.ts'
+import { otlpExporterOf } from './otlp.ts'
 import { becomeNext, createProgramControl } from './program-control.ts'
 import type { Unlock } from './unlock.ts'
 
@@ -19,6 +20,8 @@ export interface RunNodeOptions {
   unlock: Unlock
   /** `P2P1-…`: lets a worker in that has no certificate yet. */
   joinToken: string | undefined
+  /** Sent with each request to `otlp_endpoint`: `Name=value,Name=value`. */
+  otlpHeaders?: string | undefined
   /** Why this process could not begin anew with another program; undefined: it could. */
   cannotRestart: string | undefined
   /** When aborted the node stops in order. */
@@ -44,10 +47,11 @@ export async function runNode(options: RunNodeOptions): Promise<number> {
     { clock: systemClock, random: systemRandom, files: systemFiles, log: () => log, traceId: currentTraceId },
     { directory: join(config.stateDirectory, 'log-spool'), bytesMax: config.logSpoolBytesMax },
   )
+  const otlp = otlpExporterOf(config, options.otlpHeaders, () => log)
   const log = createLogger({
     level: config.logLevel,
     format: 'text',
-    sinks: [logMemory.sink, logSpool.sink, ...(onLine ? [onLine] : [])],
+    sinks: [logMemory.sink, logSpool.sink, ...(otlp ? [otlp.sink] : []), ...(onLine ? [onLine] : [])],
     ...(onLine && { destination: { write: () => {} } }),
   })
   log.info('Starting', { node_id: config.nodeId, role: config.role, version: VERSION, pid: process.pid })
@@ -63,11 +67,12 @@ export async function runNode(options: RunNodeOptions): Promise<number> {
     exitCode = await runUntilEnd(
       options,
       log,
-      { logMemory, logSpool, program },
+      { logMemory, logSpool, otlp, program },
       { crashed: strays.signal, restart: restart.signal },
     )
   } finally {
     strays.dispose()
+    await otlp?.stop()
     // What is still in it goes out at the next start.
     await logSpool.stop()
   }
@@ -79,7 +84,7 @@ export async function runNode(options: RunNodeOptions): Promise<number> {
 async function runUntilEnd(
   options: RunNodeOptions,
   log: Logger,
-  kept: { logMemory: LogMemory; logSpool: LogSpool; program: ProgramControl },
+  kept: { logMemory: LogMemory; logSpool: LogSpool; otlp: OtlpExporter | undefined; program: ProgramControl },
   { crashed, restart }: { crashed: AbortSignal; restart: AbortSignal },
 ): Promise<number> {
   const { signal, onEvent } = options

@@ -75,7 +75,12 @@ export function createMetrics(
     definitions: [
       reporter.service,
       ...(cluster
-        ? [createMetricsDashboardService({ clock, metrics: cluster, nodeId }, { softwareVersion: VERSION })]
+        ? [
+            createMetricsDashboardService(
+              { clock, calls: services, metrics: cluster, nodeId },
+              { softwareVersion: VERSION },
+            ),
+          ]
         : []),
     ],
     components: [sampler, reporter],

@@ -8,8 +8,11 @@ import { BROWSER_FLAGS, chromiumPath } from './support/browser.ts'
 import {
   type DashboardStub,
   HOSTILE_SERVICE,
+  STUB_CODE,
   STUB_CREDENTIAL,
+  STUB_INVITATION,
   STUB_LINK,
+  STUB_PASSWORD,
   startDashboardStub,
   stubLines,
 } from './support/dashboard-stub.ts'
@@ -63,6 +66,12 @@ function enter(t: TestContext, browser: Browser, stub: DashboardStub, path = '',
 
 const heading = (page: Page, name: string | RegExp) => page.getByRole('heading', { level: 1, name })
 
+/** The other way in. */
+async function credentialField(page: Page) {
+  await page.getByRole('button', { name: 'Use the operator credential' }).click()
+  return page.getByLabel('Operator credential', { exact: true })
+}
+
 function isAsWideAsTheScreen(page: Page): Promise<boolean> {
   return page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
 }
@@ -80,9 +89,9 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await heading(page, 'Something is broken').waitFor()
     assert.deepEqual(await page.evaluate('Object.keys(sessionStorage)'), [], 'the cookie is enough')
     await page.getByRole('button', { name: 'Log out' }).click()
-    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.getByLabel('Password', { exact: true }).waitFor()
     await page.reload()
-    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.getByLabel('Password', { exact: true }).waitFor()
     assert.deepEqual(complaints, [])
   })
 
@@ -99,7 +108,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
 
   await t.test('a wrong credential is refused with the reason, the right one lets in', async (t) => {
     const { page, complaints } = await visit(t, browser, `${stub.url}/dashboard/nodes`)
-    const field = page.getByLabel('Operator credential', { exact: true })
+    const field = await credentialField(page)
     await field.fill('P2PO1-wrong')
     await page.keyboard.press('Enter')
     await page.getByRole('alert').filter({ hasText: 'not the one of this cluster' }).waitFor()
@@ -108,6 +117,83 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await heading(page, 'Nodes').waitFor()
     assert.deepEqual(complaints, [])
   })
+
+  await t.test('a person logs in by name and password, and by a code where there is a second step', async (t) => {
+    const { page, complaints } = await visit(t, browser, `${stub.url}/dashboard/nodes`)
+    await page.getByLabel('Name').fill('grace')
+    const password = page.getByLabel('Password', { exact: true })
+    await password.fill('wrong')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').waitFor()
+    await password.fill(STUB_PASSWORD)
+    await page.keyboard.press('Enter')
+    const code = page.getByLabel('Code')
+    await code.fill('000000')
+    await page.keyboard.press('Enter')
+    await page.getByRole('alert').waitFor()
+    await code.fill(STUB_CODE)
+    await page.keyboard.press('Enter')
+    await heading(page, 'Nodes').waitFor()
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('an invitation sets a password and lets in; a used one leads to the login', async (t) => {
+    const { page, complaints } = await visit(t, browser, `${stub.url}/dashboard#invitation=${STUB_INVITATION}`)
+    await heading(page, 'Welcome, ada').waitFor()
+    assert.equal(new URL(page.url()).hash, '')
+    await page.getByLabel('Password', { exact: true }).fill(STUB_PASSWORD)
+    await page.keyboard.press('Enter')
+    await heading(page, 'Something is broken').waitFor()
+    assert.deepEqual(stub.acts.splice(0), ['POST /auth/invitation'])
+    const used = await visit(t, browser, `${stub.url}/dashboard#invitation=used`)
+    await used.page.getByRole('button', { name: 'To the login' }).click()
+    await used.page.getByLabel('Password', { exact: true }).waitFor()
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('a person sets a second step up and is shown the recovery codes; an admin invites', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub, '/settings')
+    const step = page.getByRole('region', { name: 'Second step' })
+    await step.getByLabel('Your password', { exact: true }).fill(STUB_PASSWORD)
+    await page.keyboard.press('Enter')
+    await step.getByText('GEZD GNBV').waitFor()
+    await step.getByLabel('Code it shows').fill(STUB_CODE)
+    await page.keyboard.press('Enter')
+    await step.getByText('aaaa-bbbb-cccc-ddda').waitFor()
+    const users = page.getByRole('region', { name: 'Users' }).first()
+    await users.getByLabel('Name').fill('Margaret')
+    await users.getByLabel('Role').first().selectOption('operator')
+    await users.getByRole('button', { name: 'Invite' }).click()
+    await users.getByText('/dashboard#invitation=xxx').waitFor()
+    assert.deepEqual(stub.acts.splice(0), [
+      `POST /auth/totp {"password":"${STUB_PASSWORD}"}`,
+      `PUT /auth/totp {"code":"${STUB_CODE}"}`,
+      'POST /api/users {"name":"margaret","role":"operator"}',
+    ])
+    assert.deepEqual(complaints, [])
+  })
+
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await t.test(`the ways in are easy to use for everybody, on a phone, ${colorScheme}`, async (t) => {
+      for (const [hash, title] of [
+        ['', 'P2P Core'],
+        [`#invitation=${STUB_INVITATION}`, 'Welcome, ada'],
+      ] as const) {
+        const { page } = await visit(t, browser, `${stub.url}/dashboard${hash}`, {
+          colorScheme,
+          viewport: SCREENS.phone,
+        })
+        await heading(page, title).waitFor()
+        assert.ok(await isAsWideAsTheScreen(page))
+        const { violations } = await new AxeBuilder({ page }).analyze()
+        const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        assert.deepEqual(
+          serious.map(({ id, nodes }) => `${title} ${id}: ${nodes.map(({ html }) => html).join(' ')}`),
+          [],
+        )
+      }
+    })
+  }
 
   await t.test('a used link says so and leaves the login', async (t) => {
     const { page } = await visit(t, browser, `${stub.url}/dashboard#login=used`)
@@ -123,6 +209,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     ['/services/shop', 'shop', 'Rolling out 2.5.0'],
     ['/logs', 'Logs', 'connect ECONNREFUSED'],
     ['/trust', 'Joining and certificates', 'worker-madrid-1'],
+    ['/settings', 'Settings', '10.20.7.31'],
     ['/events', 'Events', 'shop 2.5.0 is rolled out'],
   ]
   for (const [size, colorScheme] of [
@@ -197,7 +284,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
   await t.test('without WebSocket and sessions the page asks the routes, by a token of this tab only', async (t) => {
     const poor = await startDashboardStub(t, { hasSocket: false, hasSessions: false })
     const { page, complaints } = await visit(t, browser, `${poor.url}/dashboard`)
-    await page.getByLabel('Operator credential', { exact: true }).fill(STUB_CREDENTIAL)
+    await (await credentialField(page)).fill(STUB_CREDENTIAL)
     await page.keyboard.press('Enter')
     await heading(page, 'Something is broken').waitFor()
     await page.getByText('worker-lisbon-1 is down').waitFor()
@@ -207,7 +294,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await page.reload()
     await heading(page, 'Logs').waitFor()
     await page.getByRole('button', { name: 'Log out' }).click()
-    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.getByLabel('Password', { exact: true }).waitFor()
     assert.deepEqual(await page.evaluate('Object.keys(sessionStorage)'), [])
     assert.deepEqual(complaints, [])
   })
@@ -237,6 +324,59 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await page.getByRole('button', { name: 'Call list_orders' }).click()
     await page.getByRole('alert').filter({ hasText: 'between is not JSON' }).waitFor()
     assert.deepEqual(stub.acts, [])
+  })
+
+  await t.test('what fires is at the top; acknowledged, silenced and tested with one click', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub)
+    const alerts = page.getByRole('region', { name: 'Alerts' })
+    await alerts.getByText('grace takes care of it').waitFor()
+    // What fires is not told a second time below.
+    assert.equal(await page.getByText('worker-lisbon-1 is down').count(), 1)
+    const answered = (path: string) => page.waitForResponse((response) => response.url().includes(path))
+    const acknowledged = answered('/api/alerts/acknowledge')
+    await alerts.getByRole('button', { name: 'I take care of it' }).click()
+    await acknowledged
+    assert.deepEqual(stub.acts.splice(0), ['POST /api/alerts/acknowledge {"id":"node/worker-lisbon-1"}'])
+    const silenced = answered('/api/alerts/silences')
+    await alerts.getByRole('button', { name: 'Silence for 1 h' }).click()
+    await silenced
+    const [silence] = stub.acts.splice(0)
+    assert.match(silence ?? '', /^POST \/api\/alerts\/silences \{"alert_id":"node\/worker-lisbon-1","until":"\d{4}-/)
+    await page.goto(`${stub.url}/dashboard/events`)
+    await page.getByRole('button', { name: 'Alerts', exact: true }).click()
+    await page.getByRole('button', { name: 'Send a test' }).click()
+    await page.getByText('took the test in 84 ms').waitFor()
+    await page.getByText('connect ECONNREFUSED 10.20.0.9:587').waitFor()
+    const { violations } = await new AxeBuilder({ page }).analyze()
+    assert.deepEqual(
+      violations.filter(({ impact }) => impact === 'serious' || impact === 'critical'),
+      [],
+    )
+    const ended = answered('/api/alerts/silences/')
+    await page.getByRole('button', { name: 'End', exact: true }).click()
+    await ended
+    assert.deepEqual(stub.acts.splice(0), ['POST /api/alerts/test {}', 'DELETE /api/alerts/silences/3f0a9c21b7d4'])
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('why a service is as it is: cause, what happened before, its last lines, what to do', async (t) => {
+    const { page } = await enter(t, browser, stub, '/services/shop')
+    await page.getByRole('button', { name: 'Why?' }).click()
+    const dialog = page.getByRole('dialog')
+    for (const text of [
+      'It began 2 minutes after this',
+      'it ran out of memory',
+      'Raise limits.memoryMb',
+      'shop was given up',
+      'heap out of memory',
+    ]) {
+      await dialog.getByText(text).first().waitFor()
+    }
+    const { violations } = await new AxeBuilder({ page }).analyze()
+    assert.deepEqual(
+      violations.filter(({ impact }) => impact === 'serious' || impact === 'critical'),
+      [],
+    )
   })
 
   await t.test('an admin approves the key that was compared, not a name', async (t) => {
@@ -319,7 +459,7 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
 
   await t.test('the root leads to it, a credential lets in, by a cookie', async () => {
     assert.equal(new URL(page.url()).pathname, '/dashboard')
-    await page.getByLabel('Operator credential', { exact: true }).fill(credential)
+    await (await credentialField(page)).fill(credential)
     await page.keyboard.press('Enter')
     await heading(page, /running|broken/i).waitFor()
     assert.deepEqual(await page.evaluate('[Object.keys(sessionStorage), document.cookie]'), [[], ''])
@@ -342,6 +482,24 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
     await row.getByText(/suspected|dead/).waitFor()
     worker = await startWorker()
     await row.getByText('alive').waitFor()
+  })
+
+  await t.test('and the timeline tells of it, and so does the why of its page', async () => {
+    await page.getByRole('link', { name: 'Events', exact: true }).click()
+    await page.getByLabel('Kind').selectOption('member')
+    await page.getByLabel('Node').selectOption('worker-1')
+    await page
+      .getByText(/worker-1 (started again|is back|answers again)/)
+      .first()
+      .waitFor()
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
+    await page.getByRole('link', { name: 'worker-1' }).first().click()
+    await page.getByRole('button', { name: 'Why?' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText(/worker-1 is alive and has run for/).waitFor()
+    await dialog.getByRole('button', { name: 'Close' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
   })
 
   await t.test("a node's page has its certificate and its graphs", async () => {
@@ -378,9 +536,9 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
     await page.getByRole('button', { name: 'Make a token' }).click()
     await page.getByText('p2p join P2P').waitFor()
     await page.getByRole('button', { name: 'Log out' }).click()
-    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.getByLabel('Password', { exact: true }).waitFor()
     await page.reload()
-    await page.getByLabel('Operator credential', { exact: true }).waitFor()
+    await page.getByLabel('Password', { exact: true }).waitFor()
     assert.deepEqual(complaints, [])
   })
 })

@@ -11,12 +11,12 @@ export interface Session {
   hasCookie: boolean
 }
 
-/** Takes a one-time login out of the address, so that it is in no history and no copied link. */
-export function takeLoginLink(): string | undefined {
-  const match = /^#login=(.+)$/.exec(window.location.hash)
-  if (!match?.[1]) return undefined
+/** Takes the secret of a login link or an invitation out of the address, so that it is in no history and no copied link. */
+export function takeSecret(kind: 'login' | 'invitation'): string | undefined {
+  const match = /^#(login|invitation)=(.+)$/.exec(window.location.hash)
+  if (match?.[1] !== kind || match[2] === undefined) return undefined
   window.history.replaceState(null, '', window.location.pathname + window.location.search)
-  return decodeURIComponent(match[1])
+  return decodeURIComponent(match[2])
 }
 
 /** The session this browser already has: by cookie, by this tab's token, or because the node asks nobody. */
@@ -57,6 +57,57 @@ export async function loginByLink(link: string): Promise<Session> {
   setBearer(undefined)
   await request('/auth/session', { method: 'POST', body: { link }, isLogin: true })
   return (await sessionByCookie()) ?? refuse()
+}
+
+/** What a person types to sign in; `code` where the account has a second step. */
+export interface NameAndPassword {
+  name: string
+  password: string
+  code?: string
+}
+
+/** @throws {ApiError} P2P_AUTH_CODE_REQUIRED: the password is right; or the node refused */
+export async function loginByName(credential: NameAndPassword): Promise<Session> {
+  setBearer(undefined)
+  await request('/auth/session', { method: 'POST', body: credential, isLogin: true })
+  return (await sessionByCookie()) ?? refuse()
+}
+
+/** How people sign in at this node. */
+export interface SignInMethods {
+  password: boolean
+  oidc: { issuer: string } | null
+}
+
+/** Asks the node; one that does not know the question takes passwords. */
+export async function readSignInMethods(): Promise<SignInMethods> {
+  try {
+    return (await request<SignInMethods>('/auth/methods', { isLogin: true })).body
+  } catch {
+    return { password: true, oidc: null }
+  }
+}
+
+/** Why a sign-in at the provider did not work, as the node put it into the address; taken out of it. */
+export function takeOidcRefusal(): string | undefined {
+  const [, reason] = /^#oidc=(refused|unavailable)$/.exec(window.location.hash) ?? []
+  if (reason === undefined) return undefined
+  window.history.replaceState(null, '', window.location.pathname + window.location.search)
+  return reason === 'unavailable'
+    ? 'The provider of identities does not answer. Try again, or use name and password.'
+    : 'The provider of identities did not vouch for you, or gives you no role here.'
+}
+
+/** Whose invitation it is. @throws {ApiError} it was used, is too old, or is none */
+export async function readInvitation(secret: string): Promise<Me> {
+  return (await request<Me>('/auth/invitation', { method: 'POST', body: { secret }, isLogin: true })).body
+}
+
+/** Sets the password and signs in with it. @throws {ApiError} */
+export async function takeInvitation(secret: string, password: string): Promise<Session> {
+  const body = { secret, password }
+  const { name } = (await request<Me>('/auth/invitation', { method: 'POST', body, isLogin: true })).body
+  return loginByName({ name, password })
 }
 
 /**

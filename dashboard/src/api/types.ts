@@ -89,6 +89,33 @@ export interface Me {
   role: Role
 }
 
+/** `GET /auth/account`. */
+export interface Account extends Me {
+  /** False for the holder of the operator credential, who has none of the rest. */
+  is_user: boolean
+  has_code: boolean
+  sessions: UserSession[]
+}
+
+export interface UserSession {
+  id: string
+  kind: 'browser' | 'program'
+  from: string
+  created_at_ms: number
+  ends_at_ms: number
+  is_current: boolean
+}
+
+/** One row of `GET /api/users`. */
+export interface User extends Me {
+  created_at_ms: number
+  created_by: string
+  has_password: boolean
+  has_code: boolean
+  sessions: number
+  invitation_ends_ms?: number
+}
+
 export interface ClusterFacts {
   name: string
   node_id: string
@@ -207,6 +234,53 @@ export interface JoinToken {
   role: string
   uses_left: number
   expires_at_ms: number
+}
+
+/** What `GET /api/alerts` answers. */
+export interface Alerts {
+  alerts: Alert[]
+  silences: {
+    id: string
+    alert_id?: string
+    rule?: string
+    node_id?: string
+    service?: string
+    until: string
+    by: string
+    reason?: string
+  }[]
+  targets: { name: string; waiting: number; lost: number; failure?: string; last_sent?: string }[]
+}
+
+export interface Alert {
+  id: string
+  rule: string
+  state: 'firing' | 'resolved'
+  severity: 'info' | 'warning' | 'error'
+  title: string
+  detail: string
+  remedy?: string
+  node_id?: string
+  service?: string
+  since: string
+  resolved_at?: string
+  is_flapping: boolean
+  acknowledged?: { by: string; at: string; note?: string }
+  silenced_until?: string
+}
+
+export interface AlertTest {
+  results: { target: string; sent: boolean; duration_ms: number; failure?: string }[]
+}
+
+/** What `GET /api/why/{kind}/{name}` answers. */
+export interface WhyAnswer {
+  state: 'well' | 'degraded' | 'down' | 'stopped'
+  summary: string
+  cause?: { what: string; text: string; since?: string }
+  before: TimelineEvent[]
+  logs: { timestamp: string; node_id: string; level: string; logger_name: string; message: string }[]
+  remedy?: string
 }
 
 /** One row of `GET /api/events`. */

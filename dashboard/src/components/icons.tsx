@@ -54,6 +54,14 @@ export const MoonIcon = () => (
     <path d="M13.2 9.6A5.6 5.6 0 0 1 6.4 2.8a5.6 5.6 0 1 0 6.8 6.8z" strokeLinejoin="round" />
   </Icon>
 )
+export const PersonIcon = () => (
+  <Icon>
+    <path
+      d="M8 8.2a2.9 2.9 0 1 0 0-5.8 2.9 2.9 0 0 0 0 5.8zM2.8 13.8c.5-2.6 2.5-4 5.2-4s4.7 1.4 5.2 4"
+      strokeLinecap="round"
+    />
+  </Icon>
+)
 export const LeaveIcon = () => (
   <Icon>
     <path d="M6.5 2.5h-4v11h4M6 8h8M11 5l3 3-3 3" strokeLinecap="round" strokeLinejoin="round" />

@@ -9,24 +9,29 @@ import {
   renewSession,
   resumeSession,
   type Session,
-  takeLoginLink,
+  takeOidcRefusal,
+  takeSecret,
 } from '../api/session.ts'
 import { LiveCluster } from '../live/live-cluster.ts'
 import { LiveContext } from '../live/use-live.ts'
 import { Empty } from './empty.tsx'
+import { Invitation } from './invitation.tsx'
 import { Login } from './login.tsx'
 
 type Gate =
   | { state: 'asking' }
   | { state: 'unreachable'; problem: string }
   | { state: 'outside'; refusal?: string }
+  | { state: 'invited'; secret: string }
   | { state: 'inside'; session: Session }
 
 /** Often enough for a session of an hour that is renewed in its second half. */
 const RENEW_EVERY_MS = 600_000
 
 /** Read once, before anything renders: the link is out of the address from the first moment. */
-const link = takeLoginLink()
+const link = takeSecret('login')
+const invitation = takeSecret('invitation')
+const oidcRefusal = takeOidcRefusal()
 
 /** Shows its children to those the node knows, the login to all others. */
 export function SessionGate({ children }: { children: ReactNode }) {
@@ -36,7 +41,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
 
   const ask = useCallback(async () => {
     setGate({ state: 'asking' })
-    setGate(await opened(link))
+    setGate(invitation === undefined ? await opened(link) : { state: 'invited', secret: invitation })
   }, [])
   useEffect(() => void ask(), [ask])
 
@@ -80,6 +85,14 @@ export function SessionGate({ children }: { children: ReactNode }) {
           </Empty>
         </main>
       )
+    case 'invited':
+      return (
+        <Invitation
+          secret={gate.secret}
+          onSession={(found) => setGate({ state: 'inside', session: found })}
+          onLogin={() => setGate({ state: 'outside' })}
+        />
+      )
     case 'outside':
       return <Login refusal={gate.refusal} onSession={(found) => setGate({ state: 'inside', session: found })} />
     case 'inside':
@@ -100,7 +113,8 @@ async function opened(login: string | undefined): Promise<Gate> {
   }
   try {
     const session = await resumeSession()
-    return session ? { state: 'inside', session } : { state: 'outside' }
+    if (session) return { state: 'inside', session }
+    return oidcRefusal === undefined ? { state: 'outside' } : { state: 'outside', refusal: oidcRefusal }
   } catch (error) {
     return { state: 'unreachable', problem: messageOf(error) }
   }

@@ -9,6 +9,7 @@ import {
   MoonIcon,
   NodesIcon,
   OverviewIcon,
+  PersonIcon,
   ServicesIcon,
   SunIcon,
   TrustIcon,
@@ -71,10 +72,12 @@ function Foot() {
   const scheme = useComputedColorScheme('light')
   return (
     <div className="nav-foot">
-      <div className="who small">
-        <span title={session.me.name}>{session.me.name}</span>
-        <span className="muted">{session.me.role}</span>
-      </div>
+      <Link to="/settings" className="who small" title="Settings">
+        <PersonIcon />
+        <span className="who-name">{session.me.name}</span>
+        <span className="who-role muted">{session.me.role}</span>
+        <span className="hidden-text">Settings</span>
+      </Link>
       <ActionIcon
         variant="subtle"
         color="gray"

@@ -1,79 +1,145 @@
-import { useQuery } from '@tanstack/react-query'
+import { Button, NativeSelect } from '@mantine/core'
+import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import { get, messageOf } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { AuditRecord, TimelineEvent } from '../api/types.ts'
+import { AlertsPanel } from '../components/alerts.tsx'
 import { DataTable } from '../components/data-table.tsx'
 import { Empty } from '../components/empty.tsx'
 import { dateTime } from '../components/format.ts'
 import { Segments } from '../components/segments.tsx'
-import { Mark, State, toneOf } from '../components/state.tsx'
+import { State } from '../components/state.tsx'
+import { TimelineRows } from '../components/timeline.tsx'
 import { visible } from '../components/visible-text.ts'
-import { useLive } from '../live/use-live.ts'
+import { useCluster, useLive } from '../live/use-live.ts'
 
-const EVERY_MS = 5_000
+const EVERY_MS = 4_000
+const PAGE = 100
 const LIMIT = 200
+const KINDS = [
+  { value: 'deploy', label: 'Deployments' },
+  { value: 'health', label: 'Health' },
+  { value: 'member', label: 'Nodes' },
+  { value: 'certificate', label: 'Certificates' },
+  { value: 'person', label: 'People' },
+  { value: 'log', label: 'Log errors' },
+  { value: 'alert', label: 'Alerts' },
+]
 const VIEWS = [
   { value: 'timeline', text: 'Timeline' },
+  { value: 'alerts', text: 'Alerts' },
   { value: 'audit', text: 'Audit trail' },
 ] as const
 
 /** What happened, and who did what. */
 export function EventsPage() {
   const { session } = useLive()
-  const [view, setView] = useState<'timeline' | 'audit'>('timeline')
+  const [view, setView] = useState<(typeof VIEWS)[number]['value']>('timeline')
   const mayAudit = hasRole(session.me, 'admin')
   return (
     <div className="page">
       <div className="page-head">
         <h1>Events</h1>
         <span className="actions">
-          {mayAudit && <Segments label="View" options={VIEWS} value={view} onChange={setView} />}
+          <Segments
+            label="View"
+            options={VIEWS.filter(({ value }) => value !== 'audit' || mayAudit)}
+            value={view}
+            onChange={setView}
+          />
         </span>
       </div>
-      {view === 'timeline' ? <Timeline /> : <Audit />}
+      {view === 'timeline' && <Timeline />}
+      {view === 'alerts' && <AlertsPanel />}
+      {view === 'audit' && <Audit />}
     </div>
   )
 }
 
+interface Chosen {
+  kind: string
+  node: string
+  service: string
+}
+
 function Timeline() {
-  const events = useQuery({
-    queryKey: ['events'],
-    queryFn: ({ signal }) => get<{ events: TimelineEvent[] }>(`/api/events?limit=${LIMIT}`, signal),
-    refetchInterval: ({ state }) => (state.error ? false : EVERY_MS),
+  const [chosen, setChosen] = useState<Chosen>({ kind: '', node: '', service: '' })
+  const nodes = useCluster((view) => view.nodes)
+  const services = useCluster((view) => view.services)
+  const events = useInfiniteQuery({
+    queryKey: ['events', chosen],
+    queryFn: ({ pageParam, signal }) =>
+      get<{ events: TimelineEvent[]; cursor: string | null }>(pathOf(chosen, pageParam), signal),
+    initialPageParam: '',
+    getNextPageParam: ({ cursor }) => cursor,
+    // Who looks at what was long ago is not waiting for what is new.
+    refetchInterval: ({ state }) => (state.error || (state.data?.pages.length ?? 0) > 1 ? false : EVERY_MS),
+    placeholderData: keepPreviousData,
   })
-  if (events.isPending) return null
-  const rows = events.data?.events ?? []
+  const change = (part: Partial<Chosen>): void => setChosen({ ...chosen, ...part })
+  const rows = events.data?.pages.flatMap((page) => page.events) ?? []
+  const isFiltered = chosen.kind !== '' || chosen.node !== '' || chosen.service !== ''
   return (
-    <section className="panel" aria-label="Timeline">
-      {rows.length === 0 ? (
-        <Empty title={events.error ? 'This node keeps no timeline' : 'Nothing happened yet'}>
-          {events.error
-            ? messageOf(events.error)
-            : 'Deploys, nodes that come and go, health, certificates and alerts appear here.'}
-        </Empty>
-      ) : (
-        rows.map((event) => (
-          <div key={event.id} className="timeline-row">
-            <time className="muted mono" dateTime={event.time}>
-              {dateTime(event.time).slice(5)}
-            </time>
-            <span className="state">
-              <Mark tone={event.severity === 'info' ? 'off' : toneOf(event.severity)} />
-              <span className="hidden-text">{event.severity}</span>
-            </span>
-            <div className="wrap">
-              {visible(event.title)}{' '}
-              <span className="muted">
-                {[event.kind, event.node_id, event.service].filter(Boolean).join(' · ')}
-                {event.detail ? ` · ${visible(event.detail)}` : ''}
-              </span>
-            </div>
-          </div>
-        ))
+    <>
+      <div className="filters">
+        <NativeSelect
+          aria-label="Kind"
+          value={chosen.kind}
+          onChange={(event) => change({ kind: event.currentTarget.value })}
+          data={[{ value: '', label: 'All kinds' }, ...KINDS]}
+        />
+        <NativeSelect
+          aria-label="Node"
+          value={chosen.node}
+          onChange={(event) => change({ node: event.currentTarget.value })}
+          data={[{ value: '', label: 'All nodes' }, ...nodes.map(({ node_id }) => node_id)]}
+        />
+        <NativeSelect
+          aria-label="Service"
+          value={chosen.service}
+          onChange={(event) => change({ service: event.currentTarget.value })}
+          data={[{ value: '', label: 'All services' }, ...services.map(({ name }) => name)]}
+        />
+      </div>
+      {!events.isPending && (
+        <section className="panel" aria-label="Timeline">
+          {rows.length === 0 ? (
+            <Empty title={emptyTitle(events.error, isFiltered)}>
+              {events.error
+                ? messageOf(events.error)
+                : isFiltered
+                  ? 'Choose other kinds, nodes or services.'
+                  : 'Deploys, nodes that come and go, health, certificates and alerts appear here.'}
+            </Empty>
+          ) : (
+            <TimelineRows events={rows} />
+          )}
+        </section>
       )}
-    </section>
+      {events.hasNextPage && (
+        <div>
+          <Button variant="default" loading={events.isFetchingNextPage} onClick={() => void events.fetchNextPage()}>
+            Earlier events
+          </Button>
+        </div>
+      )}
+    </>
   )
+}
+
+function emptyTitle(error: unknown, isFiltered: boolean): string {
+  if (error) return 'This node keeps no timeline'
+  return isFiltered ? 'Nothing of that kind happened' : 'Nothing happened yet'
+}
+
+function pathOf({ kind, node, service }: Chosen, cursor: string | null): string {
+  const query = new URLSearchParams({ limit: String(PAGE) })
+  if (kind !== '') query.set('kind', kind)
+  if (node !== '') query.set('node_id', node)
+  if (service !== '') query.set('service', service)
+  if (cursor) query.set('cursor', cursor)
+  return `/api/events?${query}`
 }
 
 function Audit() {

@@ -15,6 +15,7 @@ import { NodeServiceButtons } from '../components/service-control.tsx'
 import { State } from '../components/state.tsx'
 import { ShortLog } from '../components/short-log.tsx'
 import { Ago } from '../components/time.tsx'
+import { WhyButton } from '../components/why.tsx'
 import { useCluster, useLive } from '../live/use-live.ts'
 
 const route = getRouteApi('/nodes/$nodeId')
@@ -37,7 +38,10 @@ export function NodePage() {
       <div className="page-head">
         <h1>{nodeId}</h1>
         <State word={node.status} />
-        <NodeActions nodeId={nodeId} />
+        <span className="actions">
+          <WhyButton kind="node" name={nodeId} />
+          <NodeActions nodeId={nodeId} />
+        </span>
       </div>
       <div className="columns">
         <Section title="Facts">
@@ -59,7 +63,7 @@ function NodeActions({ nodeId }: { nodeId: string }) {
   if (!hasRole(session.me, 'operator')) return null
   const path = `/api/nodes/${encodeURIComponent(nodeId)}`
   return (
-    <span className="actions">
+    <>
       <ConfirmButton text="Drain" title={`Drain ${nodeId}`} act={() => send('POST', `${path}/drain`)}>
         Every deployed service moves to other nodes, and nothing is placed here until it is used again.
       </ConfirmButton>
@@ -70,7 +74,7 @@ function NodeActions({ nodeId }: { nodeId: string }) {
       >
         Services may be placed here again.
       </ConfirmButton>
-    </span>
+    </>
   )
 }
 

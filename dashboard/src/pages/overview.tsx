@@ -1,5 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { Attention, ClusterNode } from '../api/types.ts'
+import { FiringAlerts, useAlerts } from '../components/alerts.tsx'
 import { percent } from '../components/format.ts'
 import { Section } from '../components/section.tsx'
 import { ServiceTable } from '../components/service-table.tsx'
@@ -13,8 +14,12 @@ import { useCluster } from '../live/use-live.ts'
 /** The cluster at a glance: is it well, and if not, what first. */
 export function OverviewPage() {
   const view = useCluster((view) => view)
+  const alerts = useAlerts()
   if (!view.isLoaded) return null
   const { word, tone, sentence } = healthOf(view)
+  // What fires is told above.
+  const firing = new Set(alerts?.alerts.flatMap(({ state, title }) => (state === 'firing' ? [title] : [])))
+  const attention = view.attention.filter(({ title }) => !firing.has(title))
   return (
     <div className="page">
       <div>
@@ -24,10 +29,11 @@ export function OverviewPage() {
         </h1>
         <p className="muted">{sentence}</p>
       </div>
-      {view.attention.length > 0 && (
+      <FiringAlerts alerts={alerts} />
+      {attention.length > 0 && (
         <Section title="Needs attention">
           <div className="panel">
-            {view.attention.map((item) => (
+            {attention.map((item) => (
               <AttentionRow key={`${item.title}${item.node_id}${item.service}`} item={item} />
             ))}
           </div>

@@ -22,6 +22,7 @@ import { DeploymentButtons, NodeServiceButtons } from '../components/service-con
 import { serviceTone, State } from '../components/state.tsx'
 import { Ago } from '../components/time.tsx'
 import { visible } from '../components/visible-text.ts'
+import { WhyButton } from '../components/why.tsx'
 import { useCluster, useLive } from '../live/use-live.ts'
 
 const route = getRouteApi('/services/$service')
@@ -52,7 +53,10 @@ export function ServicePage() {
       <div className="page-head">
         <h1>{service}</h1>
         {summary && <State word={`${summary.healthy} of ${summary.wanted} healthy`} tone={serviceTone(summary)} />}
-        <span className="actions">{deployment.data && <DeploymentButtons status={deployment.data} />}</span>
+        <span className="actions">
+          <WhyButton kind="service" name={service} />
+          {deployment.data && <DeploymentButtons status={deployment.data} />}
+        </span>
       </div>
       {deployment.data?.problems.map((problem) => (
         <Refusal key={problem}>{visible(problem)}</Refusal>

@@ -7,12 +7,13 @@ import { chooseCredentialFile } from '../session/credential-file.ts'
 import { loginLink } from '../session/login-link.ts'
 import { DEFAULT_PROFILE, profileFiles, readLogin, removeLogin, writeLogin } from '../session/login-file.ts'
 import { signIn } from '../session/sign-in.ts'
+import { type NameFlags, signInByName } from '../session/sign-in-by-name.ts'
 
 /** `p2p login [URL]`, and `p2p login --link`, which signs in nobody here */
 export async function login(
   host: CliHost,
   url: string | undefined,
-  flags: { credentialFile?: string; profile?: string; link?: boolean },
+  flags: { credentialFile?: string; profile?: string; link?: boolean } & Partial<NameFlags>,
 ): Promise<void> {
   if (flags.link) {
     const file = chooseCredentialFile(host, flags.credentialFile)
@@ -24,10 +25,15 @@ export async function login(
   // A bad name is refused before a token is asked for.
   profileFiles(host, profile)
   const asked = checkedUrl(url ?? host.environment.P2P_URL)
-  const made = await signIn(host, chooseCredentialFile(host, flags.credentialFile), asked)
+  const { name } = flags
+  const made =
+    name === undefined
+      ? await signIn(host, chooseCredentialFile(host, flags.credentialFile), asked)
+      : await signInByName(host, asked, { ...flags, name, profile })
   const files = writeLogin(host, profile, made)
   const more = profile === DEFAULT_PROFILE ? '' : ` --profile ${profile}`
-  host.talk.write(`Logged in to cluster ${made.cluster} at ${made.url} as ${made.role}; the token ends ${relativeTime(made.expires_at_ms, host.wallMs())}
+  const who = name === undefined ? made.role : `${name}, ${made.role}`
+  host.talk.write(`Logged in to cluster ${made.cluster} at ${made.url} as ${who}; the token ends ${relativeTime(made.expires_at_ms, host.wallMs())}
 Try:
   p2p nodes${more}
   curl -K ${quoted(files.curl)} ${made.url}/cluster/nodes

@@ -1,11 +1,11 @@
 import { CliError } from '../../base/errors.ts'
 import type { LogLevel } from '../../base/log.ts'
-import { parseDuration } from '../../config/index.ts'
 import type { CliHost } from '../host.ts'
 import { type OutputFormat, show } from '../output/show.ts'
 import { type Format, plain, styler } from '../output/style.ts'
 import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
 import { followEvents } from '../session/follow-events.ts'
+import { momentOf } from '../session/moment.ts'
 import type { LogLine } from '../session/wire.ts'
 
 interface LogFlags extends ConnectionFlags {
@@ -103,19 +103,6 @@ async function follow(
   } finally {
     interruption.dispose()
   }
-}
-
-/** The moment as the node takes it. A span ends now, by this machine's clock. @throws {CliError} P2P_CLI_USAGE */
-function momentOf(flag: string, text: string, nowMs: number): string {
-  const spanMs = parseDuration(text)
-  // Date takes much else for a date, and gives it a meaning nobody had in mind.
-  const asTime = /^\d{4}-\d\d-\d\d/.test(text) ? text : NaN
-  const moment = new Date(spanMs === undefined ? asTime : nowMs - spanMs)
-  if (!Number.isNaN(moment.getTime())) return moment.toISOString()
-  throw new CliError(
-    'P2P_CLI_USAGE',
-    `${flag} "${text}" is neither a span such as 90s, 10m, 2h or 1d nor a time such as 2026-01-02T03:04:05Z`,
-  )
 }
 
 function lineText(line: LogLine, style: ReturnType<typeof styler>): string {

@@ -1,5 +1,5 @@
 import { CliError } from '../../base/errors.ts'
-import type { IssuedCertificate, PendingNode } from '../../base/enrolment.ts'
+import type { IssuedCertificate, NodeBan, PendingNode } from '../../base/enrolment.ts'
 import { confirm } from '../confirm.ts'
 import type { CliHost } from '../host.ts'
 import { nodeColumns } from '../output/node-table.ts'
@@ -110,4 +110,59 @@ export async function revokeNode(host: CliHost, id: string, flags: ConnectionFla
   const path = `/api/nodes/${encodeURIComponent(id)}/certificates`
   const { revoked } = await session.call<{ revoked: IssuedCertificate[] }>({ method: 'DELETE', path })
   host.talk.write(`Revoked ${revoked.length} ${revoked.length === 1 ? 'certificate' : 'certificates'} of ${id}\n`)
+}
+
+/** `p2p nodes ban ID` */
+export async function banNode(
+  host: CliHost,
+  id: string,
+  flags: ConnectionFlags & { yes?: boolean; reason?: string; fingerprint?: string },
+): Promise<void> {
+  const { reason, fingerprint } = flags
+  if (!flags.yes) {
+    await confirm(
+      host,
+      `${id} will be cut off within seconds, and neither its name nor its keys let anybody in again. Go on?`,
+      '--yes',
+    )
+  }
+  const session = await connect(host, flags)
+  const body = {
+    ...(reason !== undefined && { reason }),
+    ...(fingerprint !== undefined && { fingerprint: wholeFingerprint(fingerprint) }),
+  }
+  const ban = await session.call<NodeBan>({ method: 'POST', path: `/api/nodes/${encodeURIComponent(id)}/ban`, body })
+  const keys = ban.key_fingerprints.length
+  host.talk.write(`Banned: ${plain(id)}${keys === 0 ? '' : `, with ${keys} ${keys === 1 ? 'key' : 'keys'}`}\n`)
+}
+
+function wholeFingerprint(text: string): string {
+  const digits = normalFingerprint(text)
+  if (digits.length === 64) return digits
+  throw new CliError('P2P_CLI_USAGE', '--fingerprint takes the whole fingerprint of the key, 64 hexadecimal digits')
+}
+
+/** `p2p nodes unban ID` */
+export async function unbanNode(host: CliHost, id: string, flags: ConnectionFlags): Promise<void> {
+  const session = await connect(host, flags)
+  await session.call<NodeBan>({ method: 'DELETE', path: `/api/nodes/${encodeURIComponent(id)}/ban` })
+  host.talk.write(`No longer banned: ${plain(id)}. To let it in, give it a new join token or approve it\n`)
+}
+
+/** `p2p nodes banned` */
+export async function listBanned(host: CliHost, flags: ConnectionFlags & { output: OutputFormat }): Promise<void> {
+  const session = await connect(host, flags)
+  const { banned } = await session.call<{ banned: NodeBan[] }>({ method: 'GET', path: '/api/nodes/banned' })
+  await showRows(
+    host,
+    flags.output,
+    banned,
+    [
+      { title: 'NODE', value: (ban) => ban.node_id },
+      { title: 'BANNED', value: (ban) => relativeTime(ban.banned_at_ms, host.wallMs()) },
+      { title: 'KEYS', value: (ban) => ban.key_fingerprints.length, align: 'right' },
+      { title: 'REASON', value: (ban) => ban.reason ?? '' },
+    ],
+    'No node is banned',
+  )
 }

@@ -55,6 +55,7 @@ export async function run(host: CliHost, flags: RunFlags): Promise<number> {
       config,
       unlock,
       joinToken: flags.join ?? secretsFrom(host.environment).joinToken,
+      otlpHeaders: secretsFrom(host.environment).otlpHeaders,
       cannotRestart: reasonAgainstRestart(flags),
       signal: interruption.signal,
       // A parent shows events in its own way, and our output is its log file: no recovery key may end there.

@@ -78,6 +78,7 @@ function withDeployment(command: Command): Command {
     .option('--cron <schedule>', 'run at these times: "0 3 * * *"')
     .option('--time-zone <name>', 'of the schedule, as Europe/Berlin; UTC')
     .addOption(number('--retries <number>', 'times a run that failed is begun again; 3', 100))
+    .option('--no-job', 'a service that stays again')
     .optionsGroup('Options:')
     .option('--force', 'override: a caller would break, an older version, another change')
     .option('--reason <text>', 'a sentence for the history')

@@ -21,6 +21,8 @@ export interface DeployFlags {
   cron?: string
   timeZone?: string
   retries?: number
+  /** false: `--no-job`. */
+  job?: boolean
   strategy?: 'rolling' | 'canary' | 'all-at-once'
   batch?: number
   watch?: string
@@ -44,7 +46,7 @@ export async function deployBody(host: CliHost, flags: DeployFlags): Promise<Dep
     ...(count !== undefined && { count }),
     ...(placement && { placement }),
     ...(update && { update }),
-    ...(job && { job }),
+    ...(job !== undefined && { job }),
     ...(healthyMs !== undefined && { healthy_ms: healthyMs }),
     ...(deadlineMs !== undefined && { deadline_ms: deadlineMs }),
     ...(flags.after && { depends_on: flags.after.map(dependencyOf) }),
@@ -70,10 +72,14 @@ function placementOf({ label, spreadBy, perNode }: DeployFlags): DeployBody['pla
 
 const RETRIES_DEFAULT = 3
 
-function jobOf({ once, cron, timeZone, retries }: DeployFlags): DeployBody['job'] {
+function jobOf({ once, cron, timeZone, retries, job }: DeployFlags): DeployBody['job'] {
   if (once && cron !== undefined) throw usage('--once and --cron exclude each other; give one of them')
   if (timeZone !== undefined && cron === undefined) throw usage('--time-zone goes with --cron')
   if (retries !== undefined && !once && cron === undefined) throw usage('--retries goes with --once or --cron')
+  if (job === false) {
+    if (once || cron !== undefined) throw usage('--no-job excludes --once and --cron; give one of them')
+    return null
+  }
   const tries = { retries: retries ?? RETRIES_DEFAULT }
   if (cron !== undefined) return { kind: 'cron', schedule: cron, time_zone: timeZone ?? 'UTC', ...tries }
   return once ? { kind: 'once', ...tries } : undefined

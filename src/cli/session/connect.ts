@@ -85,6 +85,12 @@ function readIfPossible(path: string): OperatorCredential | undefined {
 
 async function renewOrExplain(login: Login, renew: () => Promise<Login>): Promise<Login> {
   if (readIfPossible(login.credential_file)) return renew()
+  if (login.name !== undefined) {
+    throw new CliError(
+      'P2P_CLI_NOT_LOGGED_IN',
+      `The session of ${login.name} at ${login.url} has ended; run "p2p login --name ${login.name}"`,
+    )
+  }
   throw new CliError(
     'P2P_CLI_NOT_LOGGED_IN',
     `The login to ${login.url} has expired, and ${login.credential_file} cannot be read to renew it; run "p2p login --credential-file FILE"`,

@@ -103,7 +103,10 @@ export interface DeployBody {
   config?: Record<string, unknown>
   secrets?: Record<string, string>
   granted?: { net: boolean; child_process: boolean; read: string[]; write: string[] }
-  job?: { kind: 'once'; retries: number } | { kind: 'cron'; schedule: string; time_zone: string; retries: number }
+  job?:
+    | { kind: 'once'; retries: number }
+    | { kind: 'cron'; schedule: string; time_zone: string; retries: number }
+    | null
   healthy_ms?: number
   deadline_ms?: number
   depends_on?: { service: string; healthy: boolean }[]

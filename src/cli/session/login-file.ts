@@ -12,7 +12,9 @@ export interface Login {
   access_token: string
   expires_at_ms: number
   role: string
-  /** The operator credential it came from: read again when the token has expired. */
+  /** Who signed in by name and password; absent where it was the operator credential. */
+  name?: string
+  /** The operator credential it came from: read again when the token has expired; empty where it came from a password. */
   credential_file: string
   /** The file's URL then: when it has changed, so has the coordinator. */
   credential_url: string

@@ -130,3 +130,15 @@ export interface JsonSchema {
   anyOf?: JsonSchema[]
   additionalProperties?: boolean | JsonSchema
 }
+
+/** One event of the timeline. */
+export interface ClusterEvent {
+  id: string
+  time: string
+  kind: string
+  severity: 'info' | 'warning' | 'error'
+  title: string
+  detail?: string
+  node_id?: string
+  service?: string
+}

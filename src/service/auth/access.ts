@@ -39,11 +39,29 @@ export const ACCESS = {
   'GET /dashboard/assets/{file}': 'open',
 
   'POST /auth/token': 'open', // the credential is in the body
-  'POST /auth/revoke': VIEWERS,
+  'POST /auth/refresh': 'open', // likewise
+  'POST /auth/revoke': 'open', // what is revoked is its own credential
+  'POST /auth/invitation': 'open', // its secret is in the body
+  'GET /auth/methods': 'open',
+  'GET /auth/oidc/start': 'open',
+  'GET /auth/oidc/callback': 'open', // what the provider says is verified
   'POST /auth/link': 'open', // the credential is in the body
   'POST /auth/session': 'open', // likewise, or a link's secret
   'GET /auth/session': VIEWERS,
   'DELETE /auth/session': VIEWERS,
+
+  // The own account; those that weaken it ask for the password besides.
+  'GET /auth/account': VIEWERS,
+  'PUT /auth/password': VIEWERS,
+  'DELETE /auth/sessions/{id}': VIEWERS,
+  'POST /auth/totp': VIEWERS,
+  'PUT /auth/totp': VIEWERS,
+  'POST /auth/totp/remove': VIEWERS,
+  'GET /api/users': ADMINS,
+  'POST /api/users': ADMINS,
+  'PUT /api/users/{name}/role': ADMINS,
+  'POST /api/users/{name}/reset': ADMINS,
+  'DELETE /api/users/{name}': ADMINS,
 
   // Joining: the stranger's proof is in the request, the answers are worthless without it (docs/protocol/enrolment.md).
   'GET /internal/ca-cert': 'open',
@@ -77,11 +95,25 @@ export const ACCESS = {
   'GET /api/logs/events': VIEWERS,
   'GET /api/logs/sources': VIEWERS,
   'DELETE /api/logs': ADMINS,
+  'GET /api/events': VIEWERS,
+  'GET /api/events/follow': VIEWERS,
+  'GET /api/why/{kind}/{name}': VIEWERS,
+  'GET /api/alerts': VIEWERS,
+  'POST /api/alerts/acknowledge': OPERATORS,
+  'POST /api/alerts/silences': OPERATORS,
+  'DELETE /api/alerts/silences/{id}': OPERATORS,
+  'POST /api/alerts/test': OPERATORS,
   'GET /api/ca': VIEWERS,
+  'GET /api/ca/rotation': VIEWERS,
+  'POST /api/ca/rotation': ADMINS,
+  'POST /api/ca/rotation/finish': ADMINS,
   'GET /api/nodes/pending': OPERATORS,
   'POST /api/nodes/{id}/approve': ADMINS,
   'POST /api/nodes/{id}/reject': ADMINS,
   'DELETE /api/nodes/{id}/certificates': ADMINS,
+  'GET /api/nodes/banned': OPERATORS,
+  'POST /api/nodes/{id}/ban': ADMINS,
+  'DELETE /api/nodes/{id}/ban': ADMINS,
   'GET /api/tokens': ADMINS,
   'POST /api/tokens': ADMINS,
   'DELETE /api/tokens/{id}': ADMINS,

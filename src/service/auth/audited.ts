@@ -14,6 +14,10 @@ const AUDITED_THOUGH_OPEN: ReadonlySet<RouteKey> = new Set<RouteKey>([
   'POST /auth/token',
   'POST /auth/link',
   'POST /auth/session',
+  'POST /auth/refresh',
+  'POST /auth/revoke',
+  'POST /auth/invitation',
+  'GET /auth/oidc/callback',
 ])
 
 /** Whether using the route is a privileged act: it changes something, and not everybody may. */

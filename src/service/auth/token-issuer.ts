@@ -18,6 +18,7 @@ import {
 } from './access-token.ts'
 import { LoginLinks } from './login-links.ts'
 import { hashOfCredential, matchesCredential, newOperatorCredential } from './operator-credential.ts'
+import { RevokedTokens } from './revoked-tokens.ts'
 import { loadSigningKey, type SigningKey } from './signing-key.ts'
 import type { TokenVerifier, VerifiedToken } from './token-verifier.ts'
 
@@ -32,8 +33,13 @@ export interface AccessToken {
 
 /** Gives people access tokens for their credential, and takes them back. Coordinator only. */
 export interface TokenIssuer {
-  /** The public keys as the text of a JWK set, for the node's own record: every node verifies tokens with it, offline. */
+  /**
+   * The public keys as the text of a JWK set, for the node's own record: every node verifies tokens with it, offline. What was
+   * revoked lately is in the set as a member of its own (RFC 7517 section 5), so that every node refuses it.
+   */
   publicKeys(): string
+  /** Told when {@link publicKeys} has changed. @returns a function that unregisters */
+  onKeysChange(listener: () => void): () => void
   /**
    * The operator credential of this coordinator: `current` when it is the right one, else a new one that replaces
    * it (first start, lost file). The caller keeps it where only the operating system's user can read it; here only
@@ -62,12 +68,30 @@ export interface TokenIssuer {
   renew(token: string, options: { ttlS: number }): Promise<AccessToken | undefined>
   /** What a token says. @throws {RpcError} as `renew` */
   read(token: string): Promise<VerifiedToken>
+  /** A token for a person whose credential somebody else has checked. */
+  sign(person: SignedInPerson, ttlS: number): Promise<AccessToken>
   /**
-   * Withdraws a token; durable once this resolves.
+   * Withdraws tokens and sessions by their ids, and does what else belongs to it, in one commit; durable once this resolves.
+   * @param ids with the moment after which nothing with that id is good any more, wall time, Unix milliseconds
+   */
+  withdraw(ids: readonly { id: string; endsMs: number }[], also?: readonly Operation[]): Promise<void>
+  /**
+   * Withdraws a token, and the whole session it is of; durable once this resolves.
    * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
    */
   revoke(token: string): Promise<void>
-  isRevoked(jti: string): boolean
+  /** @param id of a token or of a session */
+  isRevoked(id: string): boolean
+}
+
+/** Whom a token names. */
+export interface SignedInPerson {
+  name: string
+  role: PersonRole
+  /** Id of the session the token is of; a token without one stands for itself. */
+  sid?: string
+  /** When the person signed in, wall time, Unix seconds; now by default. */
+  signedInS?: number
 }
 
 export interface TokenIssuerNeeds {
@@ -82,20 +106,9 @@ interface StoredCredential {
   role: PersonRole
 }
 
-/** `expires_at_ms`: wall time after which the token is dead anyway and the entry can go. */
-interface StoredRevocation {
-  expires_at_ms: number
-}
-
 const CREDENTIAL_KEY = 'auth/credentials/operator'
-const REVOKED_PREFIX = 'auth/revoked/'
-const OPERATOR = 'operator'
-
-/** Kept longer than the token lives, so that a wall clock set back does not bring it to life again. */
-const REVOCATION_GRACE_MS = 24 * 3600_000
-
-/** Entries removed together with one revocation, so that a commit stays small. */
-const PRUNED_PER_REVOCATION_MAX = 50
+/** The name in the tokens of who signs in with the operator credential; no user may have it. */
+export const OPERATOR = 'operator'
 
 /** @param options.cluster the issuer named in the tokens */
 export function createTokenIssuer(needs: TokenIssuerNeeds, options: { cluster: string }): TokenIssuer & Component {
@@ -107,8 +120,7 @@ class StoredTokenIssuer implements TokenIssuer, Component {
   readonly #needs: TokenIssuerNeeds
   readonly #cluster: string
   readonly #log: Logger
-  /** jti → end of the token's life. Bounded by what can be issued in one longest token life: only valid tokens get in, dead ones leave. */
-  readonly #revoked = new Map<string, number>()
+  readonly #revoked: RevokedTokens
   #key: SigningKey | undefined
   #credential: StoredCredential | undefined
   #verifier: TokenVerifier | undefined
@@ -119,22 +131,25 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     this.#cluster = cluster
     this.#log = needs.log.child('Auth')
     this.#links = new LoginLinks(needs)
+    this.#revoked = new RevokedTokens(needs.store)
   }
 
   async start(_signal: AbortSignal): Promise<void> {
     const { store, random } = this.#needs
     this.#key = await loadSigningKey(store, random)
     this.#credential = await getJson<StoredCredential>(store, CREDENTIAL_KEY)
-    for (const { key, value } of await store.range(REVOKED_PREFIX)) {
-      const { expires_at_ms } = JSON.parse(Buffer.from(value).toString('utf8')) as StoredRevocation
-      this.#revoked.set(key.slice(REVOKED_PREFIX.length), expires_at_ms)
-    }
+    await this.#revoked.load()
   }
 
   async stop(): Promise<void> {}
 
   publicKeys(): string {
-    return JSON.stringify({ keys: [this.#signingKey().publicJwk] })
+    const revoked = this.#revoked.published(this.#needs.clock.wallMs())
+    return JSON.stringify({ keys: [this.#signingKey().publicJwk], ...(revoked.length > 0 && { revoked }) })
+  }
+
+  onKeysChange(listener: () => void): () => void {
+    return this.#revoked.onChange(listener)
   }
 
   async ensureOperatorCredential(current: string | undefined): Promise<string> {
@@ -154,7 +169,7 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     if (!includesRole(stored.role, role)) {
       throw new RpcError('P2P_RPC_ACCESS_DENIED', `The credential is for ${stored.role}, not for ${role}`, { role })
     }
-    return this.#sign(role, ttlS)
+    return this.sign({ name: OPERATOR, role }, ttlS)
   }
 
   makeLink(credential: string): string {
@@ -165,7 +180,7 @@ class StoredTokenIssuer implements TokenIssuer, Component {
 
   async issueForLink(secret: string, { ttlS }: { ttlS: number }): Promise<AccessToken> {
     const role = this.#links.take(secret)
-    if (role) return this.#sign(role, ttlS)
+    if (role) return this.sign({ name: OPERATOR, role }, ttlS)
     throw new RpcError(
       'P2P_AUTH_CREDENTIAL_INVALID',
       'The login link was used already, or is older than ten minutes; make another with "p2p login --link"',
@@ -173,12 +188,13 @@ class StoredTokenIssuer implements TokenIssuer, Component {
   }
 
   async renew(token: string, { ttlS }: { ttlS: number }): Promise<AccessToken | undefined> {
-    const { principal, expiresAtMs, signedInMs } = await this.read(token)
+    const { principal, expiresAtMs, signedInMs, sid } = await this.read(token)
     assert(principal.kind === 'person', 'tokens are for people')
     const nowS = Math.floor(this.#needs.clock.wallMs() / 1000)
     const endS = Math.min(nowS + ttlS, signedInMs / 1000 + TOKEN_TTL_S_MAX)
     if (endS * 1000 <= expiresAtMs) return undefined
-    return this.#sign(principal.role, endS - nowS, signedInMs / 1000)
+    const { name, role } = principal
+    return this.sign({ name, role, signedInS: signedInMs / 1000, ...(sid !== undefined && { sid }) }, endS - nowS)
   }
 
   async read(token: string): Promise<VerifiedToken> {
@@ -195,44 +211,42 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     )
   }
 
-  async #sign(role: PersonRole, ttlS: number, signedInS?: number): Promise<AccessToken> {
+  async sign({ name, role, sid, signedInS }: SignedInPerson, ttlS: number): Promise<AccessToken> {
     const { SignJWT, importJWK } = await import('jose')
     const { kid, privateJwk } = this.#signingKey()
     const issuedAtS = Math.floor(this.#needs.clock.wallMs() / 1000)
     const jti = toBase64Url(this.#needs.random.bytes(16))
-    const token = await new SignJWT({ role, ...(signedInS !== undefined && { auth_time: signedInS }) })
+    const token = await new SignJWT({
+      role,
+      ...(sid !== undefined && { sid }),
+      ...(signedInS !== undefined && { auth_time: signedInS }),
+    })
       .setProtectedHeader({ alg: TOKEN_ALGORITHM, kid, typ: ACCESS_TOKEN_TYPE })
       .setIssuer(this.#cluster)
       .setAudience(ACCESS_TOKEN_AUDIENCE)
-      .setSubject(OPERATOR)
+      .setSubject(name)
       .setJti(jti)
       .setIssuedAt(issuedAtS)
       .setExpirationTime(issuedAtS + ttlS)
       .sign(await importJWK(privateJwk, TOKEN_ALGORITHM))
-    this.#log.info('Access token issued', { name: OPERATOR, role, jti, ttl_s: ttlS })
+    this.#log.info('Access token issued', { name, role, jti, ttl_s: ttlS })
     return { access_token: token, token_type: 'bearer', expires_in: ttlS, role }
   }
 
   async revoke(token: string): Promise<void> {
-    const { principal, jti, expiresAtMs } = await this.read(token)
-    const entry: StoredRevocation = { expires_at_ms: expiresAtMs }
-    const dead = this.#deadRevocations()
-    const operations: Operation[] = dead.map((old) => ({ type: 'delete', key: REVOKED_PREFIX + old }))
-    operations.push({ type: 'put', key: REVOKED_PREFIX + jti, value: jsonValue(entry) })
-    await this.#needs.store.transact({ operations })
-    for (const old of dead) this.#revoked.delete(old)
-    this.#revoked.set(jti, expiresAtMs)
+    const { principal, jti, expiresAtMs, sid, signedInMs } = await this.read(token)
+    const ids = [{ id: jti, endsMs: expiresAtMs }]
+    if (sid !== undefined) ids.push({ id: sid, endsMs: signedInMs + TOKEN_TTL_S_MAX * 1_000 })
+    await this.withdraw(ids)
     this.#log.info('Access token revoked', { caller: principalLabel(principal), jti })
   }
 
-  isRevoked(jti: string): boolean {
-    return this.#revoked.has(jti)
+  async withdraw(ids: readonly { id: string; endsMs: number }[], also: readonly Operation[] = []): Promise<void> {
+    await this.#revoked.add(ids, this.#needs.clock.wallMs(), also)
   }
 
-  #deadRevocations(): string[] {
-    const beforeMs = this.#needs.clock.wallMs() - REVOCATION_GRACE_MS
-    const dead = [...this.#revoked].filter(([, expiresAtMs]) => expiresAtMs <= beforeMs)
-    return dead.slice(0, PRUNED_PER_REVOCATION_MAX).map(([jti]) => jti)
+  isRevoked(id: string): boolean {
+    return this.#revoked.has(id)
   }
 
   async #tokenVerifier(): Promise<TokenVerifier> {
@@ -240,8 +254,9 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     this.#verifier ??= createTokenVerifier(
       {
         clock: this.#needs.clock,
-        tokenKeys: () => [this.publicKeys()],
-        isRevoked: (jti) => this.isRevoked(jti),
+        // What was revoked it is told of below.
+        tokenKeys: () => [JSON.stringify({ keys: [this.#signingKey().publicJwk] })],
+        isRevoked: (id) => this.isRevoked(id),
       },
       { cluster: () => this.#cluster },
     )

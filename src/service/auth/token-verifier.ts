@@ -10,6 +10,8 @@ export interface VerifiedToken {
   principal: Principal
   /** Unique id of the token (RFC 7519 section 4.1.7): what a revocation names. */
   jti: string
+  /** Id of the session it is of, where it is of one: a revocation of that ends it too. */
+  sid: string | undefined
   /** Wall time, Unix milliseconds. */
   expiresAtMs: number
   /** When the person signed in, whatever was renewed since; wall time, Unix milliseconds. */
@@ -20,8 +22,8 @@ export interface TokenVerifierNeeds {
   clock: Clock
   /** The JWK sets (JSON texts) of the coordinators, as their signed records carry them; own keys included. Asked at every call. */
   tokenKeys: () => readonly string[]
-  /** Whether a token was withdrawn before its end; where nothing can know it, tokens live until they expire. */
-  isRevoked?: (jti: string) => boolean
+  /** Whether a token or session was withdrawn before its end, by its id; asked besides what the key sets say of that. */
+  isRevoked?: (id: string) => boolean
 }
 
 /** Checks access tokens without asking anybody. */
@@ -50,6 +52,7 @@ class JoseTokenVerifier implements TokenVerifier {
   readonly #remembered = new LRUCache<string, VerifiedToken>({ max: REMEMBERED_TOKENS_MAX })
   #keyTexts = ''
   #keys = new Map<string, JWK>()
+  #revoked = new Set<string>()
 
   constructor(needs: TokenVerifierNeeds, cluster: () => string) {
     this.#needs = needs
@@ -67,10 +70,14 @@ class JoseTokenVerifier implements TokenVerifier {
       this.#remembered.delete(token)
       throw expired()
     }
-    if (this.#needs.isRevoked?.(verified.jti)) {
+    if (this.#isRevoked(verified.jti) || (verified.sid !== undefined && this.#isRevoked(verified.sid))) {
       throw new RpcError('P2P_AUTH_TOKEN_REVOKED', 'The access token was revoked; log in again with "p2p login"')
     }
     return verified
+  }
+
+  #isRevoked(id: string): boolean {
+    return this.#revoked.has(id) || this.#needs.isRevoked?.(id) === true
   }
 
   async #verifySignature(token: string): Promise<VerifiedToken> {
@@ -83,12 +90,14 @@ class JoseTokenVerifier implements TokenVerifier {
         requiredClaims: ['sub', 'jti', 'exp', 'role'],
         currentDate: new Date(this.#needs.clock.wallMs()),
       })
-      const { sub, jti, exp, role, iat = exp, auth_time: signedInS = iat } = payload
+      const { sub, jti, exp, role, sid, iat = exp, auth_time: signedInS = iat } = payload
       if (!sub || !jti || !exp || !isPersonRole(role) || typeof signedInS !== 'number')
         throw new errors.JWTInvalid('a claim has the wrong type')
+      if (sid !== undefined && typeof sid !== 'string') throw new errors.JWTInvalid('the session has the wrong type')
       return {
         principal: { kind: 'person', name: sub, role },
         jti,
+        sid,
         expiresAtMs: exp * 1000,
         signedInMs: signedInS * 1000,
       }
@@ -115,7 +124,9 @@ class JoseTokenVerifier implements TokenVerifier {
     const joined = texts.join('\n')
     if (joined === this.#keyTexts) return
     this.#keyTexts = joined
-    this.#keys = new Map(texts.flatMap(parseKeySet).map((jwk) => [jwk.kid as string, jwk]))
+    const sets = texts.map(parseKeySet)
+    this.#keys = new Map(sets.flatMap(({ keys }) => keys).map((jwk) => [jwk.kid as string, jwk]))
+    this.#revoked = new Set(sets.flatMap(({ revoked }) => revoked))
     this.#remembered.clear()
   }
 }
@@ -124,12 +135,18 @@ function expired(): RpcError {
   return new RpcError('P2P_AUTH_TOKEN_EXPIRED', 'The access token has expired; log in again with "p2p login"')
 }
 
-/** The usable keys of a JWK set (RFC 7517 section 5): a set of another coordinator's making that cannot be read holds none. */
-function parseKeySet(text: string): JWK[] {
+/**
+ * The usable keys of a JWK set (RFC 7517 section 5) and the ids it revokes: a set of another coordinator's making that cannot be
+ * read holds none.
+ */
+function parseKeySet(text: string): { keys: JWK[]; revoked: string[] } {
   try {
-    const { keys } = JSON.parse(text) as { keys: JWK[] }
-    return keys.filter((jwk) => typeof jwk.kid === 'string' && jwk.kty === 'OKP' && jwk.crv === 'Ed25519')
+    const { keys, revoked = [] } = JSON.parse(text) as { keys: JWK[]; revoked?: string[] }
+    return {
+      keys: keys.filter((jwk) => typeof jwk.kid === 'string' && jwk.kty === 'OKP' && jwk.crv === 'Ed25519'),
+      revoked: revoked.filter((id) => typeof id === 'string'),
+    }
   } catch {
-    return []
+    return { keys: [], revoked: [] }
   }
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { isNodeId } from '../../base/identity.ts'
+import { isServiceName } from '../jsonrpc/index.ts'
 import { WIRE } from './wire.ts'
 
 const PERCENT = z.number().min(0).max(100)
@@ -191,12 +193,12 @@ export const NODE_REPORT = z.object({
   sent_at: told(z.number(), "The node's clock, Unix milliseconds"),
   seconds: told(z.number().positive().max(86_400), 'Time the calls below were made in'),
   metrics: MACHINE_METRICS,
-  services: told(z.record(NAME, SERVICE_REPORT), 'By name').refine(
+  services: told(z.record(NAME.refine(isServiceName, 'is no name of a service'), SERVICE_REPORT), 'By name').refine(
     (services) => Object.keys(services).length <= 512,
     'holds more than 512 services',
   ),
   called_by: told(
-    z.record(NAME, z.int().min(0)),
+    z.record(NAME.refine(isNodeId, 'is no node id'), z.int().min(0)),
     'Calls of services here in that time, by the node they came from',
   ).refine((callers) => Object.keys(callers).length <= 4_096, 'names more than 4,096 nodes'),
   certificate: z.object({ not_before: z.number(), not_after: z.number() }).optional().describe('Unix milliseconds'),

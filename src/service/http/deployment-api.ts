@@ -55,7 +55,7 @@ export interface DeployRequest {
   granted?: Permissions
   dependsOn?: { service: string; healthy: boolean }[]
   reserve?: { memoryMb: number; cpus: number }
-  job?: JobRule
+  job?: JobRule | null
   force?: boolean
   reason?: string
 }

@@ -102,7 +102,7 @@ export const DEPLOY_REQUEST = z.strictObject({
   granted: GRANTED.optional(),
   depends_on: DEPENDENCIES.optional(),
   reserve: RESERVE.optional(),
-  job: JOB.optional(),
+  job: told(JOB.nullable().optional(), 'null: a service that stays, and a job no more'),
   force: told(z.boolean().optional(), 'Although a caller would break, or the version goes backwards'),
   reason: REASON.optional(),
 })

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -15,6 +16,7 @@ import { ANONYMOUS, type Principal, principalLabel } from '../../base/identity.t
 import { ACCESS, accessRoleOf, type RouteKey } from '../auth/access.ts'
 import { isAudited } from '../auth/audited.ts'
 import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
+import { CredentialWatch } from './credential-watch.ts'
 import { pathOf, toProblem } from './fastify-problem.ts'
 import type { RouteNeeds } from './http-needs.ts'
 import { type Problem, problemHeaders } from './problem.ts'
@@ -28,6 +30,8 @@ declare module 'fastify' {
     caller: Principal
     /** Tells the audit trail how the act ended; absent for what is not recorded. */
     endAct: ((outcome: AuditOutcome, detail: string) => void) | undefined
+    /** Whom the act is about, where the path does not say; for the audit trail, never a secret. */
+    actNote: string | undefined
   }
 }
 
@@ -53,6 +57,7 @@ export function routeKeyOf(method: string, url: string): RouteKey {
  */
 export function createApp(needs: RouteNeeds): App {
   const { gate, transport, counts, random, log, audit } = needs
+  const watch = new CredentialWatch(needs)
   const app: App = fastify({
     bodyLimit: RPC_LIMITS.bodyBytesMax,
     genReqId: (request) => traceIdOf(request.headers, random),
@@ -68,6 +73,7 @@ export function createApp(needs: RouteNeeds): App {
   app.setSerializerCompiler(serializerCompiler)
   app.decorateRequest('caller')
   app.decorateRequest('endAct')
+  app.decorateRequest('actNote')
   app.removeAllContentTypeParsers()
   const json = async (_request: FastifyRequest, body: Buffer): Promise<unknown> => parseJson(body)
   app.addContentTypeParser(['application/json', 'application/jose+json'], { parseAs: 'buffer' }, json)
@@ -89,9 +95,19 @@ export function createApp(needs: RouteNeeds): App {
     }
     if (isRecorded) request.endAct = await audit?.begin(act())
   })
+  app.addHook('onSend', async (request, reply, payload) => {
+    const isStream =
+      payload instanceof Readable && String(reply.getHeader('content-type')).startsWith('text/event-stream')
+    if (!isStream) return
+    const unfollow = watch.follow({ headers: request.headers, connection: transport.facts(request.raw) }, () =>
+      payload.destroy(),
+    )
+    payload.once('close', unfollow)
+  })
   app.addHook('onResponse', async (request, reply) => {
     counts.add(request.is404 ? undefined : keyOf(request), reply.statusCode)
-    request.endAct?.(reply.statusCode < 400 ? 'succeeded' : 'failed', String(reply.statusCode))
+    const detail = [reply.statusCode, request.actNote].filter((part) => part !== undefined).join(' ')
+    request.endAct?.(reply.statusCode < 400 ? 'succeeded' : 'failed', detail)
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request, log)

@@ -66,7 +66,7 @@ class LazyHttpApi implements Component {
     this.#needs.feed.stop()
     const sockets = await this.#sockets
     sockets?.stop()
-    const app = await this.#loading
+    const app = await this.#loading?.catch(() => undefined)
     await app?.close()
   }
 
@@ -97,6 +97,8 @@ class LazyHttpApi implements Component {
       this.#app = await this.#loading
       this.#app.handle(request, response)
     } catch (error) {
+      // Its files may be being replaced at this moment: the next request tries again.
+      this.#loading = undefined
       this.#log.error('The HTTP application could not be loaded', { error })
       this.#refuse(error, request, response)
     }

@@ -1,19 +1,23 @@
 import type { Registry } from 'prom-client'
 import type { Acme, AcmeAdmin } from '../../base/acme.ts'
 import type { AuditReader, AuditTrail } from '../../base/audit.ts'
-import type { Enrolment, TrustAdmin } from '../../base/enrolment.ts'
+import type { CaRotationAdmin, Enrolment, TrustAdmin } from '../../base/enrolment.ts'
 import type { Files } from '../../base/files.ts'
 import type { LogReader } from '../../base/log-line.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
+import type { Timeline } from '../../base/timeline.ts'
 import type { DnsStats, GossipStats } from '../../network/index.ts'
 import type { Transport } from '../../transport/index.ts'
 import type { Authenticator } from '../auth/authenticator.ts'
+import type { Oidc } from '../auth/oidc.ts'
+import type { People } from '../auth/people.ts'
 import type { TokenIssuer } from '../auth/token-issuer.ts'
 import type { Caller, RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
 import type { ServiceHost } from '../service-spec.ts'
+import type { AlertsApi } from './alert-wire.ts'
 import type { ArtifactUploads } from './artifact-uploads.ts'
 import type { ChangeFeed } from './change-feed.ts'
 import type { DashboardSource, MachineReading } from './dashboard-source.ts'
@@ -23,6 +27,7 @@ import type { MemberFeed } from './member-feed.ts'
 import type { NodeControl } from './node-control.ts'
 import type { RequestCounts } from './request-counts.ts'
 import type { WatcherSlots } from './watcher-slots.ts'
+import type { WhyTeller } from './why-wire.ts'
 
 /** Facts of the process for `GET /api/status`; what is absent is left out of the answer. */
 export interface NodeFacts {
@@ -61,10 +66,17 @@ export interface HttpApiNeeds {
   serviceHost?: Pick<ServiceHost, 'states'>
   /** Those of a coordinator; elsewhere their routes answer 403 and name the coordinators. */
   logs?: LogReader
+  timeline?: Timeline
+  why?: WhyTeller
+  alerts?: AlertsApi
   dashboard?: DashboardSource
   tokenIssuer?: TokenIssuer
+  people?: People
+  /** Absent: nobody signs in by OpenID Connect. */
+  oidc?: Oidc
   enrolment?: Enrolment
   trustAdmin?: TrustAdmin
+  caRotation?: CaRotationAdmin
   acme?: Acme
   acmeAdmin?: AcmeAdmin
   /** Absent: privileged acts are not recorded. */

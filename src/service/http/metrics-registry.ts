@@ -1,6 +1,7 @@
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'
 import type { MethodMetrics } from '../descriptor.ts'
-import type { MachineMetrics } from './dashboard-wire.ts'
+import type { DashboardSource } from './dashboard-source.ts'
+import type { MachineMetrics, ServiceFigures } from './dashboard-wire.ts'
 import { healthOf } from './health.ts'
 import type { RouteNeeds } from './http-needs.ts'
 import { memberCounts } from './node-view.ts'
@@ -18,6 +19,7 @@ export function createMetricsRegistry(needs: RouteNeeds): Registry {
   addServiceMetrics(registry, needs)
   addMethodMetrics(registry, needs)
   if (needs.machines) addMachineMetrics(registry, needs.machines)
+  if (needs.dashboard) addClusterServices(registry, needs.dashboard)
   if (needs.gossipStats) addGossipMetrics(registry, needs.gossipStats)
   if (needs.dnsStats) addDnsMetrics(registry, needs.dnsStats)
   for (const collect of needs.collectors ?? []) collect(registry)
@@ -66,6 +68,36 @@ function addMachineMetrics(registry: Registry, machines: NonNullable<RouteNeeds[
   add('p2p_machine_metrics_time_seconds', "Unix time of these numbers, the node's clock", (metrics) => {
     return Date.parse(metrics.timestamp) / 1000
   })
+}
+
+/** Series of one metric at most: names of services are their authors', and one who makes them up must not fill a server. */
+const CLUSTER_SERVICES_MAX = 1_000
+
+/** Every service over all nodes, on a coordinator; what one node makes of it is in that node's own answer. */
+function addClusterServices(registry: Registry, dashboard: DashboardSource): void {
+  const shown = (): ServiceFigures[] => dashboard.services().slice(0, CLUSTER_SERVICES_MAX)
+  const add = (name: string, help: string, read: (service: ServiceFigures) => number | null): void =>
+    gauge(registry, name, help, ['service'], () =>
+      shown().flatMap((service): Sample[] => {
+        const value = read(service)
+        return value === null ? [] : [[{ service: service.name }, value]]
+      }),
+    )
+  gauge(registry, 'p2p_cluster_service_instances', 'Instances on all nodes', ['service', 'state'], () =>
+    shown().flatMap(({ name, wanted, running, healthy }): Sample[] => [
+      [{ service: name, state: 'wanted' }, wanted],
+      [{ service: name, state: 'running' }, running],
+      [{ service: name, state: 'healthy' }, healthy],
+    ]),
+  )
+  add('p2p_cluster_service_calls_per_second', 'Calls finished on all nodes', (service) => service.calls_per_s)
+  add('p2p_cluster_service_error_ratio', 'Share of them that failed', (service) => service.error_ratio)
+  const seconds = (ms: number | null): number | null => (ms === null ? null : ms / 1000)
+  add('p2p_cluster_service_p50_seconds', 'Median of their durations', (service) => seconds(service.p50_ms))
+  add('p2p_cluster_service_p99_seconds', 'What 99 of 100 did not exceed', (service) => seconds(service.p99_ms))
+  gauge(registry, 'p2p_cluster_services_left_out', 'Services that are too many to be shown', [], () => [
+    [{}, Math.max(0, dashboard.services().length - CLUSTER_SERVICES_MAX)],
+  ])
 }
 
 function addGossipMetrics(registry: Registry, stats: NonNullable<RouteNeeds['gossipStats']>): void {

@@ -17,6 +17,7 @@ const PAGES: Record<string, string> = {
   logs: '/logs',
   joining: '/trust',
   events: '/events',
+  settings: '/settings',
 }
 const SIZES = { desktop: { width: 1440, height: 900 }, phone: { width: 390, height: 844 } }
 

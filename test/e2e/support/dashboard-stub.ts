@@ -49,6 +49,10 @@ export interface DashboardStub {
 /** What the login takes. */
 export const STUB_CREDENTIAL = 'P2PO1-stub'
 export const STUB_LINK = 'one-time'
+export const STUB_INVITATION = 'welcome'
+/** Ada's name and password are enough; for Grace the code is needed too. */
+export const STUB_PASSWORD = 'correct horse battery staple'
+export const STUB_CODE = '123456'
 
 const NOW_MS = Date.now()
 const ago = (s: number): string => new Date(NOW_MS - s * 1000).toISOString()
@@ -211,6 +215,84 @@ const SERVICES = [
   },
 ]
 
+const ALERTS = [
+  {
+    id: 'node/worker-lisbon-1',
+    rule: 'node',
+    state: 'firing',
+    severity: 'error',
+    title: 'worker-lisbon-1 is down',
+    detail: 'No node has reached it for 95 s.',
+    node_id: 'worker-lisbon-1',
+    remedy: 'See whether the machine runs; it comes back by itself when it does.',
+    since: ago(95),
+    fired_at: ago(85),
+    is_flapping: false,
+  },
+  {
+    id: 'service/payments',
+    rule: 'service',
+    state: 'firing',
+    severity: 'error',
+    title: 'payments fails on worker-oslo-1',
+    detail: 'connect ECONNREFUSED 10.20.0.40:5432',
+    service: 'payments',
+    remedy: 'See its log; roll back if the last deploy brought it.',
+    since: ago(420),
+    fired_at: ago(405),
+    is_flapping: true,
+    acknowledged: { by: 'person:grace', at: ago(300), note: 'on my way' },
+    silenced_until: ago(-3_600),
+  },
+  {
+    id: 'disk/worker-madrid-2',
+    rule: 'disk',
+    state: 'resolved',
+    severity: 'warning',
+    title: 'The disk of worker-madrid-2 is 91 % full',
+    detail: '',
+    node_id: 'worker-madrid-2',
+    since: ago(9_000),
+    fired_at: ago(8_800),
+    resolved_at: ago(4_000),
+    is_flapping: false,
+  },
+]
+const SILENCES = [
+  { id: '3f0a9c21b7d4', alert_id: 'service/payments', until: ago(-3_600), by: 'person:grace', reason: 'new database' },
+]
+const TARGETS = [
+  { name: 'webhook hooks.example.org', waiting: 0, lost: 0, last_sent: ago(85) },
+  { name: 'e-mail mail.example.org', waiting: 2, lost: 0, failure: 'connect ECONNREFUSED 10.20.0.9:587' },
+]
+const WHY_SHOP = {
+  kind: 'service',
+  name: 'shop',
+  state: 'degraded',
+  summary: 'shop: 4 of 5 run and are healthy. It began 2 minutes after this: ada deployed shop 2.5.0.',
+  cause: { what: 'out-of-memory', text: 'On worker-oslo-1: it ran out of memory.', since: ago(240) },
+  before: [
+    {
+      id: '2',
+      time: ago(240),
+      kind: 'health',
+      severity: 'error',
+      title: 'shop was given up on worker-oslo-1',
+      service: 'shop',
+    },
+    { id: '1', time: ago(360), kind: 'deploy', severity: 'info', title: 'ada deployed shop 2.5.0', service: 'shop' },
+  ],
+  logs: [
+    {
+      timestamp: ago(241),
+      node_id: 'worker-oslo-1',
+      level: 'ERROR',
+      logger_name: 'shop',
+      message: 'heap out of memory',
+    },
+  ],
+  remedy: 'Raise limits.memoryMb in its manifest.json and deploy it again.',
+}
 const ATTENTION = [
   {
     severity: 'error',
@@ -274,6 +356,39 @@ const PENDING = {
   ip_addresses: ['10.20.4.7'],
   dns_names: ['worker-madrid-1'],
   requested_at_ms: NOW_MS - 40_000,
+}
+
+const user = (name: string, role: string, rest: object) => ({
+  name,
+  role,
+  created_at_ms: NOW_MS - 40 * DAY_MS,
+  created_by: 'person:operator',
+  has_password: true,
+  has_code: false,
+  sessions: 0,
+  ...rest,
+})
+const USERS = [
+  user('ada', 'admin', { has_code: true, sessions: 2 }),
+  user('grace@example.org', 'operator', { sessions: 1 }),
+  user('linus', 'viewer', {}),
+  user('margaret', 'operator', { has_password: false, invitation_ends_ms: NOW_MS + 2 * DAY_MS }),
+]
+const RECOVERY = Array.from({ length: 10 }, (_, index) => `aaaa-bbbb-cccc-ddd${'abcdefghij'[index]}`)
+const userSession = (id: string, kind: string, from: string, hours: number) => ({
+  id,
+  kind,
+  from,
+  created_at_ms: NOW_MS - hours * 3_600_000,
+  ends_at_ms: NOW_MS + (12 - hours) * 3_600_000,
+  is_current: id === 's-1',
+})
+const ACCOUNT = {
+  name: 'ada',
+  role: 'admin',
+  is_user: true,
+  has_code: false,
+  sessions: [userSession('s-1', 'browser', '10.20.7.31', 1), userSession('s-2', 'program', '10.20.7.31', 5)],
 }
 
 const deployment = (generation: number, version: string, secondsAgo: number, reason: string) => ({
@@ -369,6 +484,8 @@ function answersOf(options: StubOptions): Record<string, unknown> {
     },
     '/services/shop': SHOP_DETAILS,
     '/api/logs': { logs: [...options.lines].reverse().slice(0, 1_000), total: options.lines.length },
+    '/api/users': { users: USERS },
+    '/auth/account': { ...ACCOUNT, role: options.role },
     '/api/ca': {
       cluster: 'harbour',
       ca_fingerprint: 'a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90',
@@ -378,6 +495,8 @@ function answersOf(options: StubOptions): Record<string, unknown> {
     },
     '/api/nodes/pending': { pending: [PENDING] },
     '/api/tokens': { tokens: [{ token_id: 't-19ac', role: 'worker', uses_left: 3, expires_at_ms: NOW_MS + 540_000 }] },
+    '/api/alerts': { alerts: ALERTS, silences: SILENCES, targets: TARGETS },
+    '/api/why/service/shop': WHY_SHOP,
     '/api/events': {
       events: EVENTS.map(([severity, kind, title, s, more], id) => ({
         id: String(id),
@@ -472,6 +591,14 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
     if (pathname.startsWith('/dashboard')) return sendPage(request, response, pathname)
     const body = await textOf(request)
     if (options.hasSessions && pathname === '/auth/session') return session(request, body, json)
+    if (pathname === '/auth/methods')
+      return json(200, { password: true, oidc: { issuer: 'https://id.example.org/team' } })
+    if (pathname === '/auth/invitation') {
+      if (body.includes('password')) acts.push(`POST ${pathname}`)
+      return body.includes(STUB_INVITATION)
+        ? json(200, { name: 'ada', role: 'operator' })
+        : json(401, { code: 'P2P_AUTH_CREDENTIAL_INVALID', detail: 'The invitation was used already, or is too old' })
+    }
     if (pathname === '/auth/token') {
       return body.includes(STUB_CREDENTIAL)
         ? json(200, { access_token: tokenOf(options.role), token_type: 'bearer', expires_in: 600, role: options.role })
@@ -482,6 +609,20 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
       acts.push(`${request.method} ${pathname} ${body}`.trim())
       if (pathname === '/rpc')
         return json(200, { jsonrpc: '2.0', id: 1, result: { orders: [{ id: 48_213, total: 129.9 }] } })
+      if (pathname === '/auth/totp') {
+        return json(200, {
+          secret: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ',
+          address: 'otpauth://totp/x',
+          recovery_codes: RECOVERY,
+        })
+      }
+      if (pathname === '/api/users' || pathname.endsWith('/reset')) {
+        return json(201, { user: USERS[3], invitation: { secret: 'x'.repeat(43), ends_at_ms: NOW_MS + 3 * DAY_MS } })
+      }
+      if (pathname === '/api/alerts/test') {
+        const results = TARGETS.map(({ name, failure }) => ({ target: name, sent: !failure, duration_ms: 84, failure }))
+        return json(200, { results })
+      }
       if (pathname === '/api/tokens') return json(201, { token: 'P2PJ1-join-token', facts: {} })
       return json(200, {})
     }
@@ -498,7 +639,15 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
   ): void {
     if (request.method === 'DELETE') return json(204, undefined, { 'set-cookie': 'p2p_session=; Path=/; Max-Age=0' })
     if (request.method === 'POST') {
-      const isRight = body.includes(STUB_CREDENTIAL) || body.includes(STUB_LINK)
+      const { name, code } = JSON.parse(body) as { name?: string; code?: string }
+      const isPerson = body.includes(STUB_PASSWORD)
+      if (isPerson && name === 'grace' && code === undefined) {
+        return json(401, { code: 'P2P_AUTH_CODE_REQUIRED', detail: 'The code of the authenticator is needed too' })
+      }
+      const isRight =
+        body.includes(STUB_CREDENTIAL) ||
+        body.includes(STUB_LINK) ||
+        (isPerson && (code === undefined || code === STUB_CODE))
       const cookie = { 'set-cookie': 'p2p_session=yes; Path=/; HttpOnly; SameSite=Strict' }
       return isRight
         ? json(200, {}, cookie)

@@ -70,6 +70,8 @@ export interface NodeProcess {
   /** Resolves at the first event of this type from now on or already seen; rejects when the process ends first. */
   event<T extends NodeEvent['type']>(type: T): Promise<Extract<NodeEvent, { type: T }>>
   ready(): Promise<ReadyEvent>
+  /** Calls `then` in the moment in which it has written something that matches; at once when it has. */
+  whenWritten(pattern: RegExp, then: () => void): void
   kill(signal: NodeJS.Signals): void
   /** Exit code, or the signal that ended it. */
   exited: Promise<number | NodeJS.Signals>
@@ -133,6 +135,17 @@ export function startNode(t: Cleanup, configFile: string, options: StartOptions 
     output: () => text,
     event,
     ready: () => event('ready'),
+    whenWritten(pattern, then) {
+      const look = (): void => {
+        if (!pattern.test(text)) return
+        child.stdout?.off('data', look)
+        child.stderr?.off('data', look)
+        then()
+      }
+      child.stdout?.on('data', look)
+      child.stderr?.on('data', look)
+      look()
+    },
     kill: (signal) => void child.kill(signal),
     exited,
     async stop() {

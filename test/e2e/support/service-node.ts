@@ -10,6 +10,7 @@ import {
   type ServiceManager,
   type ServiceManagerOptions,
   type ServiceSpec,
+  type SpanListener,
 } from '../../../src/service/index.ts'
 import { parseManifest } from '../../../src/service/manifest.ts'
 import { MemoryNetwork } from '../../unit/service/support/memory-peers.ts'
@@ -41,9 +42,9 @@ export interface ServiceNode {
 export async function startServices(
   t: Cleanup,
   tree: Tree,
-  options: Partial<ServiceManagerOptions> & { state?: string; stopped?: string[] } = {},
+  options: Partial<ServiceManagerOptions> & { state?: string; stopped?: string[]; spans?: SpanListener } = {},
 ): Promise<ServiceNode> {
-  const { stopped, state: keptState, ...rest } = options
+  const { stopped, state: keptState, spans, ...rest } = options
   const root = realpathSync(mkdtempSync(join(tmpdir(), 'p2p-services-')))
   const directory = join(root, 'services')
   const state = keptState ?? join(root, 'state')
@@ -83,6 +84,7 @@ export async function startServices(
       files: systemFiles,
       membership,
       peers: new MemoryNetwork().join(identity),
+      ...(spans && { spans }),
       ...(stopped && {
         stopped: { load: async () => stopped, save: async (names) => void stopped.splice(0, Infinity, ...names) },
       }),

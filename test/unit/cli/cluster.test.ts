@@ -423,6 +423,21 @@ suite('p2p nodes', () => {
     assert.equal((await user.run('nodes', 'revoke', 'worker-1')).code, 2)
     assert.equal((await user.run('nodes', 'revoke', 'worker-1', '--yes')).talk, 'Revoked 2 certificates of worker-1\n')
   })
+
+  test('ban asks first, takes a whole fingerprint, and is listed and lifted', async (t) => {
+    const { user, node } = await approver(t)
+    const ban = { node_id: 'worker-1', key_fingerprints: [FINGERPRINT], reason: 'sold', banned_at_ms: NOW_MS - 60_000 }
+    node.answers['POST /api/nodes/worker-1/ban'] = { body: ban }
+    node.answers['DELETE /api/nodes/worker-1/ban'] = { body: ban }
+    node.answers['GET /api/nodes/banned'] = { body: { banned: [ban] } }
+    assert.equal((await user.run('nodes', 'ban', 'worker-1')).code, 2)
+    const part = await user.run('nodes', 'ban', 'worker-1', '--yes', '--fingerprint', FINGERPRINT.slice(0, 16))
+    assert.match(part.talk, /the whole fingerprint/)
+    const done = await user.run('nodes', 'ban', 'worker-1', '--yes', '--reason', 'sold', '--fingerprint', FINGERPRINT)
+    assert.equal(done.talk, 'Banned: worker-1, with 1 key\n')
+    assert.match((await user.run('nodes', 'banned')).output, /^worker-1 +1 min ago +1 +sold$/m)
+    assert.match((await user.run('nodes', 'unban', 'worker-1')).talk, /No longer banned: worker-1/)
+  })
 })
 
 suite('p2p services and p2p call', () => {
@@ -690,6 +705,39 @@ suite('p2p token, ca, status and logout', () => {
     assert.match(output, /^w1 +worker +ends in 1 d +1 d ago +ab$/m)
     assert.match(output, /^w2 +worker +revoked 1 min ago/m)
     assert.match(output, /^w3 +worker +ended 1 s ago/m)
+  })
+
+  test('ca rotate says what it exchanges, how far it is and who has not followed', async (t) => {
+    const { user, node } = await cluster(t)
+    const rotation = {
+      kind: 'root',
+      phase: 'renewing',
+      started_at_ms: NOW_MS - 60_000,
+      phase_since_ms: NOW_MS,
+      old_fingerprint: 'a0'.repeat(32),
+      new_fingerprint: 'b0'.repeat(32),
+      nodes_total: 3,
+      nodes_followed: 2,
+      waiting_for: [{ node_id: 'worker-2', status: 'dead', missing: 'certificate' }],
+      left_behind: [],
+    }
+    node.answers['POST /api/ca/rotation'] = { status: 202, body: rotation }
+    node.answers['GET /api/ca/rotation'] = { body: { rotation } }
+    node.answers['POST /api/ca/rotation/finish'] = {
+      status: 202,
+      body: { ...rotation, waiting_for: [], left_behind: ['worker-2'] },
+    }
+    assert.match((await user.run('ca', 'rotate', '--yes')).talk, /--root .* or --issuing/)
+    assert.equal((await user.run('ca', 'rotate', '--root')).code, 2)
+    assert.equal((await user.run('ca', 'rotate', '--root', '--yes')).code, 0)
+    const { output } = await user.run('ca', 'rotate', 'status')
+    assert.match(output, /^Phase +2 of 3: every node gets a certificate under the new CA$/m)
+    assert.match(output, /^Followed +2 of 3 nodes$/m)
+    assert.match(output, /^worker-2 +dead +has no certificate under the new CA yet$/m)
+    const left = await user.run('ca', 'rotate', 'finish', '--force', '--yes')
+    assert.match(left.output, /^Left behind +worker-2$/m)
+    node.answers['GET /api/ca/rotation'] = { body: { rotation: null } }
+    assert.equal((await user.run('ca', 'rotate', 'status')).output, 'No CA was rotated\n')
   })
 
   test('status tells how the node is', async (t) => {

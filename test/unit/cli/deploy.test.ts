@@ -185,6 +185,14 @@ suite('p2p deploy', () => {
     assert.equal(asked(node, 'GET /api/deployments/shop/rollout/events').length, 0)
   })
 
+  test('--no-job makes a service of a job', async (t) => {
+    const { user, node } = await shop(t)
+    const { code, talk } = await user.run('deploy', 'shop', '--no-job', '--detach')
+    assert.equal(code, 0, talk)
+    const body = asked(node, 'PUT /api/deployments/shop')[0]?.body as { artifact: string }
+    assert.deepEqual(body, { artifact: body.artifact, job: null })
+  })
+
   test('mistakes are found before anything is packed or sent', async (t) => {
     const { user, node } = await shop(t)
     writeFileSync(join(user.folder, 'list.yaml'), '- 1\n')
@@ -201,6 +209,7 @@ suite('p2p deploy', () => {
       [['shop', '--strategy', 'all-at-once', '--batch', '2'], /--batch goes with/],
       [['shop', '--strategy', 'canary', '--watch', 'long'], /is not a duration/],
       [['shop', '--once', '--cron', '@daily'], /exclude each other/],
+      [['shop', '--no-job', '--cron', '@daily'], /--no-job excludes/],
       [['shop', '--time-zone', 'UTC'], /--time-zone goes with --cron/],
       [['shop', '--retries', '2'], /--retries goes with/],
       [['shop', '--after', 'stock=soon'], /--after "stock=soon" is neither SERVICE nor SERVICE=healthy/],

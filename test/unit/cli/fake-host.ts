@@ -22,6 +22,8 @@ export interface FakeUser {
   environment: Record<string, string | undefined>
   /** What the terminal types at each prompt; without any there is no terminal. */
   typed: string[]
+  /** Keys that are pressed while a command waits, one each time. */
+  keys: string[]
   nowMs: number
   /** What the output is written to; without it a pipe. */
   terminal: { columns: number; rows: number } | undefined
@@ -43,6 +45,7 @@ export function fakeUser(t: TestContext): FakeUser {
     home: join(root, 'home'),
     environment: {},
     typed: [],
+    keys: [],
     nowMs: NOW_MS,
     terminal: undefined,
     talkTerminal: undefined,
@@ -62,7 +65,7 @@ export function fakeUser(t: TestContext): FakeUser {
 function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: string }): CliHost {
   const input = new PassThrough()
   const typed = [...user.typed]
-  const isTTY = typed.length > 0
+  const isTTY = typed.length + user.keys.length > 0
   if (user.piped !== undefined) input.end(user.piped)
   const { toParent } = user
   return {
@@ -84,6 +87,8 @@ function hostOf(user: FakeUser, argv: string[], said: { output: string; talk: st
     wallMs: () => user.nowMs,
     pause: async (durationMs, signal) => {
       user.nowMs += durationMs
+      const key = user.keys.shift()
+      if (key !== undefined) input.write(key)
       await setImmediate(undefined, { signal })
     },
     interruption: () => ({ signal: user.stop.signal, dispose: () => {} }),

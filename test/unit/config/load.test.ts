@@ -76,7 +76,10 @@ test('the README coordinator gives the promised settings, in units', () => {
     logRetentionMs: 14 * 86_400_000,
     logStoreBytesMax: 2 ** 30,
     logSpoolBytesMax: 2 ** 27,
+    otlp: undefined,
     logLevel: 'INFO',
+    oidc: undefined,
+    alerts: { webhooks: [], email: undefined, script: undefined },
     stateDirectory: join(home, 'data/coordinator'),
     storagePath: join(home, 'data/coordinator/vault'),
     plotFile: join(home, 'dist/services/plot'),
@@ -167,13 +170,18 @@ test('a later source wins: file, then environment, then flags', () => {
 })
 
 test('the environment gives secrets only, and none of them is in the configuration', () => {
-  const environment = { P2P_PASSWORD: ' kept as is ', P2P_JOIN_TOKEN: ' P2P1-a-b\n', P2P_RECOVERY_KEY: '' }
+  const environment = { P2P_PASSWORD: ' kept as is ', P2P_JOIN_TOKEN: ' P2P1-a-b\n', P2P_RECOVERY_KEY: '' } as Record<
+    string,
+    string
+  >
+  environment['P2P_OTLP_HEADERS'] = ' authorization=Bearer%20hidden'
   assert.deepEqual(secretsFrom(environment), {
     password: ' kept as is ',
     joinToken: 'P2P1-a-b',
     recoveryKey: undefined,
+    otlpHeaders: 'authorization=Bearer%20hidden',
   })
-  assert.doesNotMatch(JSON.stringify(load(COORDINATOR, { environment })), /P2P1|kept/)
+  assert.doesNotMatch(JSON.stringify(load(COORDINATOR, { environment })), /P2P1|kept|hidden/)
 })
 
 test('a flag that makes a worker complete replaces what the file lacks or has', () => {
@@ -418,4 +426,14 @@ test('a file that is not there, is a folder or is no text is named', (t) => {
   })
   writeFileSync(join(folder, 'bom.yaml'), `\uFEFF${COORDINATOR}`)
   assert.equal(loadConfig({ file: 'bom.yaml', workingDirectory: folder }).role, 'coordinator')
+})
+
+test('an OpenTelemetry collector is told where one is named', () => {
+  const { otlp } = load(
+    'otlp_endpoint: https://otel.corp.internal:4318/\notlp_trace_percent: 5\ncoordinator_mode: true',
+  )
+  assert.deepEqual(otlp, { endpoint: 'https://otel.corp.internal:4318', metricsEveryMs: 15_000, traceRatio: 0.05 })
+  for (const url of ['otel:4318', 'ftp://otel', 'https://user:secret@otel']) {
+    assert.throws(() => load(`otlp_endpoint: ${url}\ncoordinator_mode: true`), /otlp_endpoint/)
+  }
 })

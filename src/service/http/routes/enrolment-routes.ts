@@ -38,6 +38,7 @@ const CERTIFICATE_ANSWER = {
     cluster: z.string(),
     certificate_chain: z.string().register(WIRE, { description: 'PEM: leaf, then issuing CA' }),
     ca_certificate: z.string(),
+    trusted_roots: z.array(z.string()).optional(),
   }),
   202: z.object({ status: z.literal('pending'), request_id: z.string(), fingerprint: z.string() }),
 }
@@ -64,6 +65,14 @@ export function registerEnrolmentRoutes(app: App, { clock, enrolment, membership
           ca_certificate: z.string(),
           issuing_certificate: z.string(),
           ca_fingerprint: z.string().register(WIRE, { description: "SHA-256 of the root's public key, hex" }),
+          trusted_roots: z
+            .array(z.string())
+            .optional()
+            .register(WIRE, { description: 'All roots to be trusted now, PEM, when there is more than one' }),
+          succession: z
+            .array(z.object({ root: z.string(), link: z.string() }))
+            .optional()
+            .register(WIRE, { description: 'Earlier roots, and the key of the next certified by each, PEM' }),
         }),
       }),
     },
@@ -115,10 +124,17 @@ export function registerEnrolmentRoutes(app: App, { clock, enrolment, membership
       operationId: 'getRevocationList',
       summary: 'Certificate revocation list, DER (RFC 5280)',
       tags,
+      querystring: z.object({
+        issuer: z
+          .string()
+          .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
+          .optional()
+          .register(WIRE, { description: 'Key identifier of the issuing CA; by default of the one that issues now' }),
+      }),
       response: answers({ 200: bodyOf('application/pkix-crl', 'The current list') }),
     },
-    handler: async (_request, reply) => {
-      const der = await authority().crl()
+    handler: async (request, reply) => {
+      const der = await authority().crl(request.query.issuer)
       return reply.type('application/pkix-crl').send(Buffer.from(der) as unknown as string)
     },
   })

@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import type { TrustAdmin } from '../../../base/enrolment.ts'
-import { ROLES } from '../../../base/identity.ts'
+import type { CaRotationAdmin, TrustAdmin } from '../../../base/enrolment.ts'
+import { isNodeId, ROLES } from '../../../base/identity.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import type { RouteNeeds } from '../http-needs.ts'
@@ -39,15 +39,28 @@ const ISSUED_CERTIFICATE = z.object({
   revoked_at_ms: z.number().optional(),
 })
 
+const NODE_BAN = z.object({
+  node_id: z.string(),
+  key_fingerprints: z.array(z.string()),
+  reason: z.string().optional(),
+  banned_at_ms: z.number(),
+})
+
+const NODE_ID = z.object({ id: z.string().refine(isNodeId, 'is not a node id') })
+
 const ID = z.object({ id: z.string().min(1).max(128) })
 
 /** Nodes, join tokens and the CA, coordinator only. */
-export function registerTrustRoutes(app: App, { trustAdmin, membership }: RouteNeeds): void {
+export function registerTrustRoutes(app: App, { trustAdmin, caRotation, membership }: RouteNeeds): void {
   const admin = (): TrustAdmin => {
     if (trustAdmin) return trustAdmin
     throw coordinatorOnly(membership, 'keep the certificate authority')
   }
 
+  registerRotationRoutes(app, () => {
+    if (caRotation) return caRotation
+    throw coordinatorOnly(membership, 'keep the certificate authority')
+  })
   registerNodeRoutes(app, admin)
   registerTokenRoutes(app, admin)
 
@@ -71,6 +84,71 @@ export function registerTrustRoutes(app: App, { trustAdmin, membership }: RouteN
       }),
     },
     handler: async () => admin().describeCa(),
+  })
+}
+
+const CA_ROTATION = z.object({
+  kind: z.enum(['root', 'issuing']),
+  phase: z.enum(['distributing', 'renewing', 'dropping', 'done']),
+  started_at_ms: z.number(),
+  phase_since_ms: z.number(),
+  old_fingerprint: z.string(),
+  new_fingerprint: z.string(),
+  nodes_total: z.int(),
+  nodes_followed: z.int().register(WIRE, { description: 'How many have done what this phase asks for' }),
+  waiting_for: z.array(
+    z.object({
+      node_id: z.string(),
+      status: z.enum(['alive', 'suspect', 'dead', 'left', 'absent']),
+      missing: z.enum(['trust', 'certificate', 'drop']).register(WIRE, {
+        description: 'Does not trust the new root yet, has no new certificate, still trusts the old root',
+      }),
+    }),
+  ),
+  left_behind: z.array(z.string()),
+})
+
+/** Exchanging the CA while everything runs (docs/certificates.md). */
+function registerRotationRoutes(app: App, rotation: () => CaRotationAdmin): void {
+  const tags = ['trust']
+
+  app.route({
+    method: 'GET',
+    url: '/api/ca/rotation',
+    schema: {
+      operationId: 'getCaRotation',
+      summary: 'How far the latest rotation of the CA is, and who has not followed',
+      tags,
+      response: answers({ 200: z.object({ rotation: CA_ROTATION.nullable() }) }),
+    },
+    handler: async () => ({ rotation: rotation().status() ?? null }),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/ca/rotation',
+    schema: {
+      operationId: 'rotateCa',
+      summary: 'Begins to exchange the root, or the issuing CA under it',
+      tags,
+      body: z.strictObject({ kind: z.enum(['root', 'issuing']) }),
+      response: answers({ 202: CA_ROTATION }),
+    },
+    handler: async (request, reply) => reply.code(202).send(await rotation().begin(request.body.kind)),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/ca/rotation/finish',
+    schema: {
+      operationId: 'finishCaRotation',
+      summary: 'Goes on without the nodes that have not followed',
+      tags,
+      body: z.strictObject({ force: z.boolean().default(false) }).nullish(),
+      response: answers({ 202: CA_ROTATION }),
+    },
+    handler: async (request, reply) =>
+      reply.code(202).send(await rotation().finish({ force: request.body?.force ?? false })),
   })
 }
 
@@ -135,6 +213,60 @@ function registerNodeRoutes(app: App, admin: () => TrustAdmin): void {
       response: answers({ 200: z.object({ revoked: z.array(ISSUED_CERTIFICATE) }) }),
     },
     handler: async (request) => ({ revoked: await admin().revokeNode(request.params.id) }),
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/api/nodes/banned',
+    schema: {
+      operationId: 'listBannedNodes',
+      summary: 'Nodes that may not join again',
+      tags,
+      response: answers({ 200: z.object({ banned: z.array(NODE_BAN) }) }),
+    },
+    handler: async () => ({ banned: admin().bans() }),
+  })
+
+  app.route({
+    method: 'POST',
+    url: '/api/nodes/:id/ban',
+    schema: {
+      operationId: 'banNode',
+      summary: 'Revokes every certificate of a node and never lets its name or its keys in again',
+      tags,
+      params: NODE_ID,
+      body: z
+        .strictObject({
+          fingerprint: z
+            .string()
+            .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
+            .optional()
+            .register(WIRE, { description: 'A further key that is banned with it' }),
+          reason: z.string().min(1).max(200).optional(),
+        })
+        .nullish(),
+      response: answers({ 200: NODE_BAN }),
+    },
+    handler: async (request) => {
+      const { fingerprint, reason } = request.body ?? {}
+      return admin().banNode(request.params.id, {
+        ...(fingerprint !== undefined && { fingerprint }),
+        ...(reason !== undefined && { reason }),
+      })
+    },
+  })
+
+  app.route({
+    method: 'DELETE',
+    url: '/api/nodes/:id/ban',
+    schema: {
+      operationId: 'unbanNode',
+      summary: 'Lifts a ban; the node joins like one that was revoked',
+      tags,
+      params: NODE_ID,
+      response: answers({ 200: NODE_BAN }),
+    },
+    handler: async (request) => admin().unbanNode(request.params.id),
   })
 }
 

@@ -24,9 +24,8 @@ import { LogFeed } from './log-feed.ts'
 export const SOCKET_LIMITS: WatcherLimits = { perCaller: 128, overall: 256 }
 
 const UPDATE_EVERY_MS = 4_000
-/** Every so many updates a socket is asked whether anybody is there, and its credential whether it still holds. */
+/** Every so many updates a socket is asked whether anybody is there. */
 const PROBE_EVERY_UPDATES = 8
-const CREDENTIAL_EVERY_UPDATES = 15
 /** A page that was away longer begins with the latest lines instead. */
 export const RESUME_LINES_MAX = 20_000
 
@@ -272,7 +271,7 @@ export class DashboardSockets {
       socket.update(message)
     }
     if (this.#updates % PROBE_EVERY_UPDATES === 0) for (const socket of this.#sockets) socket.probe()
-    if (this.#updates % CREDENTIAL_EVERY_UPDATES === 0) await this.#checkCredentials()
+    await this.#checkCredentials()
     this.#armTimer()
   }
 

@@ -28,8 +28,11 @@ export interface LogFeedNeeds {
   logs: Pick<LogReader, 'subscribe'>
 }
 
-/** Lines that come so soon after others wait for them: unseen by people, and much less to send. */
-const GATHER_MS = 10
+/**
+ * Lines that come so soon after others wait for them: unseen by people, and much less to send. A message costs the same for
+ * each socket whatever is in it, so where there are few it leaves sooner.
+ */
+const GATHER_MS = { min: 2, perTarget: 0.1, max: 10 } as const
 /** The store answers only so many questions at once; one that was too many is asked again. */
 const RETRY_MS = 250
 /** A group as large as this has more behind it. */
@@ -144,7 +147,8 @@ class LogChannel {
     const { signal } = this.#ended
     for await (const group of logs.subscribe(filter, { after: this.head, signal })) {
       this.#give(group)
-      if (group.length < GROUP_LINES_FULL) await delay(clock, GATHER_MS, signal)
+      const gatherMs = Math.min(GATHER_MS.max, GATHER_MS.min + GATHER_MS.perTarget * this.#targets.size)
+      if (group.length < GROUP_LINES_FULL) await delay(clock, gatherMs, signal)
     }
   }
 

@@ -4,7 +4,9 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { StorageError } from '../../../../src/base/errors.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
 import { systemRandom } from '../../../../src/platform/index.ts'
+import { REVOCATIONS_KEPT } from '../../../../src/service/auth/revoked-tokens.ts'
 import { createTokenIssuer } from '../../../../src/service/auth/token-issuer.ts'
+import { createTokenVerifier } from '../../../../src/service/auth/token-verifier.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
 
@@ -127,20 +129,59 @@ test('a token that is not ours cannot be revoked, so the list cannot be filled f
   assert.equal(store.revision, before)
 })
 
-test('revocations leave the store a day after the token would have died, not before', async () => {
+test('a session is withdrawn with any of its tokens, and the key set says so to every node', async () => {
+  const { issuer, clock } = await startIssuer()
+  let changes = 0
+  issuer.onKeysChange(() => changes++)
+  const sign = () => issuer.sign({ name: 'ada', role: 'viewer', sid: 'session-1' }, 600)
+  const [first, second] = [await sign(), await sign()]
+  const elsewhere = createTokenVerifier({ clock, tokenKeys: () => [issuer.publicKeys()] }, { cluster: () => 'blue' })
+  assert.equal((await elsewhere.verify(second.access_token)).sid, 'session-1')
+  await issuer.revoke(first.access_token)
+  assert.equal(changes, 1)
+  const isRevoked = { code: 'P2P_AUTH_TOKEN_REVOKED' }
+  await assert.rejects(issuer.read(second.access_token), isRevoked)
+  await assert.rejects(elsewhere.verify(second.access_token), isRevoked)
+  const other = await issuer.sign({ name: 'ada', role: 'viewer', sid: 'session-2' }, 600)
+  assert.equal((await elsewhere.verify(other.access_token)).sid, 'session-2')
+})
+
+test('a revoked token stays refused when the wall clock jumps on by years and is set back', async () => {
+  const { issuer, store } = await startIssuer()
+  const { access_token: token } = await issuer.issue(await issuer.ensureOperatorCredential(undefined))
+  await issuer.revoke(token)
+  const later = new ManualClock()
+  later.advance(3 * 365 * 24 * HOUR_MS)
+  const { issuer: inFuture } = await startIssuer({ store, clock: later })
+  for (let i = 0; i < 20; i++) await inFuture.withdraw([{ id: `other-${i}`, endsMs: later.wallMs() + HOUR_MS }])
+  // What was sound when it was revoked is looked at by the right clock again.
+  const { issuer: setBack } = await startIssuer({ store, clock: new ManualClock() })
+  await assert.rejects(setBack.read(token), { code: 'P2P_AUTH_TOKEN_REVOKED' })
+})
+
+test('beyond a number of revocations those leave the store whose end is a day past, the oldest first', async () => {
   const { issuer, store, clock } = await startIssuer()
-  const credential = await issuer.ensureOperatorCredential(undefined)
-  const revokeOne = async (): Promise<string> => {
-    const { access_token: token } = await issuer.issue(credential)
-    await issuer.revoke(token)
-    return decodeJwt(token).jti as string
-  }
-  const first = await revokeOne()
-  clock.advance(2 * HOUR_MS)
-  const second = await revokeOne()
-  assert.ok(issuer.isRevoked(first))
-  clock.advance(24 * HOUR_MS)
-  const third = await revokeOne()
-  const stored = (await store.range('auth/revoked/')).map(({ key }) => key.slice('auth/revoked/'.length))
-  assert.deepEqual(stored.sort(), [second, third].sort())
+  const endsMs = clock.wallMs() + HOUR_MS
+  const many = Array.from({ length: REVOCATIONS_KEPT }, (_, i) => ({ id: `id-${i}`, endsMs }))
+  await issuer.withdraw(many)
+  clock.advance(25 * HOUR_MS)
+  await issuer.withdraw([{ id: 'one more', endsMs: clock.wallMs() }])
+  assert.ok(issuer.isRevoked('id-0'))
+  await issuer.withdraw([{ id: 'and another', endsMs: clock.wallMs() }])
+  assert.deepEqual(
+    [issuer.isRevoked('id-0'), issuer.isRevoked('id-1'), issuer.isRevoked('one more')],
+    [false, true, true],
+  )
+  assert.equal((await store.range('auth/revoked/')).length, REVOCATIONS_KEPT + 1)
+})
+
+test('the key set names the newest revocations, and fits the record of a node', async () => {
+  const { issuer, clock } = await startIssuer()
+  const endsMs = clock.wallMs() + HOUR_MS
+  for (let i = 0; i < 200; i++) await issuer.withdraw([{ id: `${i}`.padStart(22, 'x'), endsMs }])
+  const { revoked } = JSON.parse(issuer.publicKeys())
+  assert.equal(revoked[0], '199'.padStart(22, 'x'))
+  assert.ok(issuer.publicKeys().length < 8_192, `${issuer.publicKeys().length}`)
+  clock.advance(26 * HOUR_MS)
+  assert.equal(JSON.parse(issuer.publicKeys()).revoked, undefined)
 })

@@ -8,7 +8,9 @@ import { StubAudit } from './stub-audit.ts'
 import { StubDashboard } from './stub-dashboard.ts'
 import { jsonBody, nodeConnection, type StubNode, startStubNode, strangerConnection } from './stub-node.ts'
 import { DIGEST, StubDeployments, StubSecrets, StubUploads } from './stub-deployments.ts'
-import { CERTIFICATE_REQUEST, stubEnrolment, stubTrustAdmin } from './stub-trust.ts'
+import { StubAlerts } from './stub-alerts.ts'
+import { stubTimeline, stubWhy } from './stub-timeline.ts'
+import { CERTIFICATE_REQUEST, stubCaRotation, stubEnrolment, stubTrustAdmin } from './stub-trust.ts'
 
 const issuedAtOnce = stubEnrolment({
   request: async () => ({ status: 'issued', cluster: 'blue', certificate_chain: 'PEM', ca_certificate: 'ROOT' }),
@@ -18,9 +20,13 @@ function startCoordinator(): Promise<StubNode> {
   return startStubNode({
     enrolment: issuedAtOnce,
     trustAdmin: stubTrustAdmin(),
+    caRotation: stubCaRotation(),
     acme: new StubAcme(),
     acmeAdmin: new StubAcme(),
     auditReader: new StubAudit(),
+    timeline: stubTimeline().timeline,
+    why: stubWhy,
+    alerts: new StubAlerts(),
     dashboard: new StubDashboard(),
     deployments: new StubDeployments(),
     artifacts: new StubUploads(),
@@ -53,7 +59,30 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
   'GET /dashboard/{page}/{item}': () => ({ path: '/dashboard/nodes/worker-1', status: 404 }),
   'GET /dashboard/assets/{file}': () => ({ path: '/dashboard/assets/index-abc.js', status: 404 }),
   'POST /auth/token': ({ credential }) => ({ path: '/auth/token', init: jsonBody({ credential }) }),
-  'POST /auth/revoke': () => ({ path: '/auth/revoke', init: { method: 'POST' } }),
+  // Open, and let in: then their own credential is looked at. With good ones: people-routes.test.ts.
+  'POST /auth/refresh': () => ({ path: '/auth/refresh', init: jsonBody({ refresh_token: 'none' }), status: 401 }),
+  'POST /auth/revoke': () => ({ path: '/auth/revoke', init: jsonBody({ refresh_token: 'none' }), status: 401 }),
+  'POST /auth/invitation': () => ({ path: '/auth/invitation', init: jsonBody({ secret: 'none' }), status: 401 }),
+  'GET /auth/account': () => ({ path: '/auth/account' }),
+  'GET /auth/methods': () => ({ path: '/auth/methods' }),
+  // The stub has no provider. With one: oidc.test.ts.
+  'GET /auth/oidc/start': () => ({ path: '/auth/oidc/start', status: 404 }),
+  'GET /auth/oidc/callback': () => ({ path: '/auth/oidc/callback', status: 404 }),
+  // The caller holds the operator credential, and is no user.
+  'PUT /auth/password': () => ({
+    path: '/auth/password',
+    init: jsonBody({ current: 'a', next: 'b' }, 'PUT'),
+    status: 404,
+  }),
+  'DELETE /auth/sessions/{id}': () => ({ path: '/auth/sessions/s1', init: { method: 'DELETE' }, status: 404 }),
+  'POST /auth/totp': () => ({ path: '/auth/totp', init: jsonBody({ password: 'a' }), status: 404 }),
+  'PUT /auth/totp': () => ({ path: '/auth/totp', init: jsonBody({ code: '123456' }, 'PUT'), status: 404 }),
+  'POST /auth/totp/remove': () => ({ path: '/auth/totp/remove', init: jsonBody({ password: 'a' }), status: 404 }),
+  'GET /api/users': () => ({ path: '/api/users' }),
+  'POST /api/users': () => ({ path: '/api/users', init: jsonBody({ name: 'ada', role: 'viewer' }), status: 201 }),
+  'PUT /api/users/{name}/role': () => ({ path: '/api/users/ada/role', init: jsonBody({ role: 'operator' }, 'PUT') }),
+  'POST /api/users/{name}/reset': () => ({ path: '/api/users/ada/reset', init: { method: 'POST' } }),
+  'DELETE /api/users/{name}': () => ({ path: '/api/users/ada', init: { method: 'DELETE' }, status: 204 }),
   'POST /auth/link': ({ credential }) => ({ path: '/auth/link', init: jsonBody({ credential }) }),
   'POST /auth/session': ({ credential }) => ({ path: '/auth/session', init: jsonBody({ credential }) }),
   'GET /auth/session': () => ({ path: '/auth/session' }),
@@ -93,10 +122,31 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
     status: 204,
   }),
   'GET /api/status': () => ({ path: '/api/status' }),
+  'GET /api/alerts': () => ({ path: '/api/alerts' }),
+  'POST /api/alerts/acknowledge': () => ({
+    path: '/api/alerts/acknowledge',
+    init: jsonBody({ id: 'node/worker-1' }),
+  }),
+  'POST /api/alerts/silences': () => ({
+    path: '/api/alerts/silences',
+    init: jsonBody({ node_id: 'worker-1', until: '2027-01-01T00:00:00Z' }),
+    status: 201,
+  }),
+  'DELETE /api/alerts/silences/{id}': () => ({ path: '/api/alerts/silences/s1', init: { method: 'DELETE' } }),
+  'POST /api/alerts/test': () => ({ path: '/api/alerts/test', init: jsonBody({}) }),
+  'GET /api/events': () => ({ path: '/api/events' }),
+  'GET /api/why/{kind}/{name}': () => ({ path: '/api/why/node/worker-1' }),
   'GET /api/logs': () => ({ path: '/api/logs' }),
   'GET /api/logs/sources': () => ({ path: '/api/logs/sources' }),
   'DELETE /api/logs': () => ({ path: '/api/logs', init: { method: 'DELETE' } }),
   'GET /api/ca': () => ({ path: '/api/ca' }),
+  'GET /api/ca/rotation': () => ({ path: '/api/ca/rotation' }),
+  'POST /api/ca/rotation': () => ({ path: '/api/ca/rotation', init: jsonBody({ kind: 'root' }), status: 202 }),
+  'POST /api/ca/rotation/finish': () => ({
+    path: '/api/ca/rotation/finish',
+    init: jsonBody({ force: true }),
+    status: 202,
+  }),
   'GET /api/nodes/pending': () => ({ path: '/api/nodes/pending' }),
   'POST /api/nodes/{id}/approve': () => ({ path: '/api/nodes/worker-7/approve', init: { method: 'POST' } }),
   'POST /api/nodes/{id}/reject': () => ({ path: '/api/nodes/worker-7/reject', init: { method: 'POST' } }),
@@ -104,6 +154,9 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
     path: '/api/nodes/worker-7/certificates',
     init: { method: 'DELETE' },
   }),
+  'GET /api/nodes/banned': () => ({ path: '/api/nodes/banned' }),
+  'POST /api/nodes/{id}/ban': () => ({ path: '/api/nodes/worker-7/ban', init: { method: 'POST' } }),
+  'DELETE /api/nodes/{id}/ban': () => ({ path: '/api/nodes/worker-7/ban', init: { method: 'DELETE' } }),
   'GET /api/tokens': () => ({ path: '/api/tokens' }),
   'POST /api/tokens': () => ({ path: '/api/tokens', init: jsonBody({ role: 'worker' }), status: 201 }),
   'DELETE /api/tokens/{id}': () => ({ path: '/api/tokens/t1', init: { method: 'DELETE' }, status: 204 }),
@@ -165,11 +218,12 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
 
 const KEYS = Object.keys(ACCESS) as RouteKey[]
 
-/** Answers without an end have tests of their own: test/e2e/transport-peers.test.ts, member-events.test.ts, log-routes.test.ts, deployment-routes.test.ts. */
+/** Answers without an end have tests of their own: test/e2e/transport-peers.test.ts, member-events.test.ts, log-routes.test.ts, timeline-routes.test.ts, deployment-routes.test.ts. */
 const STREAMS = [
   'POST /p2p/v1/channel',
   'GET /cluster/events',
   'GET /api/logs/events',
+  'GET /api/events/follow',
   'GET /api/deployments/{service}/rollout/events',
 ] as const
 const ASKED_KEYS = KEYS.filter((key): key is AskedKey => !STREAMS.includes(key as never))

@@ -54,3 +54,18 @@ test('one scrape of a coordinator has the machines of all its nodes', async () =
   assert.match(text, /^p2p_machine_memory_bytes\{node_id="coordinator-1"\} 1000$/m)
   assert.match(text, /^p2p_machine_metrics_time_seconds\{node_id="worker-1"\} 1767225600$/m)
 })
+
+test('one scrape of a coordinator has every service of the cluster, and only so many', async () => {
+  const dashboard = new StubDashboard()
+  const one = dashboard.services()[0]
+  assert.ok(one)
+  const many = Array.from({ length: 1_200 }, (_, index) => ({ ...one, name: `s${index}`, p99_ms: 250, p50_ms: null }))
+  dashboard.services = () => many
+  await using node = await startStubNode({ dashboard })
+  const { text } = await node.ask('/metrics', { token: await node.tokenFor('viewer') })
+  assert.match(text, /^p2p_cluster_service_instances\{service="s0",state="wanted"\} \d+$/m)
+  assert.match(text, /^p2p_cluster_service_p99_seconds\{service="s0"\} 0\.25$/m)
+  assert.doesNotMatch(text, /^p2p_cluster_service_p50_seconds\{/m)
+  assert.equal(text.match(/^p2p_cluster_service_error_ratio\{/gm)?.length, 1_000)
+  assert.match(text, /^p2p_cluster_services_left_out 200$/m)
+})

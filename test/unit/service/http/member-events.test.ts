@@ -217,8 +217,8 @@ test('stopping the node ends streams and answers long polls', async () => {
   const stream = await openStream(node, headers)
   const polled = node.ask(`/cluster/nodes?index=${index}`, { token })
   const body = stream.text()
-  // The stream has two timers, its life and its heartbeat; the third is the poll's.
-  while (node.clock.pendingTimers < 3) await node.ask('/cluster/nodes', { token })
+  // The stream has three timers, its life, its heartbeat and the look at its credential; the fourth is the poll's.
+  while (node.clock.pendingTimers < 4) await node.ask('/cluster/nodes', { token })
   await node.api.stop()
   assert.equal((await polled).status, 200)
   assert.deepEqual(

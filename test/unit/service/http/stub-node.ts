@@ -9,6 +9,7 @@ import { silentLogger } from '../../../../src/base/log.ts'
 import type { Member, MemberStatus, Membership } from '../../../../src/base/member.ts'
 import { systemFiles, systemRandom } from '../../../../src/platform/index.ts'
 import { createAuthenticator } from '../../../../src/service/auth/authenticator.ts'
+import { createPeople } from '../../../../src/service/auth/people.ts'
 import { createTokenIssuer } from '../../../../src/service/auth/token-issuer.ts'
 import type { RpcRequest, ServiceDescription } from '../../../../src/service/descriptor.ts'
 import { createHttpApi } from '../../../../src/service/http/http-api.ts'
@@ -207,11 +208,11 @@ export async function startStubNode(
   const calls: StubNode['calls'] = []
   const logged: string[] = []
   const log = { ...silentLogger, error: (message: string) => void logged.push(message), child: () => log }
-  const issuer = createTokenIssuer(
-    { store: new MemoryStore(), clock, random: systemRandom, log: silentLogger },
-    { cluster: 'blue' },
-  )
+  const needs = { store: new MemoryStore(), clock, random: systemRandom, log: silentLogger }
+  const issuer = createTokenIssuer(needs, { cluster: 'blue' })
   await issuer.start(AbortSignal.timeout(5_000))
+  const people = createPeople({ ...needs, tokens: issuer }, { cluster: 'blue' })
+  await people.start(AbortSignal.timeout(5_000))
   const credential = await issuer.ensureOperatorCredential(undefined)
   const authenticator = createAuthenticator(
     { clock, tokenKeys: () => [issuer.publicKeys()], isRevoked: (jti) => issuer.isRevoked(jti) },
@@ -241,6 +242,7 @@ export async function startStubNode(
       nodeControl: { control: async () => {} },
       nodeFacts: () => ({}),
       tokenIssuer: issuer,
+      people,
       ...overrides,
     },
     { assetsDirectory: options.assetsDirectory ?? '/nonexistent' },

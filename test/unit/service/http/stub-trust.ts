@@ -1,7 +1,10 @@
 import type {
+  CaRotation,
+  CaRotationAdmin,
   CertificateRequest,
   Enrolment,
   IssuedCertificate,
+  NodeBan,
   PendingNode,
   TrustAdmin,
 } from '../../../../src/base/enrolment.ts'
@@ -37,6 +40,8 @@ const ISSUED: IssuedCertificate = {
   not_before_ms: 1,
   not_after_ms: 2,
 }
+
+const BAN: NodeBan = { node_id: 'worker-7', key_fingerprints: ['f'.repeat(64)], banned_at_ms: 1 }
 
 const TRUST = {
   cluster: 'blue',
@@ -89,6 +94,44 @@ export function stubTrustAdmin(): TrustAdmin & { done: string[] } {
     revokeNode: async (id) => {
       done.push(`revoke node ${id}`)
       return [{ ...ISSUED, revoked_at_ms: 5 }]
+    },
+    bans: () => [BAN],
+    banNode: async (id, options) => {
+      done.push(`ban ${id} ${JSON.stringify(options)}`)
+      return BAN
+    },
+    unbanNode: async (id) => {
+      done.push(`unban ${id}`)
+      return BAN
+    },
+  }
+}
+
+/** A root whose rotation waits for worker-7. */
+export function stubCaRotation(): CaRotationAdmin & { done: string[] } {
+  const done: string[] = []
+  const rotation: CaRotation = {
+    kind: 'root',
+    phase: 'distributing',
+    started_at_ms: 1,
+    phase_since_ms: 2,
+    old_fingerprint: 'a'.repeat(64),
+    new_fingerprint: 'b'.repeat(64),
+    nodes_total: 3,
+    nodes_followed: 2,
+    waiting_for: [{ node_id: 'worker-7', status: 'dead', missing: 'trust' }],
+    left_behind: [],
+  }
+  return {
+    done,
+    status: () => rotation,
+    begin: async (kind) => {
+      done.push(`begin ${kind}`)
+      return rotation
+    },
+    finish: async ({ force }) => {
+      done.push(`finish ${force}`)
+      return rotation
     },
   }
 }

@@ -1,0 +1,63 @@
+const REDACTED = '[redacted]'
+
+const SECRET_NAME =
+  /pass(?:word|wd|phrase)|secret|token|authorization|cookie|credential|(?:private|api|recovery|join|master|plot|session|signing|encryption)[-_]?key|webhook|dsn$/i
+/** Names that only speak of a secret, and the counts of them. */
+const HARMLESS_NAME =
+  /[_-](?:ids?|counts?|ms|names?|paths?|files?|kinds?|status|total|uses)$|[a-z](?:Ids?|Counts?|Ms|Names?|Paths?|Files?|Kinds?|Status|Total|Uses)$/
+
+/** Secrets known by their shape, wherever they stand in a text. */
+const SECRET_SHAPES: readonly (readonly [RegExp, string])[] = [
+  [/(?<=[a-z]:\/\/[^\s/:@]{0,128}:)[^\s/@]+(?=@)/gi, REDACTED], // the password of a URL
+  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED],
+  [/\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+/g, REDACTED], // a JSON Web Token
+  [/\b(P2P1-\w+)-[\w-]+/g, `$1-${REDACTED}`], // a join token; its first part is public
+  [/\bP2PO1-[\w-]+/g, REDACTED], // an operator credential
+  [/\bP2PR(?:-[A-Z\d]{4}){4,}/g, REDACTED], // a recovery key
+  [/#login=[\w-]+/g, `#login=${REDACTED}`],
+  [/\b(bearer|basic)\s+[\w+/=.~-]{8,}/gi, `$1 ${REDACTED}`],
+  [
+    /\b(pass(?:word|wd)?|secret|token|api[-_]?key|access[-_]?key)(["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;&]{3,})/gi,
+    `$1$2${REDACTED}`,
+  ],
+  [/(https:\/\/[\w.-]+\/(?:services|webhooks?|hooks?)\/)[\w/-]{8,}/gi, `$1${REDACTED}`], // where whoever has the address may post
+  [/\b(?:AKIA|ASIA)[A-Z\d]{16}\b/g, REDACTED], // keys of cloud services, of code hosts
+  [/\b(?:gh[pousr]_\w{20,}|glpat-[\w-]{16,}|xox[abpr]-[\w-]{10,})/g, REDACTED],
+]
+
+/** What stands in it is up to the service that gets it. */
+const ENVIRONMENT_NAME = /^env(?:ironment)?$/i
+
+/**
+ * The value without secrets: whatever stands under a name that speaks of one, and what looks like one in any text, names of
+ * fields included. For data that was made by JSON.parse.
+ */
+export function redacted(value: unknown): unknown {
+  if (typeof value === 'string') return redactedText(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(redacted)
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => {
+      const isHidden = isSecret(name, part)
+      const shown = ENVIRONMENT_NAME.test(name) ? namesOnly(part) : part
+      return [redactedText(name), isHidden ? REDACTED : redacted(shown)]
+    }),
+  )
+}
+
+function namesOnly(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((one) => String(one).replace(/=.*$/s, `=${REDACTED}`))
+  return Object.fromEntries(Object.keys(value).map((name) => [name, REDACTED]))
+}
+
+/** The text with what looks like a secret replaced. */
+export function redactedText(text: string): string {
+  return SECRET_SHAPES.reduce((left, [shape, replacement]) => left.replace(shape, replacement), text)
+}
+
+function isSecret(name: string, value: unknown): boolean {
+  const isRevealing =
+    typeof value === 'string' || typeof value === 'number' || (typeof value === 'object' && value !== null)
+  return isRevealing && SECRET_NAME.test(name) && !HARMLESS_NAME.test(name)
+}

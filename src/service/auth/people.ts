@@ -1,0 +1,608 @@
+import { assert } from '../../base/assert.ts'
+import { toBase64Url } from '../../base/bytes.ts'
+import type { Component } from '../../base/component.ts'
+import { type ControlStore, jsonValue, type Operation } from '../../base/control-store.ts'
+import { RpcError } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { Random } from '../../base/random.ts'
+import type { Clock } from '../../base/time.ts'
+import { addressPrefix } from '../../transport/index.ts'
+import { includesRole, type PersonRole, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from './access-token.ts'
+import { HashQueue } from './hash-queue.ts'
+import { hashOfCredential } from './operator-credential.ts'
+import { hashPassword, matchesPassword, type PasswordHash } from './password-hash.ts'
+import { checkNewPassword } from './password-rules.ts'
+import { newRefreshToken, refreshedBy, sessionIdOf } from './refresh-token.ts'
+import { makeRecoveryCodes, recoveryHash, TotpEnrolments } from './second-step.ts'
+import { SignInThrottle } from './sign-in-throttle.ts'
+import type { AccessToken, TokenIssuer } from './token-issuer.ts'
+import { stepOfCode } from './totp.ts'
+import {
+  isUserName,
+  type SessionKind,
+  type SessionView,
+  type StoredSession,
+  type StoredUser,
+  type User,
+} from './user.ts'
+
+/** Life of an invitation, in seconds: over a weekend. */
+export const INVITATION_TTL_S = 72 * 3600
+
+/** An invitation's secret and its end. The secret is shown this once. */
+export interface Invitation {
+  secret: string
+  endsAtMs: number
+}
+
+/** What a person signs in with. */
+export interface SignIn {
+  name: string
+  password: string
+  /** A code of the authenticator program, or a recovery code; asked for where a second step is set up. */
+  code?: string | undefined
+}
+
+export interface SignInOptions {
+  /** The address it comes from. */
+  from: string
+  kind: SessionKind
+  ttlS?: number
+  /** At most the person's own, which is the default. */
+  role?: PersonRole | undefined
+}
+
+export interface SignedIn {
+  name: string
+  token: AccessToken
+  /** Trades for the next token, once; none for browsers, whose cookie is renewed. */
+  refreshToken?: string
+  /** When the session ends whatever is renewed; wall time, Unix milliseconds. */
+  endsAtMs: number
+}
+
+/** The people who may use the cluster: who they are, how they sign in, and the sessions they have. Coordinator only. */
+export interface People {
+  list(): User[]
+  /**
+   * @param password without one, an invitation is made
+   * @throws {RpcError} P2P_AUTH_USER_EXISTS, P2P_AUTH_PASSWORD_WEAK, P2P_RPC_INVALID_PARAMS: that name is not possible
+   */
+  add(
+    person: { name: string; role: PersonRole; password?: string | undefined },
+    by: string,
+  ): Promise<{ user: User; invitation?: Invitation }>
+  /** Ends the person's sessions, which were for another role. @throws {RpcError} P2P_AUTH_USER_UNKNOWN, P2P_AUTH_LAST_ADMIN */
+  setRole(name: string, role: PersonRole): Promise<User>
+  /**
+   * Takes password and second step away and ends all sessions.
+   * @param password the new one; without it, an invitation is made
+   * @throws {RpcError} P2P_AUTH_USER_UNKNOWN, P2P_AUTH_PASSWORD_WEAK
+   */
+  reset(name: string, password?: string): Promise<{ user: User; invitation?: Invitation }>
+  /** Ends all sessions too; of who is signed in by a provider, only these. @throws {RpcError} P2P_AUTH_USER_UNKNOWN, P2P_AUTH_LAST_ADMIN */
+  remove(name: string): Promise<void>
+
+  /** Whose invitation it is. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: it was used, is too old, or is none */
+  invited(secret: string): User
+  /** Uses an invitation up. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_AUTH_PASSWORD_WEAK */
+  accept(secret: string, password: string, from: string): Promise<User>
+
+  /**
+   * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: whatever is wrong; P2P_AUTH_CODE_REQUIRED: the password is right;
+   *   P2P_RPC_RATE_LIMITED, P2P_RPC_OVERLOADED, P2P_RPC_ACCESS_DENIED: the role asked for is more than the person's
+   */
+  signIn(credential: SignIn, options: SignInOptions): Promise<SignedIn>
+  /**
+   * Opens a session for somebody whom a provider of identities vouches for, and who is no user here: the name has a colon, as no
+   * user's has.
+   */
+  open(
+    person: { name: string; role: PersonRole },
+    options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'>,
+  ): Promise<SignedIn>
+  /**
+   * Trades a refresh token for a token and the next refresh token; durable before it resolves. One that was traded before ends
+   * the session: somebody else has it.
+   * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
+   */
+  refresh(refreshToken: string, ttlS?: number): Promise<SignedIn>
+  /** Ends the session a refresh token is of. @throws {RpcError} as `refresh` */
+  revokeRefresh(refreshToken: string): Promise<void>
+
+  /** What a person's own page shows; undefined for who is no user (the operator credential's holder). */
+  get(name: string): User | undefined
+  /** Newest first. */
+  sessions(name: string): SessionView[]
+  /** @throws {RpcError} P2P_AUTH_SESSION_UNKNOWN */
+  endSession(name: string, id: string): Promise<void>
+  /** Ends all other sessions. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_AUTH_PASSWORD_WEAK, P2P_RPC_RATE_LIMITED */
+  changePassword(
+    name: string,
+    passwords: { current: string; next: string },
+    options: { from: string; sid: string | undefined },
+  ): Promise<void>
+  /**
+   * Begins to set up the second step; nothing is asked for until it was confirmed.
+   * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED
+   */
+  beginCodes(name: string, password: string, from: string): Promise<{ secret: string; address: string }>
+  /** @returns recovery codes, shown this once @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: the code is wrong, or nothing was begun */
+  confirmCodes(name: string, code: string): Promise<string[]>
+  /** @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED */
+  removeCodes(name: string, password: string, from: string): Promise<void>
+}
+
+export interface PeopleNeeds {
+  store: ControlStore
+  clock: Clock
+  random: Random
+  log: Logger
+  tokens: Pick<TokenIssuer, 'sign' | 'withdraw' | 'isRevoked'>
+}
+
+const USER_PREFIX = 'auth/users/'
+const SESSION_PREFIX = 'auth/sessions/'
+const SESSION_MS = TOKEN_TTL_S_MAX * 1_000
+
+/** Bounds of what people can make the store keep. */
+const USERS_MAX = 1_000
+const SESSIONS_PER_USER_MAX = 50
+const SECRET_BYTES = 32
+const SESSION_ID_BYTES = 16
+
+/** @param options.cluster named in authenticator programs */
+export function createPeople(needs: PeopleNeeds, options: { cluster: string }): People & Component {
+  return new StoredPeople(needs, options.cluster)
+}
+
+class StoredPeople implements People, Component {
+  readonly name = 'people'
+  readonly #needs: PeopleNeeds
+  readonly #log: Logger
+  readonly #users = new Map<string, StoredUser>()
+  readonly #sessions = new Map<string, StoredSession>()
+  readonly #throttle: SignInThrottle
+  readonly #hashing = new HashQueue()
+  readonly #enrolments: TotpEnrolments
+  /** What nobody's password is, so that an unknown name takes as long as a known one. */
+  #nobody: Promise<PasswordHash> | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+
+  constructor(needs: PeopleNeeds, cluster: string) {
+    this.#needs = needs
+    this.#log = needs.log.child('Auth')
+    this.#throttle = new SignInThrottle(needs.clock)
+    this.#enrolments = new TotpEnrolments(needs, cluster)
+  }
+
+  async start(_signal: AbortSignal): Promise<void> {
+    const { store } = this.#needs
+    for (const { key, value } of await store.range(USER_PREFIX)) {
+      this.#users.set(key.slice(USER_PREFIX.length), parsed(value) as StoredUser)
+    }
+    for (const { key, value } of await store.range(SESSION_PREFIX)) {
+      this.#sessions.set(key.slice(SESSION_PREFIX.length), parsed(value) as StoredSession)
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#turn
+  }
+
+  list(): User[] {
+    return [...this.#users.values()].map((user) => this.#view(user)).sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  get(name: string): User | undefined {
+    const user = this.#users.get(name)
+    return user && this.#view(user)
+  }
+
+  async add({ name, role, password }: { name: string; role: PersonRole; password?: string }, by: string) {
+    if (!isUserName(name)) {
+      throw new RpcError('P2P_RPC_INVALID_PARAMS', `"${name}" cannot be a name: a to z, 0 to 9 and ._@-, 63 at most`, {
+        name,
+      })
+    }
+    const known = (): void => {
+      if (this.#users.has(name)) throw new RpcError('P2P_AUTH_USER_EXISTS', `There is a user ${name} already`, { name })
+      if (this.#users.size >= USERS_MAX)
+        throw new RpcError('P2P_RPC_TOO_MANY_ITEMS', `There are ${USERS_MAX} users, the most there may be`)
+    }
+    known()
+    const { invitation, ...way } = await this.#wayIn(name, password, by)
+    return this.#exclusive(async () => {
+      known()
+      const user: StoredUser = { name, role, created_at_ms: this.#needs.clock.wallMs(), created_by: by, ...way.stored }
+      await this.#save(user)
+      this.#log.info('User added', { name, role, by })
+      return { user: this.#view(user), ...(invitation && { invitation }) }
+    })
+  }
+
+  setRole(name: string, role: PersonRole): Promise<User> {
+    return this.#exclusive(async () => {
+      const user = this.#known(name)
+      if (user.role === role) return this.#view(user)
+      if (role !== 'admin') this.#keepAnAdmin(user)
+      const changed = { ...user, role }
+      await this.#save(changed, this.#sessionsOf(name))
+      this.#log.info('Role of a user changed', { name, role, was: user.role })
+      return this.#view(changed)
+    })
+  }
+
+  async reset(name: string, password?: string) {
+    this.#known(name)
+    const { invitation, stored } = await this.#wayIn(name, password, 'reset')
+    return this.#exclusive(async () => {
+      const { password: _old, invitation: _former, code: _code, ...user } = this.#known(name)
+      const changed = { ...user, ...stored }
+      await this.#save(changed, this.#sessionsOf(name))
+      this.#log.info('User reset', { name })
+      return { user: this.#view(changed), ...(invitation && { invitation }) }
+    })
+  }
+
+  remove(name: string): Promise<void> {
+    return this.#exclusive(async () => {
+      const sessions = this.#sessionsOf(name)
+      if (sessions.length === 0 || isUserName(name)) this.#keepAnAdmin(this.#known(name))
+      await this.#end(sessions, [{ type: 'delete', key: USER_PREFIX + name }])
+      this.#users.delete(name)
+      this.#log.info('User removed', { name })
+    })
+  }
+
+  invited(secret: string): User {
+    return this.#view(this.#inviteeOf(secret))
+  }
+
+  async accept(secret: string, password: string, from: string): Promise<User> {
+    const { name } = this.#inviteeOf(secret)
+    checkNewPassword(password, name)
+    const hash = await this.#hashing.run(addressPrefix(from), () => hashPassword(password, this.#needs.random))
+    return this.#exclusive(async () => {
+      const { invitation: _used, ...user } = this.#inviteeOf(secret)
+      const changed = { ...user, password: hash }
+      await this.#save(changed)
+      this.#log.info('Invitation taken', { name })
+      return this.#view(changed)
+    })
+  }
+
+  async signIn({ name: typed, password, code }: SignIn, options: SignInOptions): Promise<SignedIn> {
+    const name = typed.trim().toLowerCase()
+    const checked = await this.#checkPassword(name, password, options.from)
+    if (checked.code && code === undefined) {
+      throw new RpcError('P2P_AUTH_CODE_REQUIRED', 'The password is right; the code of the authenticator is needed too')
+    }
+    return this.#exclusive(async () => {
+      const user = this.#users.get(name)
+      // Whoever was reset while the password was looked at is not let in by the old one.
+      if (!user || user.password !== checked.password) throw refused()
+      const { role = user.role } = options
+      if (!includesRole(user.role, role)) {
+        throw new RpcError('P2P_RPC_ACCESS_DENIED', `${name} is ${user.role}, not ${role}`, { role })
+      }
+      if (!user.code) return this.#openSession(user, { ...options, role })
+      const changed = this.#withUsedCode(user, code ?? '')
+      const signedIn = await this.#openSession(changed, { ...options, role }, [userPut(changed)])
+      this.#users.set(name, changed)
+      return signedIn
+    })
+  }
+
+  open(person: { name: string; role: PersonRole }, options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'>) {
+    assert(!isUserName(person.name), `${person.name} could be a user`)
+    return this.#exclusive(() => this.#openSession(person, { ...options, role: person.role }))
+  }
+
+  async refresh(refreshToken: string, ttlS = TOKEN_TTL_S_DEFAULT): Promise<SignedIn> {
+    return this.#exclusive(async () => {
+      const { id, session } = await this.#sessionOfRefresh(refreshToken)
+      const next = newRefreshToken(id, this.#needs.random)
+      const changed = refreshedBy(session, hashOfCredential(next))
+      await this.#commit([sessionPut(id, changed)])
+      this.#sessions.set(id, changed)
+      return this.#signedIn(id, changed, ttlS, next)
+    })
+  }
+
+  revokeRefresh(refreshToken: string): Promise<void> {
+    return this.#exclusive(async () => {
+      const { id } = await this.#sessionOfRefresh(refreshToken)
+      await this.#end([id])
+    })
+  }
+
+  sessions(name: string): SessionView[] {
+    return this.#sessionsOf(name)
+      .map((id) => {
+        const { kind, from, created_at_ms, ends_at_ms } = this.#sessions.get(id) as StoredSession
+        return { id, kind, from, createdAtMs: created_at_ms, endsAtMs: ends_at_ms }
+      })
+      .sort((a, b) => b.createdAtMs - a.createdAtMs)
+  }
+
+  endSession(name: string, id: string): Promise<void> {
+    return this.#exclusive(async () => {
+      if (!this.#sessionsOf(name).includes(id))
+        throw new RpcError('P2P_AUTH_SESSION_UNKNOWN', 'There is no such session any more')
+      await this.#end([id])
+    })
+  }
+
+  async changePassword(
+    name: string,
+    { current, next }: { current: string; next: string },
+    { from, sid }: { from: string; sid: string | undefined },
+  ): Promise<void> {
+    const checked = await this.#checkPassword(name, current, from)
+    checkNewPassword(next, name)
+    const hash = await this.#hashing.run(addressPrefix(from), () => hashPassword(next, this.#needs.random))
+    await this.#exclusive(async () => {
+      const user = this.#sameAs(checked)
+      const others = this.#sessionsOf(name).filter((id) => id !== sid)
+      await this.#save({ ...user, password: hash }, others)
+      this.#log.info('Password changed', { name })
+    })
+  }
+
+  async beginCodes(name: string, password: string, from: string) {
+    const checked = await this.#checkPassword(name, password, from)
+    return this.#enrolments.begin(checked.name)
+  }
+
+  async confirmCodes(name: string, code: string): Promise<string[]> {
+    return this.#exclusive(async () => {
+      const user = this.#known(name)
+      const { secret, step } = this.#enrolments.confirm(name, code)
+      const codes = makeRecoveryCodes(this.#needs.random)
+      await this.#save({ ...user, code: { secret, last_step: step, recovery: codes.map(recoveryHash) } })
+      this.#log.info('Second step set up', { name })
+      return codes
+    })
+  }
+
+  async removeCodes(name: string, password: string, from: string): Promise<void> {
+    const checked = await this.#checkPassword(name, password, from)
+    await this.#exclusive(async () => {
+      const { code: _gone, ...user } = this.#sameAs(checked)
+      await this.#save(user)
+      this.#log.info('Second step removed', { name })
+    })
+  }
+
+  /** The user whose password it is; takes the same time for every wrong answer. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID */
+  async #checkPassword(name: string, password: string, from: string): Promise<StoredUser> {
+    const source = addressPrefix(from)
+    const succeeded = this.#throttle.begin(name, source)
+    const user = this.#users.get(name)
+    this.#nobody ??= hashPassword(toBase64Url(this.#needs.random.bytes(SECRET_BYTES)), this.#needs.random)
+    const nobody = await this.#nobody
+    const stored = user?.password ?? nobody
+    const isRight = await this.#hashing.run(source, () => matchesPassword(password, stored))
+    if (!user?.password || !isRight) {
+      this.#log.warning('Sign-in refused', { name: user ? name : 'unknown', from })
+      throw refused()
+    }
+    succeeded()
+    return user
+  }
+
+  /** The user with the code used up. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED */
+  #withUsedCode(user: StoredUser, code: string): StoredUser {
+    if (!user.code) return user
+    // Only who knows the password comes here, so this delay, which holds for every address, keeps nobody else out.
+    const succeeded = this.#throttle.count(`code ${user.name}`)
+    const { secret, last_step, recovery } = user.code
+    const step = stepOfCode(Buffer.from(secret, 'base64url'), code.trim(), this.#needs.clock.wallMs(), last_step)
+    const hash = recoveryHash(code)
+    if (step === undefined && !recovery.includes(hash)) throw refused()
+    succeeded()
+    if (step === undefined) this.#log.warning('Recovery code used', { name: user.name, left: recovery.length - 1 })
+    const left = recovery.filter((other) => other !== hash)
+    return { ...user, code: { secret, last_step: step ?? last_step, recovery: left } }
+  }
+
+  async #openSession(
+    user: { name: string },
+    { kind, from, role, ttlS }: SignInOptions & { role: PersonRole },
+    also: readonly Operation[] = [],
+  ): Promise<SignedIn> {
+    const { clock, random } = this.#needs
+    const id = toBase64Url(random.bytes(SESSION_ID_BYTES))
+    const refreshToken = kind === 'program' ? newRefreshToken(id, random) : undefined
+    const nowMs = clock.wallMs()
+    const session: StoredSession = {
+      name: user.name,
+      role,
+      kind,
+      from,
+      created_at_ms: nowMs,
+      ends_at_ms: nowMs + SESSION_MS,
+      ...(refreshToken !== undefined && { refresh: hashOfCredential(refreshToken) }),
+      spent: [],
+    }
+    const surplus = this.sessions(user.name).slice(SESSIONS_PER_USER_MAX - 1)
+    await this.#end(
+      surplus.map((other) => other.id),
+      [sessionPut(id, session), ...also, ...this.#forgotten()],
+    )
+    this.#sessions.set(id, session)
+    this.#log.info('Signed in', { name: user.name, role, kind, from })
+    return this.#signedIn(id, session, ttlS ?? TOKEN_TTL_S_DEFAULT, refreshToken)
+  }
+
+  async #signedIn(
+    sid: string,
+    session: StoredSession,
+    ttlS: number,
+    refreshToken: string | undefined,
+  ): Promise<SignedIn> {
+    const { name, role, created_at_ms, ends_at_ms: endsAtMs } = session
+    const nowMs = this.#needs.clock.wallMs()
+    const lifeS = Math.max(1, Math.min(ttlS, Math.floor((endsAtMs - nowMs) / 1_000)))
+    const token = await this.#needs.tokens.sign(
+      { name, role, sid, signedInS: Math.floor(created_at_ms / 1_000) },
+      lifeS,
+    )
+    return { name, token, endsAtMs, ...(refreshToken !== undefined && { refreshToken }) }
+  }
+
+  /** @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED */
+  async #sessionOfRefresh(refreshToken: string): Promise<{ id: string; session: StoredSession }> {
+    const id = sessionIdOf(refreshToken) ?? ''
+    const session = this.#sessions.get(id)
+    const hash = hashOfCredential(refreshToken)
+    const isSpent = session?.spent.includes(hash) === true
+    // A guess ends nothing: only what was once good shows that two have it.
+    if (!session || (session.refresh !== hash && !isSpent)) {
+      throw new RpcError('P2P_AUTH_TOKEN_INVALID', 'The refresh token is not valid; sign in again')
+    }
+    if (this.#needs.tokens.isRevoked(id)) {
+      throw new RpcError('P2P_AUTH_TOKEN_REVOKED', 'The session has ended; sign in again')
+    }
+    if (isSpent) {
+      await this.#end([id])
+      this.#log.warning('A refresh token was used twice: its session is ended', {
+        name: session.name,
+        from: session.from,
+      })
+      throw new RpcError(
+        'P2P_AUTH_TOKEN_REVOKED',
+        'The refresh token was used before, so its session has ended; sign in again',
+      )
+    }
+    if (session.ends_at_ms <= this.#needs.clock.wallMs()) {
+      throw new RpcError('P2P_AUTH_TOKEN_EXPIRED', 'The session has ended; sign in again')
+    }
+    return { id, session }
+  }
+
+  #inviteeOf(secret: string): StoredUser {
+    const hash = hashOfCredential(secret)
+    const user = [...this.#users.values()].find(({ invitation }) => invitation?.hash === hash)
+    if (user?.invitation && user.invitation.ends_at_ms > this.#needs.clock.wallMs()) return user
+    throw new RpcError(
+      'P2P_AUTH_CREDENTIAL_INVALID',
+      'The invitation was used already, or is too old; ask an admin for another',
+    )
+  }
+
+  /** What lets a new person in: a password, or an invitation to set one. */
+  async #wayIn(name: string, password: string | undefined, by: string) {
+    const { clock, random } = this.#needs
+    if (password !== undefined) {
+      checkNewPassword(password, name)
+      return { stored: { password: await this.#hashing.run(by, () => hashPassword(password, random)) } }
+    }
+    const secret = toBase64Url(random.bytes(SECRET_BYTES))
+    const endsAtMs = clock.wallMs() + INVITATION_TTL_S * 1_000
+    const invitation: Invitation = { secret, endsAtMs }
+    return { stored: { invitation: { hash: hashOfCredential(secret), ends_at_ms: endsAtMs } }, invitation }
+  }
+
+  #known(name: string): StoredUser {
+    const user = this.#users.get(name)
+    if (user) return user
+    throw new RpcError('P2P_AUTH_USER_UNKNOWN', `There is no user ${name}`, { name })
+  }
+
+  /** As it is now, unless it is no longer the one whose password was looked at. */
+  #sameAs(checked: StoredUser): StoredUser {
+    const user = this.#users.get(checked.name)
+    if (user && user.password === checked.password) return user
+    throw refused()
+  }
+
+  #keepAnAdmin(user: StoredUser): void {
+    const isUsable = ({ role, password }: StoredUser): boolean => role === 'admin' && password !== undefined
+    if (!isUsable(user) || [...this.#users.values()].some((other) => other !== user && isUsable(other))) return
+    throw new RpcError(
+      'P2P_AUTH_LAST_ADMIN',
+      `${user.name} is the last admin with a password; make another one first`,
+      {
+        name: user.name,
+      },
+    )
+  }
+
+  /** Ids of the person's sessions that live. */
+  #sessionsOf(name: string): string[] {
+    const nowMs = this.#needs.clock.wallMs()
+    return [...this.#sessions]
+      .filter(
+        ([id, session]) => session.name === name && session.ends_at_ms > nowMs && !this.#needs.tokens.isRevoked(id),
+      )
+      .map(([id]) => id)
+  }
+
+  /** Takes some sessions out of the store that are over. */
+  #forgotten(): Operation[] {
+    const nowMs = this.#needs.clock.wallMs()
+    const over = [...this.#sessions].filter(
+      ([id, { ends_at_ms }]) => ends_at_ms <= nowMs || this.#needs.tokens.isRevoked(id),
+    )
+    return over.slice(0, SESSIONS_PER_USER_MAX).map(([id]) => {
+      this.#sessions.delete(id)
+      return { type: 'delete', key: SESSION_PREFIX + id }
+    })
+  }
+
+  async #save(user: StoredUser, ended: readonly string[] = []): Promise<void> {
+    await this.#end(ended, [userPut(user)])
+    this.#users.set(user.name, user)
+  }
+
+  /** Ends sessions everywhere, and does what else belongs to it, in one commit. */
+  async #end(ids: readonly string[], also: readonly Operation[] = []): Promise<void> {
+    const endings = ids.map((id) => ({ id, endsMs: (this.#sessions.get(id) as StoredSession).ends_at_ms }))
+    const gone = ids.map((id) => ({ type: 'delete', key: SESSION_PREFIX + id }) as const)
+    await this.#needs.tokens.withdraw(endings, [...gone, ...also])
+    for (const id of ids) this.#sessions.delete(id)
+  }
+
+  async #commit(operations: Operation[]): Promise<void> {
+    await this.#needs.store.transact({ operations })
+  }
+
+  #view(user: StoredUser): User {
+    return {
+      name: user.name,
+      role: user.role,
+      createdAtMs: user.created_at_ms,
+      createdBy: user.created_by,
+      hasPassword: user.password !== undefined,
+      hasCode: user.code !== undefined,
+      sessions: this.#sessionsOf(user.name).length,
+      ...(user.invitation && { invitationEndsMs: user.invitation.ends_at_ms }),
+    }
+  }
+
+  /** One change at a time: each looks at what the one before it left. */
+  #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => {})
+    return mine
+  }
+}
+
+/** One answer to every wrong name, password and code. */
+function refused(): RpcError {
+  return new RpcError('P2P_AUTH_CREDENTIAL_INVALID', 'Name, password or code is wrong')
+}
+
+function userPut(user: StoredUser): Operation {
+  return { type: 'put', key: USER_PREFIX + user.name, value: jsonValue(user) }
+}
+
+function sessionPut(id: string, session: StoredSession): Operation {
+  return { type: 'put', key: SESSION_PREFIX + id, value: jsonValue(session) }
+}
+
+function parsed(value: Uint8Array): unknown {
+  return JSON.parse(Buffer.from(value).toString('utf8'))
+}

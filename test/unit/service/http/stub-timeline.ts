@@ -1,0 +1,35 @@
+import type { Timeline, TimelineEvent } from '../../../../src/base/timeline.ts'
+import type { WhyTeller } from '../../../../src/service/index.ts'
+
+export function happened(id: number, more: Partial<TimelineEvent> = {}): TimelineEvent {
+  return { id, timeMs: id * 1_000, kind: 'deploy', severity: 'info', title: `event ${id}`, ...more }
+}
+
+/** A timeline with these events that answers every question with all of them, newest first. */
+export function stubTimeline(events: readonly TimelineEvent[] = []) {
+  const asked: unknown[] = []
+  const timeline: Timeline = {
+    query: async (filter, page) => {
+      asked.push({ filter, page })
+      const told = events.toReversed().slice(0, page.limit)
+      const last = told.at(-1)
+      const next = told.length < events.length && last ? { timeMs: last.timeMs, id: last.id } : undefined
+      return { events: told, next, latest: events.at(-1)?.id ?? 0 }
+    },
+    subscribe: async function* (filter, { after, signal }) {
+      asked.push({ filter, after })
+      const rest = events.filter(({ id }) => id > (after ?? 0))
+      if (rest.length > 0) yield rest
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+    },
+  }
+  return { timeline, asked }
+}
+
+/** Knows one service, `inventory`, and one node, `worker-1`. */
+export const stubWhy: WhyTeller = {
+  why: async (kind, name) =>
+    name === 'inventory' || name === 'worker-1'
+      ? { kind, name, state: 'well', summary: `${name} is well.`, before: [], logs: [] }
+      : undefined,
+}

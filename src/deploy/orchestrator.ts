@@ -16,7 +16,8 @@ export interface DeployRequest {
   granted?: Permissions
   dependsOn?: { service: string; healthy: boolean }[]
   reserve?: { memoryMb: number; cpus: number }
-  job?: JobRule
+  /** null: it is a service that stays, and a job no more. */
+  job?: JobRule | null
   /** Deploys although running callers use a method that would vanish or change incompatibly, or although the version goes backwards. */
   force?: boolean
   reason?: string
@@ -117,7 +118,7 @@ export interface Orchestrator {
   stop(service: string, by: string): Promise<void>
   /** One instance after the other. */
   restart(service: string, by: string): Promise<RolloutStatus>
-  /** The deployment and its history; the artifact when nobody else uses it. */
+  /** The deployment and its history; the artifact when nobody else uses it. Resolves when the nodes that are there have ended it, after 15 s at the latest. */
   remove(service: string, by: string): Promise<void>
   /** Moves everything away from the node, and places nothing there until `undrain`. */
   drain(nodeId: NodeId, by: string): Promise<void>

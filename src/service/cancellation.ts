@@ -1,7 +1,11 @@
-/** A way to give one call up: what an AbortSignal does for many listeners, for one and at a tenth of the cost. */
+type Listener = (reason: Error) => void
+
+/** A way to give calls up: what an AbortSignal does, at a tenth of the cost. */
 export class Cancellation {
   #reason: Error | undefined
-  #listener: ((reason: Error) => void) | undefined
+  /** Most have one listener in all their life. */
+  #first: Listener | undefined
+  #others: Set<Listener> | undefined
 
   get reason(): Error | undefined {
     return this.#reason
@@ -11,12 +15,19 @@ export class Cancellation {
   cancel(reason: Error): void {
     if (this.#reason) return
     this.#reason = reason
-    this.#listener?.(reason)
+    this.#first?.(reason)
+    for (const listener of this.#others ?? []) listener(reason)
   }
 
-  /** In place of the listener before it: a call that is tried again is cancelled where it is now. Called at once when it is cancelled already. */
-  listen(listener: (reason: Error) => void): void {
-    this.#listener = listener
+  /** Calls back when it is cancelled, at once when it was already. */
+  listen(listener: Listener): void {
+    if (this.#first === undefined) this.#first = listener
+    else (this.#others ??= new Set()).add(listener)
     if (this.#reason) listener(this.#reason)
+  }
+
+  unlisten(listener: Listener): void {
+    if (this.#first === listener) this.#first = undefined
+    else this.#others?.delete(listener)
   }
 }

@@ -87,15 +87,14 @@ function requestOf(
   // What goes on in the background after its call was answered is no part of that call any more.
   const parent = served?.hasEnded === false ? served : undefined
   const ownDeadlineMs = clock.nowMs() + (options?.timeoutMs ?? callTimeoutMs)
-  const signals = [options?.signal, parent?.signal].filter((signal) => signal !== undefined)
-  const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0]
   return {
     caller,
     traceId: parent?.traceId ?? newTraceId(random),
     parentSpanId: parent?.spanId,
     hops: parent ? parent.hops + 1 : 0,
     deadlineMs: parent ? Math.min(parent.deadlineMs, ownDeadlineMs) : ownDeadlineMs,
-    ...(signal && { signal }),
-    ...(options?.retries !== undefined && { retries: options.retries }),
+    signal: options?.signal,
+    cancellation: parent?.cancellation,
+    retries: options?.retries,
   }
 }

@@ -84,8 +84,8 @@ export interface ServiceDirectory {
 /** What a call that is made carries besides its parameters. */
 export interface CallRequest extends Omit<CallContext, 'signal'> {
   /** Gives the call up. */
-  signal?: AbortSignal
-  /** The same, cheaper, for whoever passes a call on. */
+  signal?: AbortSignal | undefined
+  /** The same, cheaper, for whoever passes a call on or makes it on behalf of another. */
   cancellation?: Cancellation | undefined
   /** How often it may be made again when it failed and may have run; absent: as the method says. */
   retries?: number | undefined

@@ -1,4 +1,3 @@
-import { Cancellation } from './cancellation.ts'
 import { Invocation } from './invocation.ts'
 import type { CallLink } from './link/call-link.ts'
 import type { MethodCall } from './sdk/method.ts'
@@ -10,10 +9,16 @@ import type { MethodCall } from './sdk/method.ts'
  */
 export function forwardCall(link: CallLink, method: string, params: unknown, call: MethodCall): Promise<unknown> {
   const { caller, relayedBy, traceId, parentSpanId, hops, deadlineMs } = call
-  const context = { traceId, spanId: parentSpanId, hops, caller, relayedBy }
+  const ownSpanId = call instanceof Invocation ? call.ownSpanId : undefined
+  const context = {
+    traceId,
+    spanId: ownSpanId ?? parentSpanId,
+    isOwnSpan: ownSpanId === undefined ? undefined : (true as const),
+    hops,
+    caller,
+    relayedBy,
+  }
   if (!(call instanceof Invocation)) return link.call({ method, params, deadlineMs, context, signal: call.signal })
   // Its signal would have to be made first, which costs more than the call.
-  const cancellation = new Cancellation()
-  call.whenAborted((reason) => cancellation.cancel(reason))
-  return link.call({ method, params, deadlineMs, context, cancellation })
+  return link.call({ method, params, deadlineMs, context, cancellation: call.cancellation })
 }

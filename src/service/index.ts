@@ -15,6 +15,7 @@ export type {
   ServiceStatus,
 } from './descriptor.ts'
 export { isServiceName } from './jsonrpc/index.ts'
+export type { CallSpan, SpanListener } from './call-span.ts'
 export { currentTraceId } from './invocation.ts'
 export { RawJson } from './raw-json.ts'
 export { type LoneCall, LoneService, type LoneServiceNeeds, type LoneServiceOptions } from './lone-service.ts'
@@ -34,10 +35,14 @@ export {
 export { ACCESS, type AccessRule, type RouteKey } from './auth/access.ts'
 export { PERSON_ROLES, type PersonRole, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from './auth/access-token.ts'
 export { type Authenticator, type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
+export { createFetchJson, type FetchJson } from './auth/oidc-fetch.ts'
+export { createOidc, type Oidc, type OidcOptions } from './auth/oidc.ts'
+export { createPeople, type People, type PeopleNeeds } from './auth/people.ts'
 export { type AccessToken, createTokenIssuer, type TokenIssuer, type TokenIssuerNeeds } from './auth/token-issuer.ts'
 export { ASSET_SOURCES } from './http/docs-assets.ts'
 export type { LimitClass, RateLimits } from './http/gate.ts'
 export { toWire, type Wire } from './http/field-names.ts'
+export { createStartingAnswer } from './http/answer-starting.ts'
 export { createHttpApi } from './http/http-api.ts'
 export type { HttpApiNeeds, HttpApiOptions, MetricsCollector, NodeFacts } from './http/http-needs.ts'
 export {
@@ -74,6 +79,22 @@ export {
   type ServiceFigures,
   type ServiceReport,
 } from './http/dashboard-wire.ts'
+export type {
+  AlertsApi,
+  AlertsWire,
+  AlertTargetWire,
+  AlertTest,
+  AlertWire,
+  SilenceRequest,
+  SilenceWire,
+} from './http/alert-wire.ts'
+export {
+  EVENT_PAGE,
+  TIMELINE_EVENT,
+  type TimelineEventWire,
+  timelineEventWire,
+} from './http/timeline-wire.ts'
+export { WHY_ANSWER, type WhyAnswer, type WhyKind, type WhyTeller } from './http/why-wire.ts'
 export type { DashboardSource, MachineReading } from './http/dashboard-source.ts'
 export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'
 export {

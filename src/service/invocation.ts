@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { Cancellation } from './cancellation.ts'
 import type { NodeId, Principal } from '../base/identity.ts'
 import type { Random } from '../base/random.ts'
 import type { LocalMethod } from './local-method.ts'
@@ -16,6 +17,8 @@ export interface CallOrigin {
   hops?: number | undefined
   /** On the monotonic clock. */
   deadlineMs: number
+  /** What this call is known as already, by the node that told the process of its service. */
+  ownSpanId?: string | undefined
 }
 
 /** What an invocation is told when it is given up while its result streams. */
@@ -40,6 +43,8 @@ export class Invocation implements MethodCall {
   deadlineMs: number
   /** Of a stream: how long nothing may move. */
   idleMs: number | undefined
+  /** Its end will be told as a span: whatever is done for it must go by its span id. */
+  isTraced = false
   /** Has let the call begin, and is told of its end. */
   guard: MethodGuard | undefined
   readonly #random: Random
@@ -50,7 +55,7 @@ export class Invocation implements MethodCall {
   #hasEnded = false
   #abortReason: Error | undefined
   #stream: Abortable | undefined
-  #onAbort: ((reason: Error) => void) | undefined
+  #cancellation: Cancellation | undefined
   #onEnd: (() => void) | undefined
 
   constructor(method: LocalMethod, origin: CallOrigin, deadlineMs: number, startedMs: number, random: Random) {
@@ -63,6 +68,7 @@ export class Invocation implements MethodCall {
     this.deadlineMs = deadlineMs
     this.startedMs = startedMs
     this.#random = random
+    this.#spanId = origin.ownSpanId
     this.result = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -75,6 +81,11 @@ export class Invocation implements MethodCall {
 
   get spanId(): string {
     return (this.#spanId ??= newSpanId(this.#random))
+  }
+
+  /** As which it is passed on; undefined where nobody will hear of it. */
+  get ownSpanId(): string | undefined {
+    return this.isTraced ? this.spanId : undefined
   }
 
   /** Settled or given up, a stream to its end; what the method still does after that belongs to no call. */
@@ -90,10 +101,13 @@ export class Invocation implements MethodCall {
     return this.#controller.signal
   }
 
-  /** Calls back when the call is given up, at once when it was already. Cheaper than the signal; the last one given counts. */
-  whenAborted(listener: (reason: Error) => void): void {
-    this.#onAbort = listener
-    if (this.#abortReason) listener(this.#abortReason)
+  /** As the signal, at a tenth of its cost: for calls that are made on behalf of this one. */
+  get cancellation(): Cancellation {
+    if (!this.#cancellation) {
+      this.#cancellation = new Cancellation()
+      if (this.#abortReason !== undefined) this.#cancellation.cancel(this.#abortReason)
+    }
+    return this.#cancellation
   }
 
   /** Calls back when the call has ended, in whatever way. */
@@ -136,7 +150,7 @@ export class Invocation implements MethodCall {
     this.#abortReason = reason
     this.reject(reason)
     this.#stream?.abort(reason)
-    this.#onAbort?.(reason)
+    this.#cancellation?.cancel(reason)
     this.#controller?.abort(reason)
   }
 

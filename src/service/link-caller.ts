@@ -10,9 +10,11 @@ export class LinkCaller implements Caller {
     this.#link = link
   }
 
-  async call(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
+  call(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
     const { traceId, parentSpanId: spanId, hops, retries, deadlineMs, signal, cancellation } = request
     const context = { traceId, spanId, hops, retries, target }
-    return readResult(method, await this.#link.call({ method, params, deadlineMs, context, signal, cancellation }))
+    return this.#link
+      .call({ method, params, deadlineMs, context, signal, cancellation })
+      .then((result) => readResult(method, result))
   }
 }

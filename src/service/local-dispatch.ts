@@ -16,9 +16,12 @@ import { RESULT_SCOPE, type ResultCache, resultKey } from './result-cache.ts'
 import { namedParams, parsedParams, parsedResult } from './schema-check.ts'
 import { SERVICE_ERROR } from './sdk/brands.ts'
 import type { Schema } from './sdk/schema.ts'
+import type { SpanListener } from './call-span.ts'
 
 /** Methods of this node running at once, those given up by their callers but not finished included. */
 export const INVOCATIONS_MAX = 16_384
+
+const GIVEN_UP = new RpcError('P2P_RPC_CANCELLED', 'Nobody waited for it any more')
 
 /** Calls that may make one another in a row: far more than any design has, and few enough that a circle ends at once. */
 export const HOPS_MAX = 32
@@ -30,6 +33,8 @@ export interface LocalDispatchNeeds {
   cache?: ResultCache | undefined
   /** Records what people with more than a viewer's rights do. Absent in a service's process: the node has recorded it. */
   audit?: AuditTrail | undefined
+  /** Told of the calls here. Absent in a service's process: its node tells of them. */
+  spans?: SpanListener | undefined
 }
 
 /**
@@ -83,6 +88,7 @@ export class LocalDispatch {
     const nowMs = this.#needs.clock.nowMs()
     const deadlineMs = Math.min(origin.deadlineMs, nowMs + method.descriptor.timeoutMs)
     const invocation = new Invocation(method, origin, deadlineMs, nowMs, this.#needs.random)
+    if (this.#needs.spans?.wants(origin.traceId)) invocation.isTraced = true
     const guard = this.#guards.size > 0 ? this.#guards.get(method) : undefined
     const refusal =
       refusalOf(method.descriptor, origin.caller, this.#nodeId) ??
@@ -148,6 +154,7 @@ export class LocalDispatch {
   #refuse(invocation: Invocation, refusal: RpcError): void {
     if (isPrivileged(invocation)) this.#needs.audit?.refused(actOf(invocation), refusal.code)
     invocation.method.stats.count(0, true)
+    this.#tellSpan(invocation, 0, refusal)
     invocation.reject(refusal)
   }
 
@@ -181,7 +188,7 @@ export class LocalDispatch {
       drop: () => this.#returned(invocation, true),
     })
     if (!refusal) return
-    this.#returned(invocation, true)
+    this.#returned(invocation, true, refusal)
     this.#open.delete(invocation)
     invocation.reject(refusal)
   }
@@ -201,7 +208,8 @@ export class LocalDispatch {
     }
   }
 
-  #end(invocation: Invocation, value: unknown): void {
+  #end(invocation: Invocation, outcome: unknown): void {
+    const value = invocation.method.takesRaw && isStream(outcome) ? this.#stream(invocation, outcome) : outcome
     if (value instanceof LocalStream) {
       if (invocation.hasEnded) value.abort(stopping(invocation.method.name))
       else invocation.resolveStream(value)
@@ -215,15 +223,24 @@ export class LocalDispatch {
   #fail(invocation: Invocation, error: unknown): void {
     const failure = error instanceof P2PError ? error : this.#callersError(error, invocation)
     const isAwaited = this.#open.delete(invocation)
-    this.#returned(invocation, true)
+    this.#returned(invocation, true, failure)
     if (isAwaited) invocation.reject(failure)
   }
 
   /** The method does not run any more, whether somebody still waits or not. */
-  #returned(invocation: Invocation, isError: boolean): void {
+  #returned(invocation: Invocation, isError: boolean, failure?: unknown): void {
     this.#unfinished--
-    invocation.method.stats.end(this.#needs.clock.nowMs() - invocation.startedMs, isError)
+    const durationMs = this.#needs.clock.nowMs() - invocation.startedMs
+    invocation.method.stats.end(durationMs, isError)
     invocation.guard?.leave()
+    this.#tellSpan(invocation, durationMs, isError ? (failure ?? GIVEN_UP) : undefined)
+  }
+
+  #tellSpan(invocation: Invocation, durationMs: number, failure: unknown): void {
+    if (!invocation.isTraced) return
+    const { method, traceId, spanId, parentSpanId, caller } = invocation
+    const error = failure === undefined ? undefined : { code: codeOf(failure) ?? '', message: messageOf(failure) }
+    this.#needs.spans?.ended({ method: method.name, traceId, spanId, parentSpanId, caller, durationMs, error })
   }
 
   /** @returns the outcome, or a promise of it */
@@ -270,12 +287,11 @@ export class LocalDispatch {
   /** @returns the result, or a promise of it */
   #invoke(invocation: Invocation, input: unknown): unknown {
     const { method } = invocation
+    // What is only passed on makes no calls of its own, and was checked, with its errors, where it ran.
+    if (method.takesRaw) return method.invoke(input, invocation)
     let value: unknown
     try {
-      // What is only passed on makes no calls of its own.
-      value = method.takesRaw
-        ? method.invoke(input, invocation)
-        : callScope.run(invocation, method.invoke, input, invocation)
+      value = callScope.run(invocation, method.invoke, input, invocation)
     } catch (error) {
       throw this.#callersError(error, invocation)
     }
@@ -294,11 +310,11 @@ export class LocalDispatch {
   #outcome(invocation: Invocation, value: unknown): unknown {
     const { method } = invocation
     if (isStream(value)) {
-      if (method.descriptor.isStream || method.takesRaw) return this.#stream(invocation, value)
+      if (method.descriptor.isStream) return this.#stream(invocation, value)
       throw wrongOutcome(method, 'returned a stream: set stream: true in its options')
     }
     if (method.descriptor.isStream) throw wrongOutcome(method, 'has stream: true and returned no async iterable')
-    return method.takesRaw ? value : checkedValue(method, method.result, value)
+    return checkedValue(method, method.result, value)
   }
 
   /** From here on the deadline is that of inactivity. */

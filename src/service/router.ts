@@ -77,8 +77,8 @@ export interface OwnCaller {
 export class Router implements Caller, UnreadCaller, OwnCaller {
   readonly #needs: RouterNeeds
   readonly #self: NodeIdentity
-  /** Where a method can run, by target and method; forgotten when the membership changes. */
-  readonly #routes = new Map<string, Route>()
+  /** Where a method can run, by target, then by method; forgotten when the membership changes. */
+  readonly #routes = new Map<CallTarget, Map<string, Route>>()
   /** By node and service; forgotten with the node. */
   readonly #breakers = new Map<NodeId, Map<string, CircuitBreaker>>()
   readonly #budgets = new Map<string, RetryBudget>()
@@ -150,7 +150,10 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
       const message = `The call of ${name} was given up by its caller`
       this.#needs.local.cancel(invocation, new RpcError('P2P_RPC_CANCELLED', message, { method: name }))
     }
-    cancellation?.listen(giveUp)
+    if (cancellation) {
+      cancellation.listen(giveUp)
+      invocation.whenEnded(() => cancellation.unlisten(giveUp))
+    }
     if (signal?.aborted) giveUp()
     else if (signal) {
       signal.addEventListener('abort', giveUp, { once: true })
@@ -270,13 +273,13 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
     } finally {
       timer.cancel()
       signal?.removeEventListener('abort', onAbort)
+      cancellation?.unlisten(onAbort)
     }
   }
 
   /** @throws {P2PError} why there is nowhere to go */
   #routeOf(method: string, target: CallTarget): Route {
-    const key = `${target ?? ''} ${method}`
-    const known = this.#routes.get(key)
+    const known = this.#routes.get(target)?.get(method)
     if (known) return known
     const parts = parseMethodName(method)
     if (!parts) throw malformedMethod(method)
@@ -290,8 +293,14 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
       budget: this.#budgetOf(parts.service),
     }
     // A node named by somebody outside may be any text: what is remembered are choices, of methods that exist.
-    if (isChoice) this.#routes.set(key, route)
+    if (isChoice) this.#remember(target, method, route)
     return route
+  }
+
+  #remember(target: CallTarget, method: string, route: Route): void {
+    const routes = this.#routes.get(target)
+    if (routes) routes.set(method, route)
+    else this.#routes.set(target, new Map([[method, route]]))
   }
 
   #candidate(nodeId: NodeId, service: string): Candidate {

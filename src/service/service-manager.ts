@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { AuditTrail } from '../base/audit.ts'
+import type { SpanListener } from './call-span.ts'
 import type { Component } from '../base/component.ts'
 import type { Files } from '../base/files.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
@@ -25,6 +26,8 @@ import { OwnEvents } from './events/own-events.ts'
 import type { HostProgram } from './host/driver-needs.ts'
 import { LocalHost, type StoppedServices } from './host/local-host.ts'
 import type { ServicePool } from './host/service-pool.ts'
+import type { CallOrigin } from './invocation.ts'
+import type { ServedCall } from './link/call-link.ts'
 import { LocalDispatch } from './local-dispatch.ts'
 import { PeerRpc } from './peer-rpc.ts'
 import type { ResultCache } from './result-cache.ts'
@@ -53,6 +56,8 @@ export interface ServiceManagerNeeds {
   cache?: ResultCache
   /** Absent: what people do is not recorded. */
   audit?: AuditTrail
+  /** Told of the calls of methods here as they end. */
+  spans?: SpanListener
   /** Which services a person stopped; without it they run again after the next start. */
   stopped?: StoppedServices
 }
@@ -133,7 +138,8 @@ class NodeServiceManager implements ServiceManager, Component {
     const { clock, random, log, files, cache, peers, membership, stopped } = needs
     this.#needs = needs
     this.#options = options
-    this.#dispatch = new LocalDispatch({ clock, random, log, cache, audit: needs.audit }, options.identity.nodeId)
+    const { audit, spans } = needs
+    this.#dispatch = new LocalDispatch({ clock, random, log, cache, audit, spans }, options.identity.nodeId)
     this.#remote = new PeerRpc({
       clock,
       log,
@@ -249,7 +255,7 @@ class NodeServiceManager implements ServiceManager, Component {
   }
 
   /** A call from another node. */
-  #startLocal(...[method, params, origin]: Parameters<Router['startLocal']>): ReturnType<Router['startLocal']> {
+  #startLocal(method: string, params: unknown, origin: CallOrigin): ServedCall {
     const { caller, relayedBy = caller.kind === 'node' ? caller.nodeId : undefined } = origin
     const isOwnBusiness = this.#builtins.has(method.slice(0, method.indexOf('/')))
     if (relayedBy !== undefined && !isOwnBusiness) {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import type { LogEntry } from '../../src/base/log.ts'
+import type { CallSpan } from '../../src/service/index.ts'
 import { isAlive, service, startServices } from './support/service-node.ts'
 
 const PUBLIC = `description: 'x', public: true`
@@ -71,6 +73,35 @@ describe('a service in a process of its own', () => {
     })
     await assert.rejects(node.call('front/early'), { code: 'P2P_RPC_DEADLINE_EXCEEDED' })
     await node.until(() => node.log.some(({ message }) => message === 'given up'))
+  })
+
+  test('spans of calls between processes hang together, and lines carry their trace', async (t) => {
+    const spans: CallSpan[] = []
+    const node = await startServices(
+      t,
+      {
+        'front/main.ts': service(
+          'front',
+          `ask: method({ ${PUBLIC}, handler: async (_, call) => {
+            call.service.logger.info('asked')
+            return call.service.proxy.back.who()
+          } })`,
+        ),
+        'back/main.ts': service('back', `who: method({ description: 'x', handler: (_, call) => call.spanId })`),
+      },
+      { spans: { wants: () => true, ended: (span) => void spans.push(span) } },
+    )
+    await node.manager.settled()
+    const seenByBack = await node.call('front/ask')
+    const [back, front] = spans
+    assert.deepEqual([back?.method, front?.method], ['back/who', 'front/ask'])
+    assert.equal(back?.spanId, seenByBack, 'the process knows its call by the id that is told of it')
+    assert.equal(back?.parentSpanId, front?.spanId)
+    assert.equal(front?.parentSpanId, undefined)
+    assert.deepEqual([back?.error, front?.error], [undefined, undefined])
+    const asked = (): LogEntry | undefined => node.log.find(({ message }) => message === 'asked')
+    await node.until(() => asked() !== undefined)
+    assert.equal(asked()?.fields['traceId'], front?.traceId)
   })
 
   test('streams, also to a caller who stops reading', async (t) => {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
+import { DEPLOYMENT_DEFAULTS } from '../deployment-defaults.ts'
 import type { ArtifactDigest, Deployment } from '../model.ts'
 import type { DeployRequest } from '../orchestrator.ts'
 
@@ -15,33 +16,28 @@ export interface NextDeployment {
   atMs: number
 }
 
-/** A new version that is not healthy for so long does not count as healthy; one that is not healthy after that has failed. */
-const HEALTHY_MS = 5_000
-const DEADLINE_MS = 30_000
-
-const NOTHING_GRANTED = { net: false, childProcess: false, read: [], write: [] }
-
 /** The deployment a request makes of what is there: what it does not say stays, or gets its default for a new service. */
 export function nextDeployment(next: NextDeployment): Deployment {
   const { request, base, generation, artifact, version, secretVersions, by, atMs } = next
-  const job = request.job ?? base?.job
+  const job = request.job === undefined ? base?.job : request.job
+  const present = base ?? DEPLOYMENT_DEFAULTS
   return withProcessGeneration(base, {
     service: request.service,
     generation,
     processGeneration: generation,
     artifact,
     version,
-    count: request.count ?? base?.count ?? 1,
-    placement: request.placement ?? base?.placement ?? { labels: {} },
-    update: request.update ?? base?.update ?? { kind: 'rolling', batch: 1 },
-    healthyMs: request.healthyMs ?? base?.healthyMs ?? HEALTHY_MS,
-    deadlineMs: request.deadlineMs ?? base?.deadlineMs ?? DEADLINE_MS,
-    config: request.config ?? base?.config ?? {},
-    secrets: request.secrets ?? base?.secrets ?? {},
+    count: request.count ?? present.count,
+    placement: request.placement ?? present.placement,
+    update: request.update ?? present.update,
+    healthyMs: request.healthyMs ?? present.healthyMs,
+    deadlineMs: request.deadlineMs ?? present.deadlineMs,
+    config: request.config ?? present.config,
+    secrets: request.secrets ?? present.secrets,
     secretVersions,
-    granted: request.granted ?? base?.granted ?? NOTHING_GRANTED,
-    dependsOn: request.dependsOn ?? base?.dependsOn ?? [],
-    reserve: request.reserve ?? base?.reserve ?? { memoryMb: 0, cpus: 0 },
+    granted: request.granted ?? present.granted,
+    dependsOn: request.dependsOn ?? present.dependsOn,
+    reserve: request.reserve ?? present.reserve,
     ...(job && { job }),
     isStopped: false,
     by,

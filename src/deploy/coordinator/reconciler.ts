@@ -85,6 +85,8 @@ export class Reconciler {
     this.#nextPass?.cancel()
     await this.#giver.stop()
     await this.#turn.catch(() => {})
+    // Who waits for something that would have come of a pass waits in vain.
+    for (const listener of this.#listeners) listener()
   }
 
   /** Called when anything that people are shown has changed. @returns a function that unregisters */
@@ -100,6 +102,15 @@ export class Reconciler {
   /** The last reports of the nodes that are there. */
   reports(): ReadonlyMap<NodeId, NodeReport> {
     return new Map([...this.#reports].map(([nodeId, { report }]) => [nodeId, report]))
+  }
+
+  /** Whether a node that is there follows another plan than its newest, or still has something of the service. */
+  mayHave(nodeId: NodeId, service: string): boolean {
+    const { membership, state } = this.#needs
+    if (!this.#isRunning || !isPresent(membership.get(nodeId))) return false
+    const { report } = this.#reports.get(nodeId) ?? {}
+    if (!report || report.revision < (state.given(nodeId)?.revision ?? 0)) return true
+    return report.assignments.some((told) => told.service === service)
   }
 
   /** Nodes that said they have what this artifact is made of. */

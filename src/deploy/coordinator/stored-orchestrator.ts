@@ -32,6 +32,9 @@ export interface StoredOrchestratorNeeds {
   isReserved: (service: string) => boolean
 }
 
+/** A service has 5 s to end its calls, and 5 s to clean up. */
+const REMOVE_WAIT_MS_MAX = 15_000
+
 /** People's commands: each makes a new generation, durable before it is answered, and a pass that begins its rollout. */
 export class StoredOrchestrator implements Orchestrator {
   readonly #needs: StoredOrchestratorNeeds
@@ -106,10 +109,10 @@ export class StoredOrchestrator implements Orchestrator {
     })
   }
 
-  remove(service: string, by: string): Promise<void> {
-    return this.#inTurn(async () => {
+  async remove(service: string, by: string): Promise<void> {
+    const holders = await this.#inTurn(async () => {
       const { state, log } = this.#needs
-      this.#known(service)
+      const { nodes } = this.#known(service)
       const users = state
         .plans()
         .filter((plan) => deploymentOf(plan).dependsOn.some((needed) => needed.service === service))
@@ -122,7 +125,9 @@ export class StoredOrchestrator implements Orchestrator {
       log.info('A deployment was removed', { service, by })
       await this.#passNow()
       await this.#collect()
+      return nodes.map(({ nodeId }) => nodeId)
     })
+    await this.#untilEnded(service, holders)
   }
 
   drain(nodeId: NodeId, by: string): Promise<void> {
@@ -306,6 +311,25 @@ export class StoredOrchestrator implements Orchestrator {
       log.info(isDrained ? 'A node is drained' : 'A node takes services again', { node: nodeId, by })
       await this.#passNow()
     })
+  }
+
+  /** Waits, for a while, until each of the nodes that are there has told that it has nothing of the service any more. */
+  async #untilEnded(service: string, holders: readonly NodeId[]): Promise<void> {
+    const { clock, reconciler, log } = this.#needs
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const left = (): NodeId[] => holders.filter((nodeId) => reconciler.mayHave(nodeId, service))
+    const look = (): void => {
+      if (left().length === 0) resolve()
+    }
+    const unlisten = reconciler.onChange(look)
+    const timer = clock.after(REMOVE_WAIT_MS_MAX, () => {
+      log.warning('Nodes have not said yet that they ended a service that was removed', { service, nodes: left() })
+      resolve()
+    })
+    look()
+    await promise
+    unlisten()
+    timer.cancel()
   }
 
   #nextGeneration(service: string): number {

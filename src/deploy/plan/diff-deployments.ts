@@ -1,3 +1,4 @@
+import { DEPLOYMENT_DEFAULTS } from '../deployment-defaults.ts'
 import type { Deployment, JobRule, UpdateStrategy } from '../model.ts'
 import type { DeployPlan } from '../orchestrator.ts'
 
@@ -5,15 +6,23 @@ export type Change = DeployPlan['changes'][number]
 
 /** Characters of a value that are shown. */
 const TEXT_MAX = 80
+/** Also of a new service, whatever they are. */
+const ALWAYS_SHOWN: ReadonlySet<string> = new Set(['version', 'artifact', 'count', 'job'])
 /** A configuration is told apart value by value down to this depth. */
 const DEPTH_MAX = 6
 
 /**
  * What changes from one deployment of a service to the next, field by field, as short text in a fixed order. Secrets are shown by
- * name; their values are not in a deployment. What is different every time (generation, who, when) is left out.
+ * name; their values are not in a deployment. What is different every time (generation, who, when) is left out; of a new
+ * service also what it gets anyway.
  */
 export function diffDeployments(before: Deployment | undefined, after: Deployment): Change[] {
   const [from, to] = [before ? fieldsOf(before) : new Map<string, string>(), fieldsOf(after)]
+  if (!before) {
+    for (const [path, text] of fieldsOf({ ...after, ...DEPLOYMENT_DEFAULTS })) {
+      if (!ALWAYS_SHOWN.has(path) && to.get(path) === text) to.delete(path)
+    }
+  }
   const paths = new Set([...to.keys(), ...from.keys()])
   return [...paths]
     .filter((path) => from.get(path) !== to.get(path))

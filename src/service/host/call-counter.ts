@@ -10,24 +10,27 @@ export class CallCounter {
   }
 
   /** Counts until `work` is settled; a stream it gives until that has ended. */
-  async track(work: Promise<unknown>): Promise<unknown> {
+  track(work: Promise<unknown>): Promise<unknown> {
     this.#count++
-    let value: unknown
-    try {
-      value = await work
-    } catch (error) {
-      this.#ended()
-      throw error
-    }
-    if (isStream(value)) return this.#followed(value)
-    this.#ended()
-    return value
+    return work.then(this.#onValue, this.#onError)
   }
 
   /** Resolves when nothing is under way. */
   idle(): Promise<void> {
     if (this.#count === 0) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  // Made once: a call through here costs one promise and nothing else.
+  readonly #onValue = (value: unknown): unknown => {
+    if (isStream(value)) return this.#followed(value)
+    this.#ended()
+    return value
+  }
+
+  readonly #onError = (error: unknown): never => {
+    this.#ended()
+    throw error
   }
 
   #ended(): void {

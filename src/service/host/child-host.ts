@@ -153,13 +153,13 @@ export class ChildHost {
     const dispatch = this.#dispatch
     const found = dispatch?.find(method)
     if (!dispatch || !found) throw unknownMethod(method, [], 'this service')
-    const { caller = { kind: 'anonymous' }, relayedBy, traceId, spanId, hops, timeoutMs } = context
+    const { caller = { kind: 'anonymous' }, relayedBy, traceId, spanId, isOwnSpan, hops, timeoutMs } = context
     const deadlineMs = this.#needs.clock.nowMs() + timeoutMs
     const invocation = dispatch.start(found, params, {
       caller,
       relayedBy,
       traceId,
-      parentSpanId: spanId,
+      ...(isOwnSpan ? { ownSpanId: spanId } : { parentSpanId: spanId }),
       hops,
       deadlineMs,
     })

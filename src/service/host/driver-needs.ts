@@ -5,6 +5,7 @@ import type { NodeIdentity } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
 import type { Caller } from '../descriptor.ts'
+import type { LogBudget } from './log-budget.ts'
 
 /** How this program is started as the host of a service, in a process or a thread. */
 export interface HostProgram {
@@ -25,6 +26,8 @@ export interface DriverNeeds {
   /** Runs the calls that services make. */
   caller: Caller & OwnCaller
   events: EventHub
+  /** What the services may write to the node's log. */
+  logBudget: LogBudget
 }
 
 export interface DriverOptions {

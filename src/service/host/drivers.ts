@@ -8,6 +8,7 @@ import { confinementGap } from './confinement.ts'
 import type { DriverNeeds, DriverOptions, HostProgram } from './driver-needs.ts'
 import { ExecDriver } from './exec-driver.ts'
 import { InlineDriver } from './inline-driver.ts'
+import { LogBudget } from './log-budget.ts'
 import { ProcessDriver } from './process-driver.ts'
 import { ProcessTable } from './process-table.ts'
 import type { Driver, RunOrder } from './run.ts'
@@ -17,7 +18,7 @@ import { systemTools } from './system-tools.ts'
 import { ThreadDriver } from './thread-driver.ts'
 import { Translations } from './translations.ts'
 
-export interface DriversNeeds extends DriverNeeds {
+export interface DriversNeeds extends Omit<DriverNeeds, 'logBudget'> {
   random: Random
   dispatch: LocalDispatch
 }
@@ -31,7 +32,7 @@ export interface DriversOptions {
 
 /** The ways of running services that this node has, each made when it is first needed. */
 export class Drivers {
-  readonly #needs: DriversNeeds
+  readonly #needs: DriversNeeds & DriverNeeds
   readonly #options: DriversOptions
   readonly #loader: ModuleLoader
   readonly #made = new Map<ServiceKind, Driver>()
@@ -39,7 +40,7 @@ export class Drivers {
   #outside: { options: DriverOptions; processes: ProcessTable; translations: Translations } | undefined
 
   constructor(needs: DriversNeeds, options: DriversOptions) {
-    this.#needs = needs
+    this.#needs = { ...needs, logBudget: new LogBudget(needs.clock) }
     this.#options = options
     this.#loader = createModuleLoader({ sdkUrl: options.sdkUrl, translate: translatedSource })
   }

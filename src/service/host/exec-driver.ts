@@ -96,7 +96,7 @@ class ExecRun implements ServiceRun {
   }
 
   async #live(): Promise<RunEnd> {
-    const { clock, log, files, processes } = this.#needs
+    const { clock, log, logBudget, files, processes } = this.#needs
     const { spec, id } = this.#order
     const { exec, limits, ports = {} } = spec.manifest
     if (!exec) throw new RpcError('P2P_SERVICE_LOAD_FAILED', 'manifest.json has no exec: { "command": … }')
@@ -120,7 +120,7 @@ class ExecRun implements ServiceRun {
     })
     const needs = await processes.needs()
     if (this.#wantsEnd) return { cause: 'killed', reason: 'it was stopped before it began' }
-    const serviceLog = new ServiceLog(clock, log.child(`Service.${spec.name}`))
+    const serviceLog = new ServiceLog(clock, log.child(`Service.${spec.name}`), logBudget.of(spec.name))
     const child = spawnProcess(needs, {
       instance: id,
       ...command,

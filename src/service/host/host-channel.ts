@@ -5,6 +5,8 @@ import type { LinkChannel } from '../link/link-channel.ts'
 
 /** As between nodes, so that whatever arrives here can be passed on. */
 export const FRAME_BYTES_MAX = 8 * 1024 * 1024
+/** So much does not wait for the end of the turn: the other end works on it meanwhile, instead of after this one. */
+const WRITE_BYTES = 4 * 1024
 const SEND_QUEUE_BYTES_MAX = 32 * 1024 * 1024
 /** Frame kinds: a message of the call link, or an order or report of the host (JSON). */
 const CALL = 1
@@ -30,7 +32,7 @@ export interface HostChannelNeeds {
 
 /**
  * The channel between a node and one of its services' hosts: calls, and beside them what the two tell each other. Messages of
- * one turn of the event loop leave in one write.
+ * one turn of the event loop leave together, in a few writes.
  */
 export class HostChannel implements LinkChannel {
   readonly label: string
@@ -95,6 +97,7 @@ export class HostChannel implements LinkChannel {
     if (this.#queueBytes === 0) setImmediate(this.#flush)
     this.#queue.push({ kind, payload })
     this.#queueBytes += bytes
+    if (this.#queueBytes >= WRITE_BYTES) this.#flush()
   }
 
   readonly #flush = (): void => {

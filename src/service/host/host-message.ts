@@ -62,7 +62,14 @@ export type HostReport =
   /** It cannot start. `isHopeless`: not later either, for its code is wrong. `isUnparsable`: where is not known. */
   | { type: 'failed'; reason: string; isHopeless: boolean; isUnparsable: boolean }
   | { type: 'health'; health: 'healthy' | 'failing'; reason?: string | undefined }
-  | { type: 'log'; level: LogLevel; message: string; fields?: Record<string, unknown> | undefined }
+  /** `traceId`: of the call or event it was written in. */
+  | {
+      type: 'log'
+      level: LogLevel
+      message: string
+      fields?: Record<string, unknown> | undefined
+      traceId?: string | undefined
+    }
   | PongReport
   /** Something was thrown outside any call; it ends now. */
   | { type: 'crashed'; reason: string }

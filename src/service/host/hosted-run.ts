@@ -183,7 +183,10 @@ export class HostedRun implements ServiceRun {
         this.#events.health(report.health, report.reason)
         break
       case 'log':
-        this.#needs.serviceLog.write(report.level, report.message, report.fields ?? {})
+        this.#needs.serviceLog.write(report.level, report.message, {
+          ...(report.traceId !== undefined && { traceId: report.traceId }),
+          ...report.fields,
+        })
         break
       case 'pong':
         this.#pong = report

@@ -1,22 +1,42 @@
 import type { ServiceMetricsSnapshot } from '../descriptor.ts'
+import { METRIC_NAMES_MAX } from '../sdk/service-metrics.ts'
 
-/** What several instances measured, as if one had: counters and gauges are added up, timers put together. */
+type Timer = ServiceMetricsSnapshot['timers'][string]
+
+/**
+ * What several instances measured, as if one had: counters and gauges are added up, timers put together. Of each kind no
+ * more names than one instance may have, and its count of those that it dropped.
+ */
 export function mergedMetrics(snapshots: readonly ServiceMetricsSnapshot[]): ServiceMetricsSnapshot | undefined {
   const [first, ...others] = snapshots
   if (!first || others.length === 0) return first
-  const merged: ServiceMetricsSnapshot = { counters: {}, gauges: {}, timers: {} }
-  for (const { counters, gauges, timers } of snapshots) {
-    for (const [name, count] of Object.entries(counters)) merged.counters[name] = (merged.counters[name] ?? 0) + count
-    for (const [name, value] of Object.entries(gauges)) merged.gauges[name] = (merged.gauges[name] ?? 0) + value
-    for (const [name, timer] of Object.entries(timers)) {
-      const known = merged.timers[name]
-      merged.timers[name] = known ? together(known, timer) : timer
-    }
+  const sum = (a: number, b: number): number => a + b
+  return {
+    counters: merged(
+      snapshots.map(({ counters }) => counters),
+      sum,
+    ),
+    gauges: merged(
+      snapshots.map(({ gauges }) => gauges),
+      sum,
+    ),
+    timers: merged(
+      snapshots.map(({ timers }) => timers),
+      together,
+    ),
   }
-  return merged
 }
 
-type Timer = ServiceMetricsSnapshot['timers'][string]
+function merged<T>(parts: readonly Record<string, T>[], add: (a: T, b: T) => T): Record<string, T> {
+  // Names are the authors' own, `constructor` among them.
+  const values = new Map<string, T>()
+  for (const [name, value] of parts.flatMap((part) => Object.entries(part))) {
+    const known = values.get(name)
+    if (known !== undefined) values.set(name, add(known, value))
+    else if (values.size <= METRIC_NAMES_MAX) values.set(name, value)
+  }
+  return Object.fromEntries(values)
+}
 
 function together(a: Timer, b: Timer): Timer {
   const count = a.count + b.count

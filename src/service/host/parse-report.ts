@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { LOG_LEVELS } from '../../base/log.ts'
 import { isMethodName } from '../jsonrpc/index.ts'
+import { METRIC_NAME_CHARACTERS_MAX, METRIC_NAMES_MAX } from '../sdk/service-metrics.ts'
 import type { HostReport } from './host-message.ts'
 
 /** As for services in the node itself: what is said of a service travels to every other node. */
@@ -8,7 +9,7 @@ const METHODS_MAX = 130
 const TEXT_MAX = 10_000
 
 const TEXT = z.string().max(TEXT_MAX)
-const COUNTS = z.record(z.string(), z.number())
+const COUNTS = z.record(z.string(), z.number()).transform(bounded)
 
 const SCHEMA = z.record(z.string(), z.unknown())
 
@@ -34,11 +35,19 @@ const METHOD = z.object({
 const METRICS = z.object({
   counters: COUNTS,
   gauges: COUNTS,
-  timers: z.record(
-    z.string(),
-    z.object({ count: z.number(), avg_ms: z.number(), min_ms: z.number(), max_ms: z.number() }),
-  ),
+  timers: z
+    .record(z.string(), z.object({ count: z.number(), avg_ms: z.number(), min_ms: z.number(), max_ms: z.number() }))
+    .transform(bounded),
 })
+
+/** The SDK has the same bounds; the one more is its own count of what it dropped. */
+function bounded<T>(values: Record<string, T>): Record<string, T> {
+  const names = Object.keys(values)
+  if (names.length <= METRIC_NAMES_MAX + 1 && names.every((name) => name.length <= METRIC_NAME_CHARACTERS_MAX))
+    return values
+  const kept = Object.entries(values).filter(([name]) => name.length <= METRIC_NAME_CHARACTERS_MAX)
+  return Object.fromEntries(kept.slice(0, METRIC_NAMES_MAX + 1))
+}
 
 /** A service's code could write to the link itself: what comes over it is checked like anything from outside. */
 const REPORT = z.discriminatedUnion('type', [
@@ -61,6 +70,10 @@ const REPORT = z.discriminatedUnion('type', [
     level: z.enum(LOG_LEVELS),
     message: z.string(),
     fields: z.record(z.string(), z.unknown()).optional(),
+    traceId: z
+      .string()
+      .regex(/^[\da-f]{32}$/)
+      .optional(),
   }),
   z.object({
     type: z.literal('pong'),

@@ -28,8 +28,8 @@ export class ProcessDriver implements Driver {
   }
 
   start(order: RunOrder, events: RunEvents): ServiceRun {
-    const { clock, log, identity, caller, events: hub, translations } = this.#needs
-    const serviceLog = new ServiceLog(clock, log.child(`Service.${order.spec.name}`))
+    const { clock, log, logBudget, identity, caller, events: hub, translations } = this.#needs
+    const serviceLog = new ServiceLog(clock, log.child(`Service.${order.spec.name}`), logBudget.of(order.spec.name))
     let load: LoadOrder | undefined
     return new HostedRun(
       {

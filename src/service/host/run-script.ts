@@ -14,7 +14,7 @@ import { filesOf, findCommand } from './system-tools.ts'
  * @throws {RpcError} P2P_SERVICE_START_FAILED: it cannot be run, or did not end with 0; the signal's reason
  */
 export async function runScript(
-  { clock, log, files, processes }: DriverNeeds & { processes: ProcessTable },
+  { clock, log, logBudget, files, processes }: DriverNeeds & { processes: ProcessTable },
   options: DriverOptions,
   { id, spec }: RunOrder,
   { command, args, signal }: { command: string; args: readonly string[]; signal: AbortSignal },
@@ -27,7 +27,7 @@ export async function runScript(
   await files.makeDirectory(dataDirectory)
   const needs = await processes.needs()
   signal.throwIfAborted()
-  const serviceLog = new ServiceLog(clock, log.child(`Service.${spec.name}`))
+  const serviceLog = new ServiceLog(clock, log.child(`Service.${spec.name}`), logBudget.of(spec.name))
   const child = spawnProcess(needs, {
     instance: id,
     command: [found, ...args],

@@ -1,10 +1,11 @@
 import type { LogLevel, Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
+import type { LogShare } from './log-budget.ts'
 
-/** Lines of one instance: so many at once, then so many a second. */
-const BURST_MAX = 1_000
-const LINES_PER_SECOND = 100
-const REPORT_MS = 1_000
+/** Between two remarks on lines that were left out. */
+const REPORT_MS = 10_000
+/** What a field counts for besides its text. */
+const FIELD_CHARACTERS = 16
 /** Kept to explain an end. */
 const TAIL_LINES = 20
 const TAIL_CHARACTERS = 500
@@ -21,16 +22,15 @@ const WRITE = {
 export class ServiceLog {
   readonly #clock: Clock
   readonly #log: Logger
-  #tokens = BURST_MAX
-  #filledAtMs: number
+  readonly #share: LogShare
   #leftOut = 0
   readonly #tail: string[] = []
 
   /** @param log of the service */
-  constructor(clock: Clock, log: Logger) {
+  constructor(clock: Clock, log: Logger, share: LogShare) {
     this.#clock = clock
     this.#log = log
-    this.#filledAtMs = clock.nowMs()
+    this.#share = share
   }
 
   /** The last lines that were no more than information, latest last. */
@@ -43,18 +43,8 @@ export class ServiceLog {
       this.#tail.push(message.slice(0, TAIL_CHARACTERS))
       if (this.#tail.length > TAIL_LINES) this.#tail.shift()
     }
-    if (this.#mayWrite()) this.#log[WRITE[level]](message, fields)
+    if (this.#share.take(lengthOf(message, fields))) this.#log[WRITE[level]](message, fields)
     else this.#count()
-  }
-
-  #mayWrite(): boolean {
-    const nowMs = this.#clock.nowMs()
-    const earned = ((nowMs - this.#filledAtMs) / 1_000) * LINES_PER_SECOND
-    this.#tokens = Math.min(BURST_MAX, this.#tokens + earned)
-    this.#filledAtMs = nowMs
-    if (this.#tokens < 1) return false
-    this.#tokens--
-    return true
   }
 
   #count(): void {
@@ -66,4 +56,10 @@ export class ServiceLog {
       this.#log.warning('The service writes too many lines; some were left out', { lines })
     })
   }
+}
+
+function lengthOf(message: string, fields: Record<string, unknown>): number {
+  let length = message.length
+  for (const value of Object.values(fields)) length += FIELD_CHARACTERS + (typeof value === 'string' ? value.length : 0)
+  return length
 }

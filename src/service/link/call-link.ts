@@ -16,6 +16,8 @@ export interface LinkContext {
   traceId: string
   /** 16 hex digits: the caller's span, where it has one. */
   spanId?: string | undefined
+  /** From a node to its own service process: `spanId` is the call's own, not its caller's; the node tells of it. */
+  isOwnSpan?: true | undefined
   /** How many calls made one another before this one; absent: 0. */
   hops?: number | undefined
   /** Between a node and its own service process: the verified caller, as the node knows it. Between nodes: absent. */

@@ -2,6 +2,7 @@ import { messageOf, RpcError } from '../../base/errors.ts'
 import { DeadlineTimer } from '../deadline-timer.ts'
 import { errorFromRpcObject } from '../jsonrpc/index.ts'
 import { RawJson } from '../raw-json.ts'
+import type { Cancellation } from '../cancellation.ts'
 import type { CallLinkNeeds, LinkCall } from './call-link.ts'
 import { IncomingStream, type StreamItem } from './incoming-stream.ts'
 import { cancelled, closed, exceeded, idle, overloaded, tooManyStreams } from './link-failure.ts'
@@ -23,6 +24,8 @@ interface Pending {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
   readonly signal: AbortSignal | undefined
+  readonly cancellation: Cancellation | undefined
+  /** Listens to those two, where there are any. */
   onAbort: (() => void) | undefined
   /** Of the answer; of a stream: when nothing has moved for `idleMs`. */
   deadlineMs: number
@@ -77,17 +80,18 @@ export class CallingSide {
         resolve,
         reject,
         signal,
+        cancellation,
         onAbort: undefined,
         deadlineMs,
         idleMs: timeoutMs,
         reading: undefined,
       }
-      if (signal) {
-        pending.onAbort = () => this.#giveUp(id, cancelled(method, channel.label))
-        signal.addEventListener('abort', pending.onAbort, { once: true })
+      if (signal || cancellation) {
+        const onAbort = (): void => this.#giveUp(id, cancelled(method, channel.label))
+        pending.onAbort = onAbort
+        signal?.addEventListener('abort', onAbort, { once: true })
+        cancellation?.listen(onAbort)
       }
-      // It stays: once the call has ended, its number is nobody's.
-      cancellation?.listen(() => this.#giveUp(id, cancelled(method, channel.label)))
       this.#pending.set(id, pending)
       this.#timer.note(deadlineMs)
     })
@@ -154,7 +158,10 @@ export class CallingSide {
     const pending = this.#pending.get(id)
     if (!pending) return undefined
     this.#pending.delete(id)
-    if (pending.onAbort) pending.signal?.removeEventListener('abort', pending.onAbort)
+    if (pending.onAbort) {
+      pending.signal?.removeEventListener('abort', pending.onAbort)
+      pending.cancellation?.unlisten(pending.onAbort)
+    }
     if (pending.reading) {
       this.#streams--
       this.#extraCredit -= pending.reading.extraCredit

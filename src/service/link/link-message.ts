@@ -106,7 +106,7 @@ function controlMessage(kind: number, id: number, bytes: number): Buffer {
 
 /** Reads one message. Nothing in it can make this throw. */
 export function parseLinkMessage(payload: Uint8Array): LinkMessage {
-  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   return bytes[0] === BRACE_OPEN ? parseText(bytes.toString()) : parseBinary(bytes)
 }
 
@@ -239,6 +239,7 @@ function callerText(caller: Principal): string {
 /** What few calls have, so that the rest pays nothing for it. */
 function restText({
   spanId,
+  isOwnSpan,
   hops,
   service,
   person,
@@ -249,6 +250,7 @@ function restText({
 }: Omit<LinkContext, 'timeoutMs'>): string {
   let text = ''
   if (spanId !== undefined) text += `,"span_id":"${spanId}"`
+  if (isOwnSpan) text += ',"own_span":true'
   if (hops !== undefined && hops > 0) text += `,"hops":${hops}`
   if (service !== undefined) text += `,"service":${quoted(service)}`
   if (person !== undefined) text += `,"person":${JSON.stringify(person)}`
@@ -270,7 +272,7 @@ function contextOf(value: unknown): LinkContext | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const fields = value as Record<string, unknown>
   const { timeout_ms: timeoutMs, trace_id: traceId, span_id: spanId, hops, service, person, caller, target } = fields
-  const { relayed_by: relayedBy, retries } = fields
+  const { relayed_by: relayedBy, retries, own_span: isOwnSpan } = fields
   if (typeof timeoutMs !== 'number' || !(timeoutMs > 0)) return undefined
   if (typeof traceId !== 'string' || !TRACE_ID.test(traceId)) return undefined
   const context: LinkContext = { timeoutMs: Math.min(timeoutMs, TIMEOUT_MS_MAX), traceId }
@@ -278,6 +280,7 @@ function contextOf(value: unknown): LinkContext | undefined {
     if (typeof spanId !== 'string' || !SPAN_ID.test(spanId)) return undefined
     context.spanId = spanId
   }
+  if (isOwnSpan === true) context.isOwnSpan = true
   if (hops !== undefined) {
     if (!isCallId(hops)) return undefined
     context.hops = hops

@@ -2,6 +2,8 @@ import type { ServiceMetricsSnapshot } from '../descriptor.ts'
 
 /** Names a service may use of each kind; what comes under further names is dropped and counted. */
 export const METRIC_NAMES_MAX = 256
+/** A longer one is dropped likewise. */
+export const METRIC_NAME_CHARACTERS_MAX = 128
 
 /** What a service counts and measures itself; shown in `get_service_info` and `/metrics`. */
 export interface ServiceMetrics {
@@ -83,7 +85,8 @@ class BoundedServiceMetrics implements ServiceMetrics {
   }
 
   #hasRoom(names: Map<string, unknown>, name: string): boolean {
-    if (names.has(name) || names.size < METRIC_NAMES_MAX) return true
+    if (names.has(name)) return true
+    if (names.size < METRIC_NAMES_MAX && name.length <= METRIC_NAME_CHARACTERS_MAX) return true
     this.#counters.set(DROPPED, (this.#counters.get(DROPPED) ?? 0) + 1)
     return false
   }

@@ -269,5 +269,7 @@ describe('the metrics of a service', () => {
     const { gauges, counters } = metrics.snapshot()
     assert.equal(Object.keys(gauges).length, METRIC_NAMES_MAX)
     assert.deepEqual(counters, { metric_names_dropped: 10 })
+    metrics.increment('n'.repeat(129))
+    assert.deepEqual(metrics.snapshot().counters, { metric_names_dropped: 11 })
   })
 })

@@ -64,13 +64,36 @@ describe('a deployment', () => {
   test('is removed with its history; a new one of its name goes on counting', async () => {
     await deployed('web', '1.0.0')
     await cluster.orchestrator.remove('web', ADA)
-    await cluster.settled()
-    assert.deepEqual(cluster.running('web'), {})
+    assert.deepEqual(cluster.running('web'), {}, 'it has ended when that is answered')
     assert.throws(() => cluster.orchestrator.get('web'), { code: 'P2P_DEPLOY_UNKNOWN_SERVICE' })
     assert.deepEqual([...(cluster.kept ?? [])], [])
     await deployed('web', '1.0.0')
     assert.equal(cluster.orchestrator.get('web').deployment.generation, 2)
     assert.equal((await cluster.orchestrator.history('web')).length, 1)
+  })
+
+  test('is removed although a node that has it cannot be reached, which is waited for 15 s', async () => {
+    await deployed('web', '1.0.0', { count: 3 })
+    cluster.cut.add('w2')
+    let isAnswered = false
+    const removed = cluster.orchestrator.remove('web', ADA).then(() => (isAnswered = true))
+    await cluster.pass(14_000)
+    assert.equal(isAnswered, false)
+    await cluster.pass(1_000)
+    await removed
+    assert.deepEqual(cluster.running('web'), { w2: '1 × 1.0.0' })
+  })
+
+  test('is a job no more when its schedule is taken away, and a job as long as nothing is said', async () => {
+    const job = { kind: 'cron', schedule: '0 0 1 1 *', timeZone: 'UTC', retries: 0 } as const
+    await deployed('web', '1.0.0', { job })
+    assert.deepEqual(cluster.running('web'), {})
+    await deployed('web', '1.1.0')
+    assert.deepEqual(cluster.orchestrator.get('web').deployment.job, job)
+    await cluster.orchestrator.deploy({ service: 'web', job: null }, ADA)
+    assert.equal(await cluster.ended('web'), 'succeeded')
+    assert.equal(cluster.orchestrator.get('web').deployment.job, undefined)
+    assert.equal(Object.values(cluster.running('web')).join(), '1 × 1.1.0')
   })
 
   test('is shown as a plan first, which changes nothing', async () => {

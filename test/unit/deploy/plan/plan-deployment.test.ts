@@ -80,9 +80,13 @@ test('a plan says what changes, and on which nodes', () => {
   assert.deepEqual(scaled.nodes.map(({ from, to }) => from - to).sort(), [0, 1])
 })
 
-test('a new service changes from nothing', () => {
+test('a new service changes from nothing, and shows only what it would not get anyway', () => {
   const first = planDeployment({
-    next: deployment({ config: { port: 80, tls: { min: '1.3', names: ['a', 'b'] } }, secrets: { DB: 'shop/db' } }),
+    next: deployment({
+      healthyMs: 1_000,
+      config: { port: 80, tls: { min: '1.3', names: ['a', 'b'] } },
+      secrets: { DB: 'shop/db' },
+    }),
     plans: [],
     nodes: nodes(1),
     services: new Set(),
@@ -96,18 +100,9 @@ test('a new service changes from nothing', () => {
   assert.deepEqual(shown, {
     version: '1.1.0',
     artifact: 'aaaaaaaaaaaa',
-    state: 'running',
     count: '1',
-    update: 'rolling, 1 at a time',
-    healthyMs: '5000',
-    deadlineMs: '30000',
-    'reserve.memoryMb': '0',
-    'reserve.cpus': '0',
+    healthyMs: '1000',
     'secrets.DB': 'secret shop/db',
-    'granted.childProcess': 'false',
-    'granted.net': 'false',
-    'granted.read': '[]',
-    'granted.write': '[]',
     'config.port': '80',
     'config.tls.min': '1.3',
     'config.tls.names': '["a","b"]',

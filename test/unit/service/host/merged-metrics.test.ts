@@ -21,3 +21,16 @@ test('what several instances measured is added up', () => {
   assert.equal(mergedMetrics([a]), a)
   assert.equal(mergedMetrics([]), undefined)
 })
+
+test('any name is only a name, and many instances have no more of them than one', () => {
+  const odd = { counters: JSON.parse('{"constructor": 1, "__proto__": 2}'), gauges: {}, timers: {} }
+  assert.deepEqual(Object.entries(mergedMetrics([odd, odd])?.counters ?? {}), [
+    ['constructor', 2],
+    ['__proto__', 4],
+  ])
+  const many = [0, 1, 2].map((instance) => {
+    const names = Array.from({ length: 256 }, (_, index) => [`i${instance}-${index}`, 1])
+    return { counters: Object.fromEntries(names), gauges: {}, timers: {} }
+  })
+  assert.equal(Object.keys(mergedMetrics(many)?.counters ?? {}).length, 257)
+})

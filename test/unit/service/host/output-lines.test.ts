@@ -25,6 +25,17 @@ test('lines are cut wherever they end, and the last one needs no end', async () 
   assert.deepEqual(await messages(head, tail), ['ä'])
 })
 
+test('bytes that are no UTF-8 become marks, and cost neither their line nor the next', async () => {
+  const bytes = Buffer.concat([
+    Buffer.from('a'),
+    Buffer.from([0xff, 0xc0, 0x80, 0xed, 0xa0, 0x80]),
+    Buffer.from('b\nnext\n'),
+  ])
+  const [first, second] = await messages(bytes)
+  assert.match(first ?? '', /^a\ufffd+b$/)
+  assert.equal(second, 'next')
+})
+
 test('a line without end is cut, and what follows it is whole', async () => {
   const [long, next] = await messages(...Array.from({ length: 64 }, () => 'x'.repeat(16_384)), '\nnext\n')
   assert.deepEqual([long?.length, next], [16_384, 'next'])

@@ -35,3 +35,13 @@ test('a service that measures what is no number is alive all the same', () => {
   const pong = { type: 'pong', memoryBytes: 1, cpuMs: 2, metrics: { counters: {}, gauges: { odd: null }, timers: {} } }
   assert.deepEqual(parseReport(pong), { ...pong, metrics: { counters: {}, gauges: {}, timers: {} } })
 })
+
+test('a service that makes up names of metrics has no more of them than any other', () => {
+  const counters = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`c${index}`, index]))
+  const gauges = { ['g'.repeat(100_000)]: 1, fine: 2 }
+  const pong = { type: 'pong', memoryBytes: 1, cpuMs: 2, metrics: { counters, gauges, timers: {} } }
+  const report = parseReport(pong)
+  assert.ok(report?.type === 'pong')
+  assert.equal(Object.keys(report.metrics.counters).length, 257)
+  assert.deepEqual(report.metrics.gauges, { fine: 2 })
+})

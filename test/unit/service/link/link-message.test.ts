@@ -38,6 +38,7 @@ const context: fc.Arbitrary<LinkContext> = fc.record(
     timeoutMs: fc.integer({ min: 1, max: 86_400_000 }),
     traceId: hex(32),
     spanId: hex(16),
+    isOwnSpan: fc.constant(true as const),
     hops: fc.integer({ min: 1, max: 40 }),
     service: name,
     person,

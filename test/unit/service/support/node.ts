@@ -10,6 +10,7 @@ import {
   type ResultCache,
   type ServiceDefinition,
   type ServiceManager,
+  type SpanListener,
 } from '../../../../src/service/index.ts'
 import type { DiallableMembership } from '../../../../src/service/router.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -94,6 +95,7 @@ export interface NodeOptions {
   log?: Logger
   cache?: ResultCache
   audit?: AuditTrail
+  spans?: SpanListener
 }
 
 /** A node's services on a clock that stands still and a network in memory; started. */
@@ -113,6 +115,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
       peers,
       ...(cache && { cache }),
       ...(audit && { audit }),
+      ...(options.spans && { spans: options.spans }),
     },
     { identity, sdkUrl: SDK_URL, kindDefault: 'inline', ...(servicesDirectory !== undefined && { servicesDirectory }) },
   )

@@ -4,7 +4,7 @@
  *   node --conditions=source bench/planner.ts [--nodes 200] [--services 200] [--rounds 7]
  */
 import { parseArgs } from 'node:util'
-import type { Deployment } from '../src/deploy/model.ts'
+import type { Deployment } from '../src/base/deployment.ts'
 import { place, type PlanNode } from '../src/deploy/plan/index.ts'
 import { systemClock } from '../src/platform/index.ts'
 

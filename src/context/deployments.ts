@@ -5,7 +5,6 @@ import type { Logger } from '../base/log.ts'
 import type { Membership } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import {
-  type ArtifactDigest,
   type ArtifactRepository,
   createArtifactExchange,
   createArtifactFetcher,
@@ -17,12 +16,13 @@ import {
   createDeployCoordinator,
   createProgramAgent,
   createUpgradeCoordinator,
-  type Orchestrator,
   type PlanSigner,
   type PlanVerifier,
   type ProgramControl,
-  type Secrets,
 } from '../deploy/index.ts'
+import type { ArtifactDigest } from '../base/deployment.ts'
+import type { Orchestrator } from '../base/orchestrator.ts'
+import type { Secrets } from '../base/secrets.ts'
 import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
 import type { Caller, ServiceDefinition, ServiceDirectory, ServiceHost } from '../service/index.ts'
 import type { Vault } from '../storage/index.ts'

@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts'
 import type { LogReader } from '../base/log-line.ts'
 import type { Membership } from '../base/member.ts'
 import type { Timeline } from '../base/timeline.ts'
-import type { Orchestrator } from '../deploy/index.ts'
+import type { Orchestrator } from '../base/orchestrator.ts'
 import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
 import type { AlertsApi, DashboardSource, WhyTeller } from '../service/index.ts'
 import {

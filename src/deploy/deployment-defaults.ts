@@ -1,4 +1,4 @@
-import type { Deployment } from './model.ts'
+import type { Deployment } from '../base/deployment.ts'
 
 /** What a new service gets where nobody says otherwise. */
 export const DEPLOYMENT_DEFAULTS = {

@@ -19,35 +19,14 @@ export {
   createArtifactExchange,
 } from './agent/artifact-exchange.ts'
 export type { AgentArtifacts, UnpackedArtifact } from './agent/agent-artifacts.ts'
-export type {
-  ArtifactDigest,
-  Assignment,
-  AssignmentReport,
-  Deployment,
-  JobRule,
-  NodePlan,
-  NodeReport,
-  PlacementRule,
-  UpdateStrategy,
-} from './model.ts'
+export type { Assignment, AssignmentReport, NodePlan, NodeReport } from './model.ts'
 export { type ControlRequest, createNodeControl, type NodeControl } from './node-control.ts'
-export type {
-  DeployPlan,
-  DeployRequest,
-  HistoryEntry,
-  Orchestrator,
-  RolloutState,
-  RolloutStatus,
-  ServiceStatus,
-} from './orchestrator.ts'
-export { isSecretName, SECRET_BYTES_MAX, type SecretFacts, type Secrets, SECRETS_MAX } from './secrets/secrets.ts'
+export { isSecretName, SECRET_BYTES_MAX, SECRETS_MAX } from './secrets/secrets.ts'
 export type { PlanSigner, PlanVerifier, SignedPlan } from './signed-plan.ts'
 export {
   type ArtifactRepository,
   type ArtifactRepositoryNeeds,
   createArtifactRepository,
-  type RepositoryEntry,
-  type UploadStatus,
 } from './artifacts/artifact-repository.ts'
 export type { FetchProgress } from './artifacts/artifact-download.ts'
 export type { ArtifactFacts } from './artifacts/artifact-facts.ts'

@@ -1,5 +1,5 @@
 import { isAbsolute, posix, win32 } from 'node:path'
-import type { Permissions } from '../service/index.ts'
+import type { Permissions } from '../base/deployment.ts'
 
 /** Nothing beside computing, its own folder, and its data directory. */
 export const NO_PERMISSIONS: Permissions = { net: false, childProcess: false, read: [], write: [] }

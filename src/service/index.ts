@@ -100,7 +100,6 @@ export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'
 export {
   type InstanceFacts,
   type InstanceState,
-  type Permissions,
   SERVICE_KINDS,
   type ServiceHost,
   type ServiceKind,

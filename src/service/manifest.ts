@@ -4,7 +4,8 @@ import { messageOf, RpcError } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import { isServiceName } from './jsonrpc/index.ts'
 import { nearest } from './missing-method.ts'
-import { type Permissions, SERVICE_KINDS } from './service-spec.ts'
+import { SERVICE_KINDS } from './service-spec.ts'
+import type { Permissions } from '../base/deployment.ts'
 
 /** Longest `manifest.json` that is read. */
 const MANIFEST_BYTES_MAX = 64 * 1_024

@@ -1,3 +1,4 @@
+import type { Permissions } from '../base/deployment.ts'
 import type { Manifest } from './manifest.ts'
 
 /**
@@ -6,18 +7,6 @@ import type { Manifest } from './manifest.ts'
  */
 export const SERVICE_KINDS = ['process', 'thread', 'inline', 'exec'] as const
 export type ServiceKind = (typeof SERVICE_KINDS)[number]
-
-/** What a service may do beside computing, reading its own folder, and writing its own data directory. */
-export interface Permissions {
-  /** Open connections and listen. */
-  net: boolean
-  /** Start programs. */
-  childProcess: boolean
-  /** Absolute paths (a directory means all below) it may read, beside its own folder. */
-  read: readonly string[]
-  /** The same for writing. */
-  write: readonly string[]
-}
 
 /** Everything needed to run a service on a node. */
 export interface ServiceSpec {

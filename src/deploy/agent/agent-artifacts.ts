@@ -1,5 +1,5 @@
 import type { Manifest, ServiceKind } from '../../service/index.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 
 /** An artifact on this node's disk: checked, unpacked, never written to. */
 export interface UnpackedArtifact {

@@ -1,5 +1,5 @@
 import { type ControlStore, getJson, jsonValue, type Operation } from '../../base/control-store.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { SignedPlan } from '../signed-plan.ts'
 
 /** The value of a secret as this node got it. */

@@ -9,7 +9,7 @@ import type { ArtifactSource } from '../artifacts/artifact-source.ts'
 import type { ArtifactStore } from '../artifacts/artifact-store.ts'
 import type { SignedBundle } from '../bundle/signed-bundle.ts'
 import { requireService } from '../internal-caller.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { contextOfNode } from '../node-call.ts'
 
 /** Node-to-node, under the deadline of whoever waits for the artifact. */

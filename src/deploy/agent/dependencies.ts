@@ -1,5 +1,5 @@
 import type { Member } from '../../base/member.ts'
-import type { Deployment } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 
 /** @returns the first service the deployment depends on that no live member runs; undefined when all are there */
 export function missingDependency({ dependsOn }: Deployment, members: readonly Member[]): string | undefined {

@@ -1,7 +1,7 @@
 import type { Manifest } from '../../service/index.ts'
 import type { BundleKind, BundleManifest, BundleMethod } from '../bundle/bundle-manifest.ts'
 import type { SignedBundle } from '../bundle/signed-bundle.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 
 /** What is known of a bundle without opening it: kept beside it. */
 export interface ArtifactFacts {

@@ -9,7 +9,7 @@ import {
   type SignedBundle,
   verifiedStatement,
 } from '../bundle/signed-bundle.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { ArtifactDownload, type FetchProgress } from './artifact-download.ts'
 import type { ArtifactFacts } from './artifact-facts.ts'
 import type { ArtifactSource } from './artifact-source.ts'

@@ -1,63 +1,18 @@
+import type { ArtifactUploads, StoredArtifact, UploadStatus } from '../../base/artifact-uploads.ts'
 import type { Component } from '../../base/component.ts'
 import { DeployError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import { readBundle } from '../bundle/read-bundle.ts'
 import { type BundleSigner, type SignedBundle, signBundle } from '../bundle/signed-bundle.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { ArtifactFacts } from './artifact-facts.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import type { ArtifactWriter } from './artifact-writer.ts'
 import { eachUntilAborted } from './until-aborted.ts'
 
-/** A bundle that is kept whole. */
-export interface RepositoryEntry {
-  digest: ArtifactDigest
-  sizeBytes: number
-  service: string
-  version: string
-  /** Unix milliseconds. */
-  storedAtMs: number
-}
-
-/** How far an upload is; `artifact` once it is whole and checked. */
-export interface UploadStatus {
-  digest: ArtifactDigest
-  sizeBytes: number
-  /** Bytes that are here: where the next part begins. */
-  offset: number
-  artifact?: RepositoryEntry
-}
-
-/**
- * The bundles of the cluster, on a coordinator: takes them from people in parts, checks and signs them. An upload goes on where it
- * was cut, also after a restart; one that nobody goes on with for an hour is thrown away.
- */
-export interface ArtifactRepository {
-  /** Newest first. */
-  list(): Promise<RepositoryEntry[]>
-  /** Undefined: there is none, and none is on its way. */
-  status(digest: ArtifactDigest): Promise<UploadStatus | undefined>
-  /**
-   * Begins an upload, or goes on with it, or finds that it is not needed.
-   * @throws {DeployError} P2P_ARTIFACT_BUSY: too many uploads; P2P_ARTIFACT_TOO_LARGE; P2P_ARTIFACT_NO_ROOM;
-   *   P2P_ARTIFACT_OFFSET_MISMATCH: the upload has begun with another size
-   */
-  begin(upload: { digest: ArtifactDigest; sizeBytes: number }): Promise<UploadStatus>
-  /**
-   * Adds what `source` gives, and keeps what came when it breaks off.
-   * @param offset must be where the upload is
-   * @throws {DeployError} P2P_ARTIFACT_UNKNOWN; P2P_ARTIFACT_OFFSET_MISMATCH with `details.offset`; P2P_ARTIFACT_BUSY: another
-   *   part is coming in; P2P_ARTIFACT_TOO_LARGE: more than was announced; P2P_ARTIFACT_NO_ROOM: the upload is thrown away; what
-   *   `source` throws
-   */
-  append(digest: ArtifactDigest, offset: number, source: AsyncIterable<Uint8Array>): Promise<UploadStatus>
-  /**
-   * Checks the whole of it, file by file, signs it and keeps it. What does not hold is thrown away.
-   * @throws {DeployError} P2P_ARTIFACT_UNKNOWN; P2P_ARTIFACT_OFFSET_MISMATCH: bytes are missing; P2P_ARTIFACT_DIGEST_MISMATCH;
-   *   P2P_BUNDLE_INVALID, P2P_BUNDLE_DAMAGED, P2P_BUNDLE_TOO_LARGE, P2P_BUNDLE_ENTRY_FORBIDDEN
-   */
-  commit(digest: ArtifactDigest): Promise<UploadStatus>
+/** The bundles of the cluster, on a coordinator. */
+export interface ArtifactRepository extends ArtifactUploads {
   /** Removes all others but those of the last hour. */
   keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
   /** For nodes that fetch it: signed at this moment, with the certificate of now. Undefined: it is not here. */
@@ -128,7 +83,7 @@ class UploadingArtifactRepository implements ArtifactRepository, Component {
     this.#uploads.clear()
   }
 
-  async list(): Promise<RepositoryEntry[]> {
+  async list(): Promise<StoredArtifact[]> {
     return this.#store.list().map(entryOf).reverse()
   }
 
@@ -247,7 +202,7 @@ class UploadingArtifactRepository implements ArtifactRepository, Component {
   }
 }
 
-function entryOf({ digest, sizeBytes, service, version, storedAtMs }: ArtifactFacts): RepositoryEntry {
+function entryOf({ digest, sizeBytes, service, version, storedAtMs }: ArtifactFacts): StoredArtifact {
   return { digest, sizeBytes, service, version, storedAtMs }
 }
 

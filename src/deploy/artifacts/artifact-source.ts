@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 
 /** A node that may have an artifact. */
 export interface ArtifactSource {

@@ -5,7 +5,7 @@ import type { OpenFile } from '../../base/files.ts'
 import type { BundleManifest } from '../bundle/bundle-manifest.ts'
 import { asNoRoom } from '../bundle/no-room.ts'
 import type { SignedBundle } from '../bundle/signed-bundle.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { ArtifactFacts } from './artifact-facts.ts'
 import { CHUNK_BYTES_MAX } from './artifact-source.ts'
 

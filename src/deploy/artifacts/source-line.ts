@@ -1,7 +1,7 @@
 import { DeployError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/identity.ts'
 import { type Random, shuffle } from '../../base/random.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 
 /** Failures of one source until it is asked no more. */

@@ -1,7 +1,7 @@
 import { formatBytes } from '../../base/bytes.ts'
 import { codeOf, messageOf } from '../../base/errors.ts'
 import type { Clock } from '../../base/time.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { type ArtifactSource, CHUNK_BYTES_MAX } from './artifact-source.ts'
 import { eachUntilAborted } from './until-aborted.ts'
 

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { DeployError, messageOf } from '../../base/errors.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { bundleError } from './bundle-error.ts'
 import { BUNDLE_LIMITS } from './bundle-limits.ts'
 

@@ -8,7 +8,7 @@ import { valid } from 'semver'
 import { utf8 } from '../../base/bytes.ts'
 import { messageOf } from '../../base/errors.ts'
 import { type Manifest, parseManifest } from '../../service/index.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { bundleError } from './bundle-error.ts'
 import { BUNDLE_LIMITS } from './bundle-limits.ts'
 import {

@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { bundleError } from './bundle-error.ts'
 import { BUNDLE_LIMITS } from './bundle-limits.ts'
 import { BUNDLE_MANIFEST_NAME, type BundleFile, type BundleManifest, decodeBundleManifest } from './bundle-manifest.ts'

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { fromBase64Url, toBase64Url, utf8 } from '../../base/bytes.ts'
 import { DeployError } from '../../base/errors.ts'
 import type { NodeIdentity } from '../../base/identity.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { BUNDLE_LIMITS } from './bundle-limits.ts'
 
 /** What a coordinator says of a bundle it has accepted. */

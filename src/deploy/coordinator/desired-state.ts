@@ -1,7 +1,7 @@
 import { type Compare, type ControlStore, type Entry, jsonValue, type Operation } from '../../base/control-store.ts'
 import { DeployError } from '../../base/errors.ts'
 import type { NodeId } from '../../base/identity.ts'
-import type { HistoryEntry } from '../orchestrator.ts'
+import type { HistoryEntry } from '../../base/deployment.ts'
 import type { ServicePlan } from '../plan/index.ts'
 
 /** Which plan a node was given last. */

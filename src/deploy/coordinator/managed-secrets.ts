@@ -1,6 +1,6 @@
 import { DeployError } from '../../base/errors.ts'
 import type { SecretStore } from '../secrets/secret-store.ts'
-import type { SecretFacts, Secrets } from '../secrets/secrets.ts'
+import type { SecretFacts, Secrets } from '../../base/secrets.ts'
 import type { Reconciler } from './reconciler.ts'
 import type { StoredOrchestrator } from './stored-orchestrator.ts'
 

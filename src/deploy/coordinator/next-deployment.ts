@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { DEPLOYMENT_DEFAULTS } from '../deployment-defaults.ts'
-import type { ArtifactDigest, Deployment } from '../model.ts'
-import type { DeployRequest } from '../orchestrator.ts'
+import type { ArtifactDigest, Deployment } from '../../base/deployment.ts'
+import type { DeployRequest } from '../../base/deployment.ts'
 
 export interface NextDeployment {
   request: DeployRequest

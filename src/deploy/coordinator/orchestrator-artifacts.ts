@@ -1,5 +1,5 @@
 import type { ArtifactFacts } from '../artifacts/artifact-facts.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 
 /** The bundles on the coordinator, as far as the orchestrator needs them. */
 export interface OrchestratorArtifacts {

@@ -4,7 +4,7 @@ import { type NodeId, principalLabel } from '../../base/identity.ts'
 import { defineService, method, type MethodCall, type ServiceDefinition, toWire } from '../../service/index.ts'
 import { requirePerson, requireService } from '../internal-caller.ts'
 import type { NodeReport } from '../model.ts'
-import type { Orchestrator } from '../orchestrator.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
 import { NODE_REPORT } from './node-report-wire.ts'
 import type { WantedSecret } from './secrets-for-node.ts'
 

@@ -1,6 +1,6 @@
 import type { NodeId } from '../../base/identity.ts'
 import type { AssignmentReport, NodeReport } from '../model.ts'
-import type { RolloutStatus, ServiceStatus } from '../orchestrator.ts'
+import type { RolloutStatus, ServiceStatus } from '../../base/deployment.ts'
 import { deploymentOf, type ServicePlan } from '../plan/index.ts'
 
 export interface StatusInput {

@@ -3,15 +3,9 @@ import type { NodeId } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Clock } from '../../base/time.ts'
-import type { Deployment } from '../model.ts'
-import type {
-  DeployPlan,
-  DeployRequest,
-  HistoryEntry,
-  Orchestrator,
-  RolloutStatus,
-  ServiceStatus,
-} from '../orchestrator.ts'
+import type { Deployment } from '../../base/deployment.ts'
+import type { DeployPlan, DeployRequest, HistoryEntry, RolloutStatus, ServiceStatus } from '../../base/deployment.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
 import { cancelChange, changeTo, deploymentOf, type ServicePlan } from '../plan/index.ts'
 import type { SecretStore } from '../secrets/secret-store.ts'
 import type { DesiredState } from './desired-state.ts'

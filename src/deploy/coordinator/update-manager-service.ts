@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { defineService, method, type MethodCall, type ServiceDefinition, toWire } from '../../service/index.ts'
 import { requirePerson } from '../internal-caller.ts'
-import type { DeployRequest, Orchestrator } from '../orchestrator.ts'
+import type { DeployRequest } from '../../base/deployment.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
 
 const SERVICE_NAME = z.string().min(1).max(63)
 const NAMED = z.strictObject({ service_name: SERVICE_NAME })

@@ -1,6 +1,6 @@
 import { DEPLOYMENT_DEFAULTS } from '../deployment-defaults.ts'
-import type { Deployment, JobRule, UpdateStrategy } from '../model.ts'
-import type { DeployPlan } from '../orchestrator.ts'
+import type { Deployment, JobRule, UpdateStrategy } from '../../base/deployment.ts'
+import type { DeployPlan } from '../../base/deployment.ts'
 
 export type Change = DeployPlan['changes'][number]
 

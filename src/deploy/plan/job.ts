@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import type { NodeId } from '../../base/identity.ts'
-import type { AssignmentReport, Deployment } from '../model.ts'
+import type { AssignmentReport } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import { nextRunMs } from './cron.ts'
 
 /** One node's part of one run of a job. */

@@ -1,4 +1,4 @@
-import type { Deployment } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import { labelsOf, type PlanNode } from './plan-node.ts'
 
 const MB = 1_048_576

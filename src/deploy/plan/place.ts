@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { Deployment } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import { NodeRoom } from './node-room.ts'
 import { AWAY_GRACE_MS, isGone, isPresent, type PlanNode } from './plan-node.ts'
 import { compareBest, compareRank, type Ranked, RankedQueue } from './ranked-queue.ts'

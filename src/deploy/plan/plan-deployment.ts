@@ -1,6 +1,6 @@
 import type { MethodDescriptor } from '../../service/index.ts'
-import type { Deployment, UpdateStrategy } from '../model.ts'
-import type { DeployPlan } from '../orchestrator.ts'
+import type { Deployment, UpdateStrategy } from '../../base/deployment.ts'
+import type { DeployPlan } from '../../base/deployment.ts'
 import { type Incompatibilities, incompatibilities } from './compatibility/incompatibilities.ts'
 import { scheduleProblem } from './cron.ts'
 import { startOrder } from './dependencies.ts'

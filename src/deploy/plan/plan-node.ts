@@ -1,6 +1,6 @@
 import type { NodeId, NodeRole } from '../../base/identity.ts'
 import type { MemberStatus } from '../../base/member.ts'
-import type { PlacementRule } from '../model.ts'
+import type { PlacementRule } from '../../base/deployment.ts'
 
 /**
  * A node as the planner sees it. A node that holds instances and has not been heard of since the coordinator began belongs in the

@@ -1,5 +1,6 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { AssignmentReport, Deployment, NodeReport } from '../model.ts'
+import type { AssignmentReport, NodeReport } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import { type Presence, unmetDependency } from './dependencies.ts'
 import { handOver } from './hand-over.ts'
 import { healthyCount } from './instance-health.ts'

@@ -1,6 +1,6 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { Deployment, UpdateStrategy } from '../model.ts'
-import type { RolloutState, RolloutStatus } from '../orchestrator.ts'
+import type { Deployment, UpdateStrategy } from '../../base/deployment.ts'
+import type { RolloutState, RolloutStatus } from '../../base/deployment.ts'
 
 export type NodeProgress = RolloutStatus['nodes'][number]['state']
 

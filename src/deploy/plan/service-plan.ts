@@ -1,6 +1,7 @@
 import { assert } from '../../base/assert.ts'
 import type { NodeId } from '../../base/identity.ts'
-import type { Assignment, Deployment } from '../model.ts'
+import type { Assignment } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import { beginJob, type JobPlan } from './job.ts'
 import { beginRollout, immediateRollout, isKeptStopped, type Rollout } from './rollout.ts'
 import { cancelRollout } from './step-rollout.ts'

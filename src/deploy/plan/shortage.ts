@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { Deployment } from '../model.ts'
+import type { Deployment } from '../../base/deployment.ts'
 import type { NodeRoom } from './node-room.ts'
 import { isPresent } from './plan-node.ts'
 

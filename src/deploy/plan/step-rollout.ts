@@ -1,6 +1,6 @@
 import type { NodeId } from '../../base/identity.ts'
 import type { AssignmentReport } from '../model.ts'
-import type { RolloutState } from '../orchestrator.ts'
+import type { RolloutState } from '../../base/deployment.ts'
 import { type Health, healthOf, healthyCount, restartCount } from './instance-health.ts'
 import { type Rollout, type RolloutNode, waitingNode } from './rollout.ts'
 

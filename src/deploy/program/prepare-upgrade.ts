@@ -1,7 +1,7 @@
 import { compare, lt } from 'semver'
 import type { Member } from '../../base/member.ts'
 import type { NodeId } from '../../base/identity.ts'
-import type { DeployPlan } from '../orchestrator.ts'
+import type { DeployPlan } from '../../base/deployment.ts'
 import { upgradeWaves } from './step-upgrade.ts'
 
 /** The built-in service by which a node lets its program be changed. */

@@ -10,7 +10,7 @@ import { type Caller, defineService, method, type ServiceDefinition } from '../.
 import type { UnpackedBundle } from '../bundle/bundle-folders.ts'
 import { Delivery } from '../delivery.ts'
 import { requireService } from '../internal-caller.ts'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 import { contextOfNode } from '../node-call.ts'
 import { PROGRAM_SERVICE } from './prepare-upgrade.ts'
 import type { ProgramControl } from './program-control.ts'

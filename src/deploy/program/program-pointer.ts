@@ -1,6 +1,6 @@
 import { valid } from 'semver'
 import { z } from 'zod'
-import type { ArtifactDigest } from '../model.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
 
 /** A program of a node that came by an upgrade: an unpacked bundle. */
 export interface ProgramVersion {

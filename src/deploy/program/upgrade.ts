@@ -1,6 +1,6 @@
 import type { NodeId } from '../../base/identity.ts'
-import type { ArtifactDigest } from '../model.ts'
-import type { RolloutStatus } from '../orchestrator.ts'
+import type { ArtifactDigest } from '../../base/deployment.ts'
+import type { RolloutStatus } from '../../base/deployment.ts'
 
 /** Under this name upgrades are told of like rollouts: the package's. */
 export const PROGRAM_NAME = 'p2p-core'

@@ -2,7 +2,8 @@ import { type ControlStore, jsonValue } from '../../base/control-store.ts'
 import { DeployError } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
-import { isSecretName, SECRET_BYTES_MAX, type SecretFacts, SECRETS_MAX } from './secrets.ts'
+import { isSecretName, SECRET_BYTES_MAX, SECRETS_MAX } from './secrets.ts'
+import type { SecretFacts } from '../../base/secrets.ts'
 
 /** Values of one secret that are kept, the newest first: a service that goes back gets the value it had. */
 const VERSIONS_MAX = 5

@@ -1,4 +1,4 @@
-import type { Permissions } from '../service-spec.ts'
+import type { Permissions } from '../../base/deployment.ts'
 import type { SystemTools } from './system-tools.ts'
 
 /** What one process of a service may see and do. Paths are absolute and there. */

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isServiceName } from '../jsonrpc/index.ts'
-import { ROLLOUT_NODE_STATES, ROLLOUT_STATES } from './deployment-api.ts'
+import { ROLLOUT_NODE_STATES, ROLLOUT_STATES } from '../../base/deployment.ts'
 import { WIRE } from './wire.ts'
 
 /*

@@ -18,10 +18,11 @@ import type { TokenIssuer } from '../auth/token-issuer.ts'
 import type { Caller, RpcEndpoint, ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
 import type { ServiceHost } from '../service-spec.ts'
 import type { AlertsApi } from './alert-wire.ts'
-import type { ArtifactUploads } from './artifact-uploads.ts'
+import type { ArtifactUploads } from '../../base/artifact-uploads.ts'
 import type { ChangeFeed } from './change-feed.ts'
 import type { DashboardSource, MachineReading } from './dashboard-source.ts'
-import type { DeploymentApi, SecretsApi } from './deployment-api.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
+import type { Secrets } from '../../base/secrets.ts'
 import type { Gate, RateLimits } from './gate.ts'
 import type { MemberFeed } from './member-feed.ts'
 import type { NodeControl } from './node-control.ts'
@@ -82,9 +83,9 @@ export interface HttpApiNeeds {
   /** Absent: privileged acts are not recorded. */
   audit?: AuditTrail
   auditReader?: AuditReader
-  deployments?: DeploymentApi
+  deployments?: Orchestrator
   artifacts?: ArtifactUploads
-  secrets?: SecretsApi
+  secrets?: Secrets
 }
 
 export interface HttpApiOptions {

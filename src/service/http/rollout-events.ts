@@ -2,7 +2,8 @@ import { Readable } from 'node:stream'
 import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
-import type { DeploymentApi, RolloutStatus } from './deployment-api.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
+import type { RolloutStatus } from '../../base/deployment.ts'
 import { toWire } from './field-names.ts'
 import { jittered, WATCH_MS_MAX } from './until-changed.ts'
 
@@ -10,7 +11,7 @@ export interface RolloutEventsNeeds {
   clock: Clock
   random: Random
   log: Logger
-  deployments: Pick<DeploymentApi, 'get' | 'follow'>
+  deployments: Pick<Orchestrator, 'get' | 'follow'>
   feed: { readonly stopped: AbortSignal }
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { NetworkError } from '../../../base/errors.ts'
 import { isNodeId, principalLabel } from '../../../base/identity.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
-import type { DeploymentApi } from '../deployment-api.ts'
+import type { Orchestrator } from '../../../base/orchestrator.ts'
 import { SERVICE_NAME } from '../deployment-wire.ts'
 import type { App } from '../fastify-app.ts'
 import type { RouteNeeds } from '../http-needs.ts'
@@ -80,7 +80,7 @@ const DRAINING = z.object({ node_id: z.string(), is_draining: z.boolean() })
 
 function registerDraining(app: App, needs: RouteNeeds): void {
   const { membership } = needs
-  const api = (): DeploymentApi => {
+  const api = (): Orchestrator => {
     if (needs.deployments) return needs.deployments
     throw coordinatorOnly(membership, 'keep what should run where')
   }

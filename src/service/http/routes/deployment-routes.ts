@@ -2,7 +2,8 @@ import { z } from 'zod'
 import { RpcError } from '../../../base/errors.ts'
 import { type Principal, principalLabel } from '../../../base/identity.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
-import type { DeploymentApi, DeployRequest, RolloutStatus } from '../deployment-api.ts'
+import type { Orchestrator } from '../../../base/orchestrator.ts'
+import type { DeployRequest, RolloutStatus } from '../../../base/deployment.ts'
 import {
   COUNT,
   DEPLOY_PLAN,
@@ -30,12 +31,12 @@ const WATCHED =
 /** What should run where, coordinator only. The orchestrator decides; these routes only carry. */
 export function registerDeploymentRoutes(app: App, needs: RouteNeeds): void {
   const { membership } = needs
-  const api = (): DeploymentApi => {
+  const api = (): Orchestrator => {
     if (needs.deployments) return needs.deployments
     throw coordinatorOnly(membership, 'keep what should run where')
   }
   /** The same for a service that must have been deployed. */
-  const apiFor = (service: string): DeploymentApi => {
+  const apiFor = (service: string): Orchestrator => {
     const deployments = api()
     requireDeployed(deployments, service)
     return deployments
@@ -46,12 +47,12 @@ export function registerDeploymentRoutes(app: App, needs: RouteNeeds): void {
 }
 
 interface Access {
-  api: () => DeploymentApi
-  apiFor: (service: string) => DeploymentApi
+  api: () => Orchestrator
+  apiFor: (service: string) => Orchestrator
 }
 
 /** @throws {RpcError} P2P_DEPLOY_UNKNOWN_SERVICE, with the name that was probably meant */
-function requireDeployed(deployments: DeploymentApi, service: string): void {
+function requireDeployed(deployments: Orchestrator, service: string): void {
   const known = deployments.list().map(({ deployment }) => deployment.service)
   if (known.includes(service)) return
   const meant = nearest(service, known)
@@ -173,7 +174,7 @@ function registerReadRoutes(app: App, needs: RouteNeeds, { api, apiFor }: Access
   })
 }
 
-function registerDeployRoutes(app: App, api: () => DeploymentApi): void {
+function registerDeployRoutes(app: App, api: () => Orchestrator): void {
   app.route({
     method: 'POST',
     url: '/api/deployments/:service/plan',
@@ -214,12 +215,12 @@ function registerDeployRoutes(app: App, api: () => DeploymentApi): void {
 }
 
 /** A new service needs a bundle; where none is given, the name is probably misspelt. */
-function requireArtifactOrDeployed(deployments: DeploymentApi, service: string, body: { artifact?: unknown }): void {
+function requireArtifactOrDeployed(deployments: Orchestrator, service: string, body: { artifact?: unknown }): void {
   if (body.artifact === undefined) requireDeployed(deployments, service)
 }
 
-function registerChangeRoutes(app: App, apiFor: (service: string) => DeploymentApi): void {
-  type Begin = (deployments: DeploymentApi, service: string, by: string) => Promise<RolloutStatus>
+function registerChangeRoutes(app: App, apiFor: (service: string) => Orchestrator): void {
+  type Begin = (deployments: Orchestrator, service: string, by: string) => Promise<RolloutStatus>
 
   /** A change without a body that begins a rollout. */
   const simple = (verb: string, summary: string, operationId: string, begin: Begin): void => {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { principalLabel } from '../../../base/identity.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
-import type { SecretsApi } from '../deployment-api.ts'
+import type { Secrets } from '../../../base/secrets.ts'
 import type { App } from '../fastify-app.ts'
 import { toWire } from '../field-names.ts'
 import type { RouteNeeds } from '../http-needs.ts'
@@ -23,7 +23,7 @@ const PARAMS = z.object({
 
 /** Values of secrets go in here and come out nowhere but in the services that name them; coordinator only. */
 export function registerSecretRoutes(app: App, needs: RouteNeeds): void {
-  const secrets = (): SecretsApi => {
+  const secrets = (): Secrets => {
     if (needs.secrets) return needs.secrets
     throw coordinatorOnly(needs.membership, 'keep secrets')
   }

@@ -1,13 +1,8 @@
 import { silentLogger } from '../../../../src/base/log.ts'
 import type { Logger } from '../../../../src/base/log.ts'
 import type { NodeIdentity, Principal } from '../../../../src/base/identity.ts'
-import {
-  createDeployAgent,
-  type DeployAgent,
-  type Deployment,
-  type NodePlan,
-  type NodeReport,
-} from '../../../../src/deploy/index.ts'
+import { createDeployAgent, type DeployAgent, type NodePlan, type NodeReport } from '../../../../src/deploy/index.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import { type SignedPlan, signPlan } from '../../../../src/deploy/signed-plan.ts'
 import type { Caller, ServiceDefinition } from '../../../../src/service/index.ts'
 import { SimulatedClock } from '../../../../src/testing/simulated-clock.ts'

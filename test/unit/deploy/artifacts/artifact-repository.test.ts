@@ -9,7 +9,6 @@ import {
 } from '../../../../src/deploy/artifacts/artifact-repository.ts'
 import type { ArtifactStore } from '../../../../src/deploy/artifacts/artifact-store.ts'
 import { type SignedBundle, verifiedStatement } from '../../../../src/deploy/bundle/signed-bundle.ts'
-import type { ArtifactUploads } from '../../../../src/service/http/artifact-uploads.ts'
 import { simulatedSigner, simulatedVerifier } from '../../../../src/testing/index.ts'
 import { bundleOf, chunksOf, CLUSTER, COORDINATOR, honest, manifestOf, sha256, tarOf } from '../bundle/support.ts'
 import { bundleWith, DIRECTORY, never, readAll, store as put, type World, world } from './support.ts'
@@ -57,11 +56,6 @@ test('a bundle comes in parts, is checked, signed and kept; the same one again i
     assert.deepEqual(verifiedStatement(simulatedVerifier, signed as SignedBundle, CLUSTER), statement)
   }
   assert.equal(repository.sign(sha256(Buffer.from('other'))), undefined)
-})
-
-test('it is what the HTTP routes take', async () => {
-  const uploads: ArtifactUploads = (await stage()).repository
-  assert.deepEqual(await uploads.list(), [])
 })
 
 test('a part that breaks off is kept, and says where to go on', async () => {

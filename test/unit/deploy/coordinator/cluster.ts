@@ -6,9 +6,9 @@ import {
   createDeployCoordinator,
   type DeployAgent,
   type DeployCoordinator,
-  type Orchestrator,
   type OrchestratorArtifacts,
 } from '../../../../src/deploy/index.ts'
+import type { Orchestrator } from '../../../../src/base/orchestrator.ts'
 import type { Caller, Manifest } from '../../../../src/service/index.ts'
 import type { Vault } from '../../../../src/storage/index.ts'
 import { SimulatedClock } from '../../../../src/testing/simulated-clock.ts'

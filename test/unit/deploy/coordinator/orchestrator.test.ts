@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
-import type { RolloutStatus } from '../../../../src/deploy/index.ts'
+import type { RolloutStatus } from '../../../../src/base/deployment.ts'
 import type { StubHost } from '../agent/stub-host.ts'
 import { Cluster } from './cluster.ts'
 

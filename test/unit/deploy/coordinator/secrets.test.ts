@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
-import type { Secrets } from '../../../../src/deploy/index.ts'
+import type { Secrets } from '../../../../src/base/secrets.ts'
 import { Cluster } from './cluster.ts'
 
 const ADA = 'person:ada'

@@ -1,4 +1,5 @@
-import type { Deployment, NodeReport } from '../../../../src/deploy/model.ts'
+import type { NodeReport } from '../../../../src/deploy/model.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import { changeTo, type PlanNode, reconcile, type ServicePlan } from '../../../../src/deploy/plan/index.ts'
 
 /** A deployment with nothing special about it. */

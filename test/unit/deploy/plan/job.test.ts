@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { AssignmentReport, Deployment } from '../../../../src/deploy/model.ts'
+import type { AssignmentReport } from '../../../../src/deploy/model.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import { nextRunMs, scheduleProblem } from '../../../../src/deploy/plan/index.ts'
 import {
   beginJob,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { benchPlanner, formatRow } from '../../../../bench/planner.ts'
-import type { Deployment } from '../../../../src/deploy/model.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import { AWAY_GRACE_MS, place, type Placement, type PlanNode } from '../../../../src/deploy/plan/index.ts'
 import { deployment, GIB, node, nodes } from './fixture.ts'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Deployment } from '../../../../src/deploy/model.ts'
-import type { DeployPlan } from '../../../../src/deploy/orchestrator.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
+import type { DeployPlan } from '../../../../src/base/deployment.ts'
 import {
   diffDeployments,
   planDeployment,

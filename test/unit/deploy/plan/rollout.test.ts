@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Deployment } from '../../../../src/deploy/model.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import { AWAY_GRACE_MS, cancelChange } from '../../../../src/deploy/plan/index.ts'
 import { Cluster, deployment, node, nodes } from './fixture.ts'
 

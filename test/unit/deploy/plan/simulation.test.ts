@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Deployment, UpdateStrategy } from '../../../../src/deploy/model.ts'
+import type { Deployment, UpdateStrategy } from '../../../../src/base/deployment.ts'
 import { deploymentOf } from '../../../../src/deploy/plan/index.ts'
 import { deployment } from './fixture.ts'
 import { type Nature, Simulation } from './simulation.ts'

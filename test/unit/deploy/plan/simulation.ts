@@ -1,4 +1,5 @@
-import type { Assignment, AssignmentReport, Deployment, NodeReport } from '../../../../src/deploy/model.ts'
+import type { Assignment, AssignmentReport, NodeReport } from '../../../../src/deploy/model.ts'
+import type { Deployment } from '../../../../src/base/deployment.ts'
 import {
   assignmentsOf,
   changeTo,

@@ -3,26 +3,9 @@ import { once } from 'node:events'
 import { setImmediate } from 'node:timers/promises'
 import { test } from 'node:test'
 import { DeployError } from '../../../../src/base/errors.ts'
-import type {
-  ArtifactRepository,
-  NodeControl as DeployNodeControl,
-  Orchestrator,
-  Secrets,
-} from '../../../../src/deploy/index.ts'
-import type { ArtifactUploads } from '../../../../src/service/http/artifact-uploads.ts'
-import type { DeploymentApi, SecretsApi } from '../../../../src/service/http/deployment-api.ts'
 import type { NodeControl } from '../../../../src/service/http/node-control.ts'
 import { DIGEST, ROLLOUT, StubDeployments, StubSecrets } from './stub-deployments.ts'
 import { jsonBody, member, membershipOf, type StubNode, startStubNode } from './stub-node.ts'
-
-/** The layer above fits what the routes need, by its types alone: this file does not compile when it does not. */
-export type Fits = [
-  Orchestrator extends DeploymentApi ? true : never,
-  Secrets extends SecretsApi ? true : never,
-  ArtifactRepository extends ArtifactUploads ? true : never,
-  DeployNodeControl extends NodeControl ? true : never,
-]
-export const FITS: Fits = [true, true, true, true]
 
 async function coordinator(): Promise<{ node: StubNode; deployments: StubDeployments; token: string }> {
   const deployments = new StubDeployments()

@@ -1,21 +1,16 @@
 import { createHash } from 'node:crypto'
 import { DeployError } from '../../../../src/base/errors.ts'
-import type { ArtifactFacts, ArtifactUploads, UploadStatus } from '../../../../src/service/http/artifact-uploads.ts'
-import type {
-  Deployment,
-  DeploymentApi,
-  DeploymentStatus,
-  DeployPlan,
-  RolloutStatus,
-  SecretFacts,
-  SecretsApi,
-} from '../../../../src/service/http/deployment-api.ts'
+import type { ArtifactUploads, StoredArtifact, UploadStatus } from '../../../../src/base/artifact-uploads.ts'
+import type { Deployment, DeployPlan, RolloutStatus, ServiceStatus } from '../../../../src/base/deployment.ts'
+import type { Orchestrator } from '../../../../src/base/orchestrator.ts'
+import type { SecretFacts, Secrets } from '../../../../src/base/secrets.ts'
 
 export const DIGEST = 'a1'.repeat(32)
 
 export const DEPLOYMENT: Deployment = {
   service: 'shop',
   generation: 3,
+  processGeneration: 3,
   artifact: DIGEST,
   version: '1.3.0',
   count: 2,
@@ -66,7 +61,7 @@ export const PLAN: DeployPlan = {
   warnings: ['it has one instance only'],
 }
 
-const STATUS: DeploymentStatus = {
+const STATUS: ServiceStatus = {
   deployment: DEPLOYMENT,
   healthy: 1,
   running: 2,
@@ -88,20 +83,20 @@ const STATUS: DeploymentStatus = {
 }
 
 /** Knows one service, shop; writes down what it was told to do. */
-export class StubDeployments implements DeploymentApi {
+export class StubDeployments implements Orchestrator {
   readonly done: unknown[] = []
   readonly listeners = new Set<() => void>()
-  status: DeploymentStatus = STATUS
+  status: ServiceStatus = STATUS
   /** What `follow` gives, one after the other; then it ends. */
   readonly followed: RolloutStatus[] = []
   /** Holds back what follows until it resolves. */
   more: Promise<void> = Promise.resolve()
 
-  list(): DeploymentStatus[] {
+  list(): ServiceStatus[] {
     return [this.status]
   }
 
-  get(service: string): DeploymentStatus {
+  get(service: string): ServiceStatus {
     if (service === 'shop') return this.status
     throw new DeployError('P2P_DEPLOY_UNKNOWN_SERVICE', `No service ${service} was deployed`)
   }
@@ -172,17 +167,17 @@ export class StubDeployments implements DeploymentApi {
   }
 }
 
-const STORED: ArtifactFacts = { digest: DIGEST, sizeBytes: 10, service: 'shop', version: '1.3.0', storedAtMs: 1 }
+const STORED: StoredArtifact = { digest: DIGEST, sizeBytes: 10, service: 'shop', version: '1.3.0', storedAtMs: 1 }
 
 /** Keeps uploads in memory; the stored bundle of {@link DIGEST} is there from the start. */
 export class StubUploads implements ArtifactUploads {
-  readonly #parts = new Map<string, { sizeBytes: number; bytes: Buffer; artifact?: ArtifactFacts }>()
+  readonly #parts = new Map<string, { sizeBytes: number; bytes: Buffer; artifact?: StoredArtifact }>()
 
   constructor() {
     this.#parts.set(DIGEST, { sizeBytes: 10, bytes: Buffer.alloc(10), artifact: STORED })
   }
 
-  async list(): Promise<ArtifactFacts[]> {
+  async list(): Promise<StoredArtifact[]> {
     return [STORED]
   }
 
@@ -225,11 +220,11 @@ export class StubUploads implements ArtifactUploads {
   }
 }
 
-function pickArtifact(part: { artifact?: ArtifactFacts }): { artifact?: ArtifactFacts } {
+function pickArtifact(part: { artifact?: StoredArtifact }): { artifact?: StoredArtifact } {
   return part.artifact ? { artifact: part.artifact } : {}
 }
 
-export class StubSecrets implements SecretsApi {
+export class StubSecrets implements Secrets {
   readonly values = new Map<string, string>([['shop/db', 'hunter2']])
 
   list(): SecretFacts[] {

@@ -63,7 +63,7 @@ async function visit(t: TestContext, site: Site, path: string, options: BrowserC
   const context = await site.browser.newContext({ ignoreHTTPSErrors: true, viewport: SCREENS.desktop, ...options })
   t.after(() => context.close())
   const page = await context.newPage()
-  page.setDefaultTimeout(20_000)
+  page.setDefaultTimeout(60_000)
   const complaints: string[] = []
   page.on('console', (message) => {
     const isBad = message.type() === 'error' || message.type() === 'warning'

@@ -4,7 +4,16 @@
  * Never touches dist/services/plot, nor services it did not put there.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { build, type BuildOptions, type Plugin } from 'esbuild'
@@ -65,36 +74,40 @@ const PROGRAM = {
   minifyWhitespace: true,
   keepNames: true,
   logLevel: 'warning',
+  write: false,
 } as const satisfies BuildOptions
 
+/** All of it, or nothing: what was built before stays until this is complete, for those who run it meanwhile. */
 async function buildProgram(): Promise<void> {
-  for (const name of [
-    'chunks',
-    'p2p.js',
-    'index.js',
-    'service.js',
-    'decorators.js',
-    'testing.js',
-    'log-store-thread.js',
-    'service-host.js',
-  ]) {
-    rmSync(join(dist, name), { recursive: true, force: true })
+  const outputs = await Promise.all([
+    build({
+      entryPoints: {
+        p2p: join(root, 'bin/p2p.ts'),
+        index: join(root, 'src/index.ts'),
+        service: join(root, 'src/service/sdk/index.ts'),
+        decorators: join(root, 'src/service/decorators.ts'),
+        testing: join(root, 'src/testing/index.ts'),
+        'log-store-thread': join(root, 'src/telemetry/logs/thread/main.ts'),
+      },
+      chunkNames: 'chunks/[name]-[hash]',
+      splitting: true,
+      ...PROGRAM,
+    }),
+    // One file of its own: shared chunks hold more than it uses, and every process of a service would load that.
+    build({ entryPoints: { 'service-host': join(root, 'bin/service-host.ts') }, ...PROGRAM }),
+  ])
+  const chunks = join(dist, 'chunks')
+  mkdirSync(chunks, { recursive: true })
+  const written = new Set<string>()
+  for (const { path, contents } of outputs.flatMap(({ outputFiles }) => outputFiles)) {
+    const fresh = `${path}.${process.pid}`
+    writeFileSync(fresh, contents)
+    renameSync(fresh, path)
+    written.add(path)
   }
-  await build({
-    entryPoints: {
-      p2p: join(root, 'bin/p2p.ts'),
-      index: join(root, 'src/index.ts'),
-      service: join(root, 'src/service/sdk/index.ts'),
-      decorators: join(root, 'src/service/decorators.ts'),
-      testing: join(root, 'src/testing/index.ts'),
-      'log-store-thread': join(root, 'src/telemetry/logs/thread/main.ts'),
-    },
-    chunkNames: 'chunks/[name]-[hash]',
-    splitting: true,
-    ...PROGRAM,
-  })
-  // One file of its own: shared chunks hold more than it uses, and every process of a service would load that.
-  await build({ entryPoints: { 'service-host': join(root, 'bin/service-host.ts') }, ...PROGRAM })
+  for (const name of readdirSync(chunks)) {
+    if (!written.has(join(chunks, name))) rmSync(join(chunks, name))
+  }
 }
 
 async function buildServices(): Promise<void> {
@@ -132,9 +145,14 @@ function copyAssets(): void {
 
 /** The dashboard, and beside each file its packed forms: nothing is packed while a node runs. */
 async function buildDashboard(): Promise<void> {
-  await buildPage({ configFile: join(root, 'dashboard/vite.config.ts'), logLevel: 'warn' })
   const directory = join(dist, 'dashboard')
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+  const fresh = `${directory}.${process.pid}`
+  await buildPage({
+    configFile: join(root, 'dashboard/vite.config.ts'),
+    logLevel: 'warn',
+    build: { outDir: fresh, emptyOutDir: true },
+  })
+  for (const entry of readdirSync(fresh, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
     const path = join(entry.parentPath, entry.name)
     const content = readFileSync(path)
@@ -142,6 +160,8 @@ async function buildDashboard(): Promise<void> {
     writeFileSync(`${path}.br`, brotliCompressSync(content, { params: text }))
     writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }))
   }
+  rmSync(directory, { recursive: true, force: true })
+  renameSync(fresh, directory)
 }
 
 function emitTypes(): void {

@@ -21,7 +21,8 @@ const KNOWN_MS_MAX = 600_000
 const ASK_EVERY_MS = 1_000
 
 export interface QuietBenchOptions {
-  sizes: readonly number[]
+  /** Members of the cluster. */
+  nodes: number
   processes: number
   /** Before it is measured: intervals and sessions become those of a quiet cluster. */
   calmMs: number
@@ -41,12 +42,6 @@ export interface QuietBenchRow {
   residentMb: number
   /** Undefined for serf, which does not count them. */
   own?: { messageBytesPerSecond: number; framesPerSecond: number; dialsPerSecond: number; channels: number }
-}
-
-export async function runQuietBench(options: QuietBenchOptions): Promise<QuietBenchRow[]> {
-  const rows: QuietBenchRow[] = []
-  for (const nodes of options.sizes) rows.push(...(await measure(nodes, options)))
-  return rows
 }
 
 /** Nodes of P2P Core, some in each of a few processes. */
@@ -117,10 +112,14 @@ class HostedNodes {
   }
 }
 
-async function measure(
-  nodes: number,
-  { processes, calmMs, quietMs, isBesideSerf, onProgress: say = () => {} }: QuietBenchOptions,
-): Promise<QuietBenchRow[]> {
+export async function runQuietBench({
+  nodes,
+  processes,
+  calmMs,
+  quietMs,
+  isBesideSerf,
+  onProgress: say = () => {},
+}: QuietBenchOptions): Promise<QuietBenchRow[]> {
   const hosted = new HostedNodes(await freePorts(nodes), processes)
   const serf = isBesideSerf ? createSerfCluster(await freePorts(nodes), await freePorts(nodes)) : undefined
   const wire = countWireBytes(serf ? [hosted, serf] : [hosted])
@@ -196,26 +195,28 @@ if (import.meta.main) {
   })
   const isBesideSerf = !values['without-serf'] && isSerfInstalled()
   if (!isBesideSerf) console.log('LEFT OUT: serf')
-  const rows = await runQuietBench({
-    sizes: values.sizes.split(',').map(Number),
-    processes: Number(values.processes),
-    calmMs: Number(values.calm) * 1_000,
-    quietMs: Number(values.seconds) * 1_000,
-    isBesideSerf,
-    onProgress: (text) => console.error(text),
-  })
   console.log(`Quiet for ${values.seconds} s after ${values.calm} s; of one member`)
-  console.table(
-    rows.map(({ own, ...row }) => ({
-      '': row.label,
-      nodes: row.nodes,
-      'B/s on the wire': row.wireBytesPerSecond?.toFixed(0) ?? 'not counted (needs nft, as root)',
-      'B/s of messages': own?.messageBytesPerSecond.toFixed(0) ?? '',
-      'frames/s': own?.framesPerSecond.toFixed(2) ?? '',
-      'dials/s': own?.dialsPerSecond.toFixed(3) ?? '',
-      sessions: own?.channels.toFixed(1) ?? '',
-      'CPU, % of a core': row.cpuPercent.toFixed(2),
-      'resident MB': row.residentMb.toFixed(1),
-    })),
-  )
+  for (const nodes of values.sizes.split(',').map(Number)) {
+    const rows = await runQuietBench({
+      nodes,
+      processes: Number(values.processes),
+      calmMs: Number(values.calm) * 1_000,
+      quietMs: Number(values.seconds) * 1_000,
+      isBesideSerf,
+      onProgress: (text) => console.error(text),
+    })
+    console.table(
+      rows.map(({ own, ...row }) => ({
+        '': row.label,
+        nodes: row.nodes,
+        'B/s on the wire': row.wireBytesPerSecond?.toFixed(0) ?? 'not counted (needs nft, as root)',
+        'B/s of messages': own?.messageBytesPerSecond.toFixed(0) ?? '',
+        'frames/s': own?.framesPerSecond.toFixed(2) ?? '',
+        'dials/s': own?.dialsPerSecond.toFixed(3) ?? '',
+        sessions: own?.channels.toFixed(1) ?? '',
+        'CPU, % of a core': row.cpuPercent.toFixed(2),
+        'resident MB': row.residentMb.toFixed(1),
+      })),
+    )
+  }
 }

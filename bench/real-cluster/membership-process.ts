@@ -32,8 +32,6 @@ export interface Tally {
 
 /** Connections to one server come from one address here: as many as there are nodes. */
 const CONNECTIONS_MAX = 8_192
-/** Between two nodes of a process, so that they do not all join at once. */
-const STAGGER_MS = 50
 
 const nodes: { gossip: Gossip; peers: MovablePeers }[] = []
 let dials = 0
@@ -75,8 +73,21 @@ async function start({ cluster, seed, nodes: hosted }: Extract<ToProcess, { type
     peers.onOpen(({ dialled }) => void (dialled && dials++))
     for (const component of [transport, peers, gossip]) await component.start(signal)
     nodes.push({ gossip, peers })
-    await new Promise((next) => setTimeout(next, STAGGER_MS))
+    await coordinatorKnown(gossip)
   }
+}
+
+/** One node joins after the other: a machine for all of them cannot do the handshakes of hundreds at once. */
+function coordinatorKnown(gossip: Gossip): Promise<void> {
+  const isKnown = () => gossip.members().some(({ role, status }) => role === 'coordinator' && status === 'alive')
+  return new Promise((resolve) => {
+    if (isKnown()) return resolve()
+    const stop = gossip.onChange(() => {
+      if (!isKnown()) return
+      stop()
+      resolve()
+    })
+  })
 }
 
 function tally(): Tally {

@@ -25,7 +25,7 @@ test('the benchmark of real nodes runs, beside serf where it is installed', asyn
 
 test('the benchmark of quiet nodes runs, beside serf where it is installed', async () => {
   const isBesideSerf = isSerfInstalled()
-  const rows = await runQuietBench({ sizes: [3], processes: 2, calmMs: 0, quietMs: 1_500, isBesideSerf })
+  const rows = await runQuietBench({ nodes: 3, processes: 2, calmMs: 0, quietMs: 1_500, isBesideSerf })
   assert.deepEqual(
     rows.map(({ label, nodes }) => `${label} ${nodes}`),
     isBesideSerf ? ['P2P Core 3', 'serf 3'] : ['P2P Core 3'],

@@ -76,8 +76,9 @@ function ensureNode() {
       `Node ${process.versions.node} is too old and there is no newer one for ${process.platform}-${process.arch} to bring: install Node ${NODE_MAJOR_MIN} or later.`,
     )
   }
+  // Beside what the lock file names, which stays as it is: `--no-package-lock` would choose versions anew.
   npm(
-    ['install', '--no-save', '--no-package-lock', `${name}@${NODE_BROUGHT}`],
+    ['install', '--no-save', `${name}@${NODE_BROUGHT}`],
     `Node ${process.versions.node} is older than ${NODE_MAJOR_MIN}: bringing Node ${NODE_BROUGHT} into node_modules`,
   )
 }

@@ -79,7 +79,8 @@ async function start({ cluster, seed, nodes: hosted }: Extract<ToProcess, { type
 
 /** One node joins after the other: a machine for all of them cannot do the handshakes of hundreds at once. */
 function coordinatorKnown(gossip: Gossip): Promise<void> {
-  const isKnown = () => gossip.members().some(({ role, status }) => role === 'coordinator' && status === 'alive')
+  const isKnown = () =>
+    gossip.members().some(({ record, status }) => record.role === 'coordinator' && status === 'alive')
   return new Promise((resolve) => {
     if (isKnown()) return resolve()
     const stop = gossip.onChange(() => {

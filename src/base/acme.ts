@@ -31,6 +31,8 @@ export interface AcmeRequest {
   path: string
   /** Whether the client is on this very machine: only then may a challenge lead to the loopback interface. */
   isSameHost: boolean
+  /** Told the type of problem (RFC 8555 section 6.7) once, when a challenge that the request began fails: often after the answer. */
+  onChallengeFailed: (problemType: string) => void
 }
 
 /**

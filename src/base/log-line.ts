@@ -33,6 +33,8 @@ export interface LogFilter {
   logger?: string | undefined
   /** Words that all must begin a word of the message or of the fields, whatever the case. */
   search?: string | undefined
+  /** Lines of this call, wherever it went: 32 hex digits. */
+  traceId?: string | undefined
   /** Unix milliseconds, both included. */
   sinceMs?: number | undefined
   untilMs?: number | undefined

@@ -1,6 +1,9 @@
 import type { NodeId } from './identity.ts'
 import type { DeployPlan, DeployRequest, HistoryEntry, RolloutStatus, ServiceStatus } from './deployment.ts'
 
+/** How far a node is with its drain: `drained` is one on which nothing that was deployed runs any more, or that is not there. */
+export type DrainState = 'draining' | 'drained'
+
 /**
  * The desired state of the cluster and how it is reached; on coordinators. Who asks is noted in the history. All changes are
  * durable before they are answered.
@@ -29,9 +32,11 @@ export interface Orchestrator {
   /** Moves everything away from the node, and places nothing there until `undrain`. */
   drain(nodeId: NodeId, by: string): Promise<void>
   undrain(nodeId: NodeId, by: string): Promise<void>
+  /** The nodes on which nothing is placed until `undrain`. */
+  drains(): ReadonlyMap<NodeId, DrainState>
   history(service: string): Promise<HistoryEntry[]>
   /** Ends when the rollout has ended; each value is the status after a change. */
   follow(service: string, signal: AbortSignal): AsyncIterable<RolloutStatus>
-  /** Called at every change that `list` shows. */
+  /** Called at every change that `list` or `drains` shows. */
   onChange(listener: () => void): () => void
 }

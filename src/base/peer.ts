@@ -51,7 +51,7 @@ export interface Peers {
    * @throws {TransportError} P2P_TRANSPORT_UNREACHABLE, P2P_TRANSPORT_IDENTITY_MISMATCH, P2P_TRANSPORT_REFUSED
    */
   open(target: PeerTarget, signal?: AbortSignal): Promise<PeerChannel>
-  /** Registers the only handler for a kind; frames of a kind without a handler are counted and dropped. */
+  /** Registers the only handler for a kind, and gives it what came before it was there, as far as that was kept: some MiB. */
   handle(kind: FrameKind, handler: FrameHandler): void
   onOpen(listener: (channel: PeerChannel) => void): () => void
   onClose(listener: (channel: PeerChannel) => void): () => void

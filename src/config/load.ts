@@ -66,13 +66,16 @@ function placedBy(source: string, value: unknown): Placed {
   return { value, place, keyPlace: place }
 }
 
+const NO_FILE =
+  'there is no such file. For a first coordinator one line is enough, coordinator_mode: true; for a worker, coordinator_addresses: ["HOST:8001"]'
+
 function readText(path: string, shown: string): string {
   let bytes: Uint8Array
   try {
     bytes = readFileSync(path)
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
-    const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder' : messageOf(error)
+    const why = code === 'ENOENT' ? NO_FILE : code === 'EISDIR' ? 'it is a folder' : messageOf(error)
     throw new ConfigError(
       'P2P_CONFIG_NOT_FOUND',
       `The configuration ${shown} cannot be read: ${why}`,
@@ -168,6 +171,7 @@ function oidcOf(
       issuer: oidc.issuer,
       clientId: oidc.client_id,
       clientSecret: environment?.P2P_OIDC_CLIENT_SECRET || undefined,
+      clientSecretName: oidc.client_secret_name,
       nameClaim: oidc.name_claim,
       roleClaim: oidc.role_claim,
       roles: oidc.roles,

@@ -72,6 +72,8 @@ export interface NodeConfig {
         readonly issuer: string
         readonly clientId: string
         readonly clientSecret: string | undefined
+        /** Of the cluster's secret that is the client's. */
+        readonly clientSecretName: string | undefined
         readonly nameClaim: string
         readonly roleClaim: string
         readonly roles: Readonly<Record<string, 'viewer' | 'operator' | 'admin'>>

@@ -20,6 +20,7 @@ export const OIDC_SCHEMA = z
     name_claim: CLAIM.default('preferred_username'),
     role_claim: CLAIM.default('groups'),
     roles: z.record(z.string().min(1).max(256), z.enum(['viewer', 'operator', 'admin'])),
+    client_secret_name: z.string().min(1).max(128).optional(),
     ca_file: z.string().min(1).max(4_096).optional(),
   })
   .optional()

@@ -353,10 +353,10 @@ export const CONFIG_SCHEMA = z.strictObject({
 
   oidc: key(OIDC_SCHEMA, {
     expects:
-      'a map of `issuer` (https://…), `client_id`, `roles` (a map from values of the claim to viewer, operator or admin), and where the defaults do not fit `name_claim` (preferred_username), `role_claim` (groups) and `ca_file` (a path)',
+      'a map of `issuer` (https://…), `client_id`, `roles` (a map from values of the claim to viewer, operator or admin), and where the defaults do not fit `name_claim` (preferred_username), `role_claim` (groups), `client_secret_name` and `ca_file` (a path)',
     fallback: 'none: people sign in by name and password',
     description:
-      'OpenID Connect provider by which people may sign in at a coordinator. The client secret is P2P_OIDC_CLIENT_SECRET in the environment. See people.md.',
+      'OpenID Connect provider by which people may sign in at a coordinator. The client secret is the secret named by `client_secret_name`, or P2P_OIDC_CLIENT_SECRET in the environment. See people.md.',
   }),
 
   state_directory: directory(

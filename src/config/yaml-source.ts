@@ -14,7 +14,7 @@ import {
 import type { ConfigIssue, Place } from './issue.ts'
 
 /** Longest file that is parsed at all, in characters. */
-export const CONFIG_TEXT_MAX = 64 * 1024
+const CONFIG_TEXT_MAX = 64 * 1024
 
 /** A value and where it was written. */
 export interface Placed {

@@ -1,5 +1,5 @@
 import { closeSync, openSync } from 'node:fs'
-import { codeOfSystemError } from './system-error.ts'
+import { systemCode } from '../base/system-failure.ts'
 
 /** SQLITE_BUSY: "another connection holds a conflicting lock" (sqlite.org/rescode.html#busy). */
 const SQLITE_BUSY = 5
@@ -40,6 +40,6 @@ function createPrivately(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {
-    if (codeOfSystemError(error) !== 'EEXIST') throw error
+    if (systemCode(error) !== 'EEXIST') throw error
   }
 }

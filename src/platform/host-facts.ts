@@ -2,6 +2,7 @@ import { statfs } from 'node:fs/promises'
 import { availableParallelism, cpus, hostname, loadavg, totalmem, uptime } from 'node:os'
 import { arch, availableMemory, constrainedMemory, memoryUsage, platform } from 'node:process'
 import { interfaceFacts } from './interface-facts.ts'
+import { lastKnown } from './last-known.ts'
 
 /**
  * The real facts of this machine, in the shape `builtin/` asks for: all from Node itself, none slower than a
@@ -20,7 +21,7 @@ export function createHostFacts() {
     disk: diskFacts,
     networkInterfaces: interfaceFacts,
     uptimeSeconds: () => uptime(),
-    processMemoryBytes: () => memoryUsage.rss(),
+    processMemoryBytes: lastKnown(() => memoryUsage.rss()),
   }
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { platform } from 'node:process'
 import type { InterfaceFact } from '../base/interface-fact.ts'
+import { lastKnown } from './last-known.ts'
 
 /** `type` of the interfaces that are tunnels: PPP, IPIP, IP6IP6, SIT, GRE, GRE6, and tun or WireGuard (linux/if_arp.h). */
 const TUNNEL_TYPES = new Set([512, 768, 769, 776, 778, 823, 65_534])
@@ -13,9 +14,11 @@ const NO_MAC = '00:00:00:00:00:00'
 const TAP_WINDOWS_MAC = /^00:ff:/i
 const TUNNEL_NAME = /^(?:utun|tun|wg|tailscale|zt|ppp|ipsec|gif)\d*$|wireguard|tailscale|openvpn|zerotier|\bvpn\b/i
 
+const presentInterfaces = lastKnown(networkInterfaces)
+
 /** Addresses of every interface that is up. Linux tells tunnels by their kind, macOS and Windows by their lack of hardware. */
 export function interfaceFacts(): InterfaceFact[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) => {
+  return Object.entries(presentInterfaces()).flatMap(([name, addresses = []]) => {
     const mac = addresses.find(({ internal }) => !internal)?.mac
     const isTunnel = isTunnelInterface({ name, mac, system: platform })
     return addresses.map(({ address, family, cidr, internal }) => ({

@@ -1,26 +1,18 @@
 import { P2PError } from '../base/errors.ts'
 import type { LogFields } from '../base/log.ts'
+import { REDACTED, withoutSecrets } from '../base/secret-shapes.ts'
 
 const TEXT_CHARACTERS_MAX = 8_192
 const FIELDS_MAX = 64
 const ITEMS_MAX = 100
 const DEPTH_MAX = 5
 const STACK_FRAMES_MAX = 20
-const REDACTED = '[redacted]'
 
 const SECRET_NAME =
   /pass(?:word|wd|phrase)|secret|token|authorization|cookie|credential|(?:private|api|recovery|join|master|plot|session|signing|encryption)_?-?key/i
 /** Names that only speak of a secret: `tokenId`, `cookieCount`, `passwordFile`. */
 const HARMLESS_NAME =
   /[_-](?:ids?|counts?|ms|names?|paths?|files?|kinds?|status)$|[a-z](?:Ids?|Counts?|Ms|Names?|Paths?|Files?|Kinds?|Status)$/
-
-/** Secrets known by their shape, wherever they stand in a text. */
-const SECRET_SHAPES: readonly (readonly [RegExp, string])[] = [
-  [/(?<=[a-z]:\/\/[^\s/:@]{0,128}:)[^\s/@]+(?=@)/gi, REDACTED], // the password of a URL
-  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED],
-  [/\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+/g, REDACTED], // a JSON Web Token
-  [/\b(P2P1-[\w]+)-[\w-]+/g, `$1-${REDACTED}`], // a join token; its first part is public
-]
 
 /** C0, DEL and C1 controls, line and paragraph separators, bidirectional overrides: all that can fake a line. */
 // oxlint-disable-next-line no-control-regex
@@ -36,10 +28,10 @@ export function escapeControls(text: string): string {
   })
 }
 
-/** The text cut to 8,192 characters, with URL passwords, private keys, JSON Web Tokens and join tokens replaced. */
+/** The text cut to 8,192 characters, with the secrets replaced that have a shape of their own. */
 function redactText(text: string): string {
   const cut = text.length > TEXT_CHARACTERS_MAX ? `${text.slice(0, TEXT_CHARACTERS_MAX)}…` : text
-  return SECRET_SHAPES.reduce((redacted, [shape, replacement]) => redacted.replace(shape, replacement), cut)
+  return withoutSecrets(cut)
 }
 
 /** A message is text; whatever else a careless caller hands in becomes text. */

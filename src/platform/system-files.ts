@@ -2,9 +2,9 @@ import type { FileHandle } from 'node:fs/promises'
 import { chmod, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { constants } from 'node:fs'
 import { platform } from 'node:process'
-import { codeOfSystemError } from './system-error.ts'
-import { acquireFileLock } from './file-lock.ts'
 import type { Files, OpenFile, OpenMode } from '../base/files.ts'
+import { systemCode } from '../base/system-failure.ts'
+import { acquireFileLock } from './file-lock.ts'
 
 const FILE_MODE = 0o600
 const DIRECTORY_MODE = 0o700
@@ -24,7 +24,7 @@ export const systemFiles: Files = {
       const { size, mode, mtimeMs } = await stat(path)
       return { sizeBytes: size, mode: platform === 'win32' ? FILE_MODE : mode & 0o777, modifiedMs: mtimeMs }
     } catch (error) {
-      if (codeOfSystemError(error) === 'ENOENT') return undefined
+      if (systemCode(error) === 'ENOENT') return undefined
       throw error
     }
   },

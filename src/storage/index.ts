@@ -1,5 +1,5 @@
 export { legacyPlotPassword, plotFingerprint, plotJoinKey, plotPassword, type UnlockKey } from './key-derivation.ts'
-export { IMPORT_PREFIX, importLegacyArchive, type LegacyFile, readLegacyArchive } from './legacy-archive.ts'
+export { importLegacyArchive, type LegacyFile, readLegacyArchive } from './legacy-archive.ts'
 export {
   type CreatePlotOptions,
   createPlot,
@@ -12,13 +12,11 @@ export {
 export { type ResolvedUnlock, resolveUnlock, type UnlockOptions } from './unlock.ts'
 export {
   createVault,
-  SNAPSHOT_PERIOD_MS,
   type Vault,
   type VaultNeeds,
   type VaultOptions,
   type VaultStatus,
 } from './vault.ts'
-export { vaultExists } from './vault-file.ts'
 export {
   backupVault,
   type ListedEntry,

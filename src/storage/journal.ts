@@ -1,6 +1,6 @@
 import type { OpenFile } from '../base/files.ts'
 import type { Random } from '../base/random.ts'
-import { isDiskFull } from './system-failure.ts'
+import { isDiskFull } from '../base/system-failure.ts'
 import { diskFull, failed, syncOrFail } from './vault-file.ts'
 import { type Commit, encodeCommits } from './vault/records.ts'
 import { type ChainPosition, SEGMENT_ID_BYTES, type SegmentKeys, SegmentSealer } from './vault/segment.ts'

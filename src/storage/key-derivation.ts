@@ -27,11 +27,11 @@ export interface UnlockKey {
   secret: string
 }
 
-export const PASSWORD_CHARACTERS_MIN = 8
-export const PASSWORD_CHARACTERS_MAX = 100
+const PASSWORD_CHARACTERS_MIN = 8
+const PASSWORD_CHARACTERS_MAX = 100
 /** The Python program's "500,000 or more" rounds of PBKDF2-HMAC-SHA512. */
-export const PLOT_ITERATIONS = 600_000
-export const PLOT_PASSWORD_CHARACTERS = 100
+const PLOT_ITERATIONS = 600_000
+const PLOT_PASSWORD_CHARACTERS = 100
 /** One block of SHA-512: asking PBKDF2 for more would cost its owner twice, and an attacker nothing. */
 const PLOT_KEY_BYTES = 64
 /** Four of ten bytes are drawn again; that 100 characters need more than these has a probability below 2^-300. */

@@ -15,7 +15,7 @@ export const LEGACY_ARCHIVE_BYTES_MAX = 64 * 1024 * 1024
 const FILES_MAX = 10_000
 
 /** Where {@link importLegacyArchive} puts the files: `import/certs/ca_cert.cer` … */
-export const IMPORT_PREFIX = 'import/'
+const IMPORT_PREFIX = 'import/'
 
 export interface LegacyFile {
   /** As in the archive: `config/<name>`, `certs/<name>`, `state/<name>` or a free path. */
@@ -45,7 +45,7 @@ export async function readLegacyArchive(bytes: Uint8Array, password: string): Pr
   const json = decrypt(key, nonce, bytes.subarray(SALT_BYTES + NONCE_BYTES))
   if (!json) {
     const message =
-      'Wrong password for this archive of the Python program (or the archive is damaged: its format cannot tell)'
+      'Neither this plot nor this password opens the archive of the Python program, or it is damaged: its format cannot tell. Give the right one: --archive-plot FILE, which must still be called as it was then, or --archive-password'
     throw new StorageError('P2P_STORAGE_UNLOCK_FAILED', message)
   }
   return Object.entries(filesOf(json)).map(([path, file]) => ({ path, bytes: contentOf(key, nonce, path, file) }))

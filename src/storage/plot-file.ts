@@ -3,9 +3,9 @@ import { utf8 } from '../base/bytes.ts'
 import { StorageError } from '../base/errors.ts'
 import type { Files } from '../base/files.ts'
 import type { Random } from '../base/random.ts'
+import { isDiskFull, systemCode } from '../base/system-failure.ts'
 import { plotFingerprint, plotPassword } from './key-derivation.ts'
 import { diskFull } from './vault-file.ts'
-import { isDiskFull, systemCode } from './system-failure.ts'
 import { checkPlot, generatePlot, PLOT_CHARACTERS } from './vault/plot.ts'
 
 /** A plot that was read and checked, with what was derived from it. */

@@ -1,10 +1,11 @@
 import { dirname } from 'node:path'
 import { assert } from '../base/assert.ts'
-import { StorageError } from '../base/errors.ts'
+import { toHex } from '../base/bytes.ts'
+import { codeOf, StorageError } from '../base/errors.ts'
 import type { Files, OpenFile } from '../base/files.ts'
 import type { Random } from '../base/random.ts'
+import { isDiskFull, systemCode } from '../base/system-failure.ts'
 import { openSlot, type UnlockKey } from './key-derivation.ts'
-import { isDiskFull, systemCode } from './system-failure.ts'
 import { ByteWriter } from './vault/byte-writer.ts'
 import { damaged, nextPath, previousPath } from './vault/damage.ts'
 import {
@@ -24,6 +25,8 @@ import type { VaultState } from './vault/state.ts'
 
 /** Read ahead: a journal of many small records costs few system calls, and the event loop is never held for long. */
 const READ_BYTES = 256 * 1024
+/** A generation lies between two names for moments only, once a minute. */
+const OPEN_ATTEMPTS_MAX = 5
 
 export interface VaultFileNeeds {
   files: Files
@@ -50,7 +53,8 @@ export async function vaultExists(files: Files, path: string): Promise<boolean> 
 }
 
 /**
- * Reads and checks a whole vault; changes nothing.
+ * Reads and checks a whole vault, through one descriptor; changes nothing. Works beside the node that writes it: what
+ * was acknowledged before the call is in what is read, commits of meanwhile may be, each wholly or not at all.
  * @param untilSeq stop after this record; damage beyond it is not looked at
  * @throws {StorageError} P2P_STORAGE_NOT_FOUND, P2P_STORAGE_UNSUPPORTED, P2P_STORAGE_UNLOCK_FAILED, P2P_STORAGE_DAMAGED
  */
@@ -60,8 +64,7 @@ export async function loadVault(
   unlock: UnlockKey,
   options: { onReplay?: ReplayListener; untilSeq?: number } = {},
 ): Promise<LoadedVault> {
-  if ((await files.facts(path)) === undefined) throw notFound(path, await vaultExists(files, path))
-  const file = await files.open(path, 'r')
+  const file = await openGeneration(files, path)
   try {
     const header = decodeHeader(path, await file.read(0, HEADER_BYTES_MAX))
     const masterKey = await openSlot(path, header.slots, header.storageId, unlock)
@@ -72,13 +75,38 @@ export async function loadVault(
   }
 }
 
+/**
+ * Opens what a start would read. A generation is only ever appended to, so that what is open stays readable when a
+ * running node gives its name to the next one. Between the two renames ({@link promoteNext}) the vault has no name:
+ * then the next one, complete and durable, is the vault.
+ */
+async function openGeneration(files: Files, path: string): Promise<OpenFile> {
+  for (let attempts = 0; attempts < OPEN_ATTEMPTS_MAX; attempts++) {
+    const current = await openIfThere(files, path)
+    if (current) return current
+    if ((await files.facts(previousPath(path))) === undefined) break
+    const next = await openIfThere(files, nextPath(path))
+    if (next) return next
+  }
+  throw notFound(path, await vaultExists(files, path))
+}
+
+async function openIfThere(files: Files, path: string): Promise<OpenFile | undefined> {
+  try {
+    return await files.open(path, 'r')
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 async function loadRecords(
   file: OpenFile,
   header: ReadHeader,
   masterKey: Uint8Array,
   { onReplay, untilSeq = Infinity }: { onReplay?: ReplayListener; untilSeq?: number },
 ): Promise<LoadedVault> {
-  const fileBytes = await file.size()
+  let fileBytes = await file.size()
   const loader = new VaultLoader(header, masterKey, onReplay)
   let window: Uint8Array = new Uint8Array(0)
   while (loader.position.seq <= untilSeq) {
@@ -90,9 +118,13 @@ async function loadRecords(
     }
     const had = window.length
     window = await file.read(loader.offset, Math.max(step.bytes, READ_BYTES))
-    if (window.length <= had) {
+    if (window.length > had) continue
+    // A node whose disk is full takes a partial append back.
+    const nowBytes = await file.size()
+    if (nowBytes >= fileBytes || nowBytes < loader.offset) {
       throw damaged({ path: header.path, offset: loader.offset }, 'the file became shorter while it was read')
     }
+    fileBytes = nowBytes
   }
   if (!loader.isSnapshotComplete) {
     throw damaged({ path: header.path, offset: loader.offset }, 'the records asked for end inside the snapshot')
@@ -168,6 +200,59 @@ async function verifyWritten(file: OpenFile, path: string, masterKey: Uint8Array
   } catch (cause) {
     throw failed(path, 'The disk does not give back what was written to', cause)
   }
+}
+
+/**
+ * Writes a copy of a vault: under a name of its own first, and under `path` once it is whole, read back and durable.
+ * @throws {StorageError} P2P_STORAGE_EXISTS, P2P_STORAGE_FULL, P2P_STORAGE_FAILED; P2P_STORAGE_NOT_FOUND: its folder is not
+ *   there; P2P_STORAGE_PERMISSIONS
+ */
+export async function writeBackup(
+  needs: VaultFileNeeds,
+  path: string,
+  header: VaultHeader,
+  masterKey: Uint8Array,
+  state: VaultState,
+): Promise<void> {
+  const { files, random } = needs
+  const partialPath = `${path}.${toHex(random.bytes(4))}.partial`
+  try {
+    await refuseExisting(files, path)
+    await writeVault(needs, partialPath, header, masterKey, state)
+  } catch (error) {
+    throw unwritable(path, error)
+  }
+  try {
+    await refuseExisting(files, path)
+    await files.rename(partialPath, path)
+  } catch (error) {
+    await files.remove(partialPath).catch(() => {})
+    throw error
+  }
+  await files.syncDirectory(dirname(path))
+}
+
+const NO_FOLDER: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR'])
+const NOT_ALLOWED: ReadonlySet<string | undefined> = new Set(['EACCES', 'EPERM', 'EROFS'])
+
+/** Why nothing can be written at a path that somebody chose, in words for that person. */
+function unwritable(path: string, cause: unknown): unknown {
+  if (codeOf(cause) === 'P2P_STORAGE_FULL') return diskFull(path, cause)
+  const code = systemCode(cause)
+  const folder = dirname(path)
+  if (NO_FOLDER.has(code)) {
+    const message = `There is no folder ${folder}; make it first`
+    return new StorageError('P2P_STORAGE_NOT_FOUND', message, { path }, { cause })
+  }
+  if (NOT_ALLOWED.has(code)) {
+    const message = `Nothing may be written in ${folder}; choose another place, or make it writable for this user`
+    return new StorageError('P2P_STORAGE_PERMISSIONS', message, { path }, { cause })
+  }
+  return cause
+}
+
+async function refuseExisting(files: Files, path: string): Promise<void> {
+  if ((await files.facts(path)) !== undefined) throw exists(path)
 }
 
 /**
@@ -256,9 +341,10 @@ async function createFile(files: Files, path: string): Promise<OpenFile> {
     return await files.open(path, 'wx')
   } catch (error) {
     if (isDiskFull(error)) throw diskFull(path, error)
-    if (systemCode(error) === 'EEXIST') {
-      throw new StorageError('P2P_STORAGE_EXISTS', `${path} exists already; choose another name or remove it`, { path })
-    }
-    throw error
+    throw systemCode(error) === 'EEXIST' ? exists(path) : error
   }
+}
+
+function exists(path: string): StorageError {
+  return new StorageError('P2P_STORAGE_EXISTS', `${path} exists already; choose another name or remove it`, { path })
 }

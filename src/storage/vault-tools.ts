@@ -14,6 +14,7 @@ import {
   lockVault,
   promoteNext,
   settleGenerations,
+  writeBackup,
   writeVault,
 } from './vault-file.ts'
 
@@ -64,8 +65,9 @@ export async function listVault(files: Files, path: string, unlock: UnlockKey, p
 }
 
 /**
- * Writes a compact, verified copy of a vault, opened by the same secrets, into a new file.
- * @throws {StorageError} P2P_STORAGE_EXISTS, P2P_STORAGE_FULL, and as {@link verifyVault}
+ * Writes a compact, verified copy of a vault, opened by the same secrets, into a new file (mode 0600), which has its
+ * name only once it is whole and durable. Works beside a running node: what that acknowledged before the call is in it.
+ * @throws {StorageError} P2P_STORAGE_EXISTS, P2P_STORAGE_FULL, P2P_STORAGE_PERMISSIONS, and as {@link verifyVault}
  */
 export async function backupVault(
   needs: VaultToolNeeds,
@@ -74,8 +76,7 @@ export async function backupVault(
   targetPath: string,
 ): Promise<VaultReport> {
   const { header, masterKey, state } = await loadVault(needs.files, path, unlock)
-  await writeVault(needs, targetPath, header, masterKey, state)
-  await needs.files.syncDirectory(dirname(targetPath))
+  await writeBackup(needs, targetPath, header, masterKey, state)
   return verifyVault(needs.files, targetPath, unlock)
 }
 

@@ -28,12 +28,13 @@ import {
   settleGenerations,
   syncOrFail,
   vaultExists,
+  writeBackup,
   writeVault,
 } from './vault-file.ts'
 import { VaultStore } from './vault-store.ts'
 
 /** The Python program's "auto-save every 60 seconds": how long a journal may grow before it is compacted. */
-export const SNAPSHOT_PERIOD_MS = 60_000
+const SNAPSHOT_PERIOD_MS = 60_000
 
 export interface VaultNeeds {
   files: Files
@@ -204,10 +205,7 @@ class FileVault implements Vault, Component {
 
   async backup(targetPath: string): Promise<void> {
     const { header, masterKey, queue } = this.#opened()
-    await queue.exclusive(async () => {
-      await writeVault(this.#needs, targetPath, header, masterKey, queue.state)
-      await this.#needs.files.syncDirectory(dirname(targetPath))
-    })
+    await queue.exclusive(() => writeBackup(this.#needs, targetPath, header, masterKey, queue.state))
   }
 
   async #create(): Promise<void> {

@@ -112,7 +112,7 @@ export function checkedTransaction(transaction: Transaction): { transaction: Tra
 }
 
 /** @throws {StorageError} P2P_STORAGE_KEY_INVALID */
-export function checkKey(key: string): void {
+function checkKey(key: string): void {
   if (key.length === 0) throw keyInvalid(key, 'is empty')
   if (!key.isWellFormed()) throw keyInvalid(key.toWellFormed(), 'is not valid Unicode')
   if (new TextEncoder().encode(key).byteLength > KEY_BYTES_MAX)

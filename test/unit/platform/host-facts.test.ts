@@ -5,6 +5,7 @@ import type { HostFacts } from '../../../src/builtin/host-facts.ts'
 import { createCpuMeter } from '../../../src/platform/host-facts.ts'
 import { createHostFacts, interfaceFacts } from '../../../src/platform/index.ts'
 import { isTunnelInterface } from '../../../src/platform/interface-facts.ts'
+import { lastKnown } from '../../../src/platform/last-known.ts'
 
 test('the facts of this machine are plausible and have the shape that services ask for', async () => {
   const facts: HostFacts = createHostFacts()
@@ -109,4 +110,14 @@ test('where nothing else is known, names tell tunnels', () => {
   for (const name of ['eth0', 'en0', 'Ethernet 2', 'Wi-Fi', 'lo', 'tunis', 'bridge0', 'docker0', 'wgap']) {
     assert.equal(isTunnelInterface(linux(name), silent), false, name)
   }
+})
+
+test('what the system said last is answered while it cannot say, as for a process without a free descriptor', () => {
+  const answers: (() => number)[] = [() => 1, refuse, () => 2, refuse, refuse]
+  function refuse(): never {
+    throw new Error('EMFILE: too many open files')
+  }
+  const ask = lastKnown(() => (answers.shift() ?? refuse)())
+  assert.deepEqual([ask(), ask(), ask(), ask(), ask()], [1, 1, 2, 2, 2])
+  assert.throws(lastKnown(refuse), /EMFILE/, 'nothing is made up')
 })

@@ -157,10 +157,16 @@ test('secrets are recognised by their shape, in messages, fields and errors', ()
   const url = 'redis://:kirschbaum@cache:6379/0'
   const join = 'P2P1-0a1b2c-kirschbaum'
   const { log, lines, entries } = recording()
-  for (const secret of [pem, jwt, url, join]) {
+  const operator = 'P2PO1-kirschbaumkirschbaumkirschbaumkirschbaumkir'
+  const refresh = 'P2PR1-c2Vzc2lvbnNlc3Npb24xMg.kirschbaumkirschbaumkirschbaumkirschbaumkir'
+  const link = 'https://n1:8001/dashboard#login=kirschbaum'
+  const invitation = 'https://n1:8001/dashboard#invitation=kirschbaum'
+  for (const secret of [pem, jwt, url, join, operator, refresh, link, invitation]) {
     log.error(`Got ${secret} here`, { note: `see ${secret}`, error: new Error(secret), list: [[secret]] })
   }
   log.error('unfinished -----BEGIN PRIVATE KEY-----\nkirschbaum')
+  log.error('Recovery key P2PR-BAEV-EJ1E-NGJK-CHDC-GZQV-YQP3-5G1H-61PE-FX16')
+  assert.doesNotMatch(lines.join(''), /BAEV/)
   assert.doesNotMatch(lines.join('') + JSON.stringify(entries), /kirschbaum/)
   assert.ok(entries[2]?.message.includes('cache:6379/0'), 'what is not secret stays')
   assert.ok(entries[3]?.message.includes('P2P1-0a1b2c-'))
@@ -234,6 +240,10 @@ test('nothing that is logged makes logging throw, or grows without bound', () =>
     text: 'z'.repeat(1_000_000),
   })
   assert.ok((lines.at(-1) as string).length < 20_000, String(lines.at(-1)?.length))
+  const shown = entries.at(-1)?.fields ?? {}
+  assert.deepEqual(shown.deep, [[[['[too deep]']]]])
+  assert.equal((shown.list as unknown[]).length, 101)
+  assert.equal(Object.keys(shown.wide as object).length, 65)
   log.info('x', { __proto__: null, constructor: 1 })
   log.info(undefined as unknown as string)
   assert.deepEqual(entries.at(-2)?.fields, { constructor: 1 })

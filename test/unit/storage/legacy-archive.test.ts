@@ -58,7 +58,7 @@ test('its files are imported under a prefix of their own, again and again', asyn
 test('a wrong password is refused by name', async () => {
   await assert.rejects(
     readLegacyArchive(ARCHIVE, 'wrong horse battery'),
-    refusal('P2P_STORAGE_UNLOCK_FAILED', 'Wrong password'),
+    refusal('P2P_STORAGE_UNLOCK_FAILED', '--archive-password'),
   )
   await assert.rejects(readLegacyArchive(ARCHIVE, 'short'), refusal('P2P_STORAGE_PASSWORD_INVALID'))
 })

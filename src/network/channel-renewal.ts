@@ -18,7 +18,7 @@ const ROUNDS_MAX = 5
 const ROUND_PAUSE_MS = 200
 
 /**
- * After a change of trust: puts a new channel into the place of each whose other end is no longer to be believed. Who has followed shows
+ * After a change of trust, or when certificates have ended: puts a new channel into the place of each whose other end is no longer to be believed. Who has followed shows
  * a new certificate on it, and calls under way are answered on the old channel; who has not is cut off.
  * @returns when none of them is left; never rejects
  */
@@ -32,10 +32,11 @@ export async function renewUntrustedChannels(needs: ChannelRenewalNeeds, signal:
     if (signal.aborted) return
   }
   for (const channel of peers.untrusted()) {
-    log.warning('A node was cut off: its certificate is of a CA that is not trusted any more', {
+    log.warning('A node was cut off: its certificate has ended, or is of a CA that is not trusted any more', {
       peer: channel.peer.nodeId,
+      serial: channel.peerSerial,
     })
-    channel.close('the CA of its certificate is not trusted any more')
+    channel.close('its certificate has ended, or the CA of it is not trusted any more')
   }
 }
 

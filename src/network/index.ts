@@ -29,6 +29,7 @@ export {
   type RecordSigner,
   type RecordVerifier,
   type RecordVerifierNeeds,
+  type RememberingVerifier,
 } from './record-signature.ts'
 export type { SignedRecord } from './swim/message.ts'
 export type { Acquaintance } from './swim/swim.ts'

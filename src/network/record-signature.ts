@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, type KeyObject, sign, verify, X509Certificate } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Credentials, RevocationList, TlsMaterial } from '../base/credentials.ts'
-import { type NodeIdentity, parseSpiffeId } from '../base/identity.ts'
+import { type NodeId, type NodeIdentity, parseSpiffeId } from '../base/identity.ts'
 import type { Clock } from '../base/time.ts'
 
 /** Signs this node's record with the key of its certificate. */
@@ -15,6 +15,15 @@ export interface RecordSigner {
 export interface RecordVerifier {
   /** @returns the signer, or undefined when chain, validity, revocation or signature does not hold */
   verify(bytes: Uint8Array, signature: Uint8Array, certificateChainPem: string): NodeIdentity | undefined
+}
+
+/** Remembers whom it has verified. */
+export interface RememberingVerifier extends RecordVerifier {
+  /**
+   * Until when the node is certified, by the certificates it has signed records with; 0 when none of them counts any more.
+   * Unix milliseconds.
+   */
+  certifiedUntil(nodeId: NodeId): number
 }
 
 export interface RecordVerifierNeeds {
@@ -57,13 +66,19 @@ export function createRecordSigner(credentials: Credentials): RecordSigner {
 }
 
 /** Verifies against the node's current trust anchors. A chain is checked once and remembered; dates and revocation are asked each time. */
-export function createRecordVerifier({ credentials, revocations, clock }: RecordVerifierNeeds): RecordVerifier {
+export function createRecordVerifier({ credentials, revocations, clock }: RecordVerifierNeeds): RememberingVerifier {
   const chains = new LRUCache<string, CheckedChain>({ max: CHAINS_MAX })
+  /** Of each signer the chain that lasts longest. */
+  const longest = new LRUCache<NodeId, CheckedChain>({ max: CHAINS_MAX })
   let trustPem = ''
+  const isRevoked = ({ serials }: CheckedChain): boolean => serials.some((serial) => revocations.isRevoked(serial))
   return {
     verify: (bytes, signature, certificateChainPem) => {
       const current = credentials.current().trustPem
-      if (current !== trustPem) chains.clear()
+      if (current !== trustPem) {
+        chains.clear()
+        longest.clear()
+      }
       trustPem = current
       const id = createHash('sha256').update(certificateChainPem).digest('base64')
       const chain = chains.get(id) ?? checkChain(certificateChainPem, trustPem)
@@ -72,9 +87,16 @@ export function createRecordVerifier({ credentials, revocations, clock }: Record
       const wallMs = clock.wallMs()
       const isInTime =
         wallMs >= chain.notBeforeMs - CLOCK_TOLERANCE_MS && wallMs <= chain.notAfterMs + CLOCK_TOLERANCE_MS
-      if (!isInTime || chain.serials.some((serial) => revocations.isRevoked(serial))) return undefined
+      if (!isInTime || isRevoked(chain)) return undefined
       const key = { key: chain.publicKey, dsaEncoding: 'ieee-p1363' } as const
-      return verify(digestFor(chain.publicKey), bytes, key, signature) ? chain.identity : undefined
+      if (!verify(digestFor(chain.publicKey), bytes, key, signature)) return undefined
+      const { nodeId } = chain.identity
+      if (chain.notAfterMs > (longest.get(nodeId)?.notAfterMs ?? 0)) longest.set(nodeId, chain)
+      return chain.identity
+    },
+    certifiedUntil: (nodeId) => {
+      const chain = longest.get(nodeId)
+      return chain && credentials.current().trustPem === trustPem && !isRevoked(chain) ? chain.notAfterMs : 0
     },
   }
 }

@@ -25,21 +25,19 @@ export type { RunClass } from './service-body.ts'
 export type { ResultCache } from './result-cache.ts'
 export { defineService, type ServiceDefinition } from './sdk/define-service.ts'
 export { method, type MethodCall } from './sdk/method.ts'
-export { ServiceError } from './sdk/service-error.ts'
 export {
   createServiceManager,
   type ServiceManager,
   type ServiceManagerNeeds,
   type ServiceManagerOptions,
 } from './service-manager.ts'
-export { ACCESS, type AccessRule, type RouteKey } from './auth/access.ts'
-export { PERSON_ROLES, type PersonRole, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from './auth/access-token.ts'
+export { type AccessRule, type RouteKey } from './auth/access.ts'
+export { type PersonRole } from './auth/access-token.ts'
 export { type Authenticator, type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
 export { createFetchJson, type FetchJson } from './auth/oidc-fetch.ts'
 export { createOidc, type Oidc, type OidcOptions } from './auth/oidc.ts'
 export { createPeople, type People, type PeopleNeeds } from './auth/people.ts'
 export { type AccessToken, createTokenIssuer, type TokenIssuer, type TokenIssuerNeeds } from './auth/token-issuer.ts'
-export { ASSET_SOURCES } from './http/docs-assets.ts'
 export type { LimitClass, RateLimits } from './http/gate.ts'
 export { toWire, type Wire } from './http/field-names.ts'
 export { createStartingAnswer } from './http/answer-starting.ts'
@@ -47,13 +45,11 @@ export { createHttpApi } from './http/http-api.ts'
 export type { HttpApiNeeds, HttpApiOptions, MetricsCollector, NodeFacts } from './http/http-needs.ts'
 export {
   LOG_FILTER,
-  LOG_LIMIT_MAX,
   LOG_OWNER,
   LOG_PAGE,
   LOG_SOURCES,
   LOGS_CLEARED,
   logFilterOf,
-  logLineText,
   logLineWire,
   type LogLineWire,
 } from './http/log-wire.ts'
@@ -89,18 +85,16 @@ export type {
   SilenceWire,
 } from './http/alert-wire.ts'
 export {
-  EVENT_PAGE,
-  TIMELINE_EVENT,
   type TimelineEventWire,
   timelineEventWire,
 } from './http/timeline-wire.ts'
-export { WHY_ANSWER, type WhyAnswer, type WhyKind, type WhyTeller } from './http/why-wire.ts'
+export { type WhyAnswer, type WhyKind, type WhyTeller } from './http/why-wire.ts'
 export type { DashboardSource, MachineReading } from './http/dashboard-source.ts'
-export { CALL_TIMEOUT_MS_MAX, TIMEOUT_HEADER } from './http/rpc-route.ts'
 export {
   type InstanceFacts,
   type InstanceState,
   SERVICE_KINDS,
+  type MethodCallers,
   type ServiceHost,
   type ServiceKind,
   type ServiceSpec,

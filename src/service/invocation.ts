@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Placed } from './bag.ts'
 import { Cancellation } from './cancellation.ts'
 import type { NodeId, Principal } from '../base/identity.ts'
 import type { Random } from '../base/random.ts'
+import type { Reply } from './link/call-link.ts'
 import type { LocalMethod } from './local-method.ts'
 import type { MethodGuard } from './method-guard.ts'
 import type { MethodCall } from './sdk/method.ts'
@@ -30,7 +32,7 @@ export interface Abortable {
  * One running call of a method of this node, and at the same time what the method sees of it. Its signal and its span id
  * are made when somebody asks for them: most methods never do.
  */
-export class Invocation implements MethodCall {
+export class Invocation implements MethodCall, Placed {
   readonly method: LocalMethod
   readonly caller: Principal
   readonly relayedBy?: NodeId
@@ -38,19 +40,22 @@ export class Invocation implements MethodCall {
   readonly parentSpanId: string | undefined
   readonly hops: number
   readonly startedMs: number
-  readonly result: Promise<unknown>
   /** Of a stream it moves on as the stream does. */
   deadlineMs: number
   /** Of a stream: how long nothing may move. */
   idleMs: number | undefined
+  /** Among the open calls of its dispatch. */
+  place = -1
   /** Its end will be told as a span: whatever is done for it must go by its span id. */
   isTraced = false
   /** Has let the call begin, and is told of its end. */
   guard: MethodGuard | undefined
   readonly #random: Random
   #spanId: string | undefined
-  #resolve!: (value: unknown) => void
-  #reject!: (error: unknown) => void
+  /** Told of the end; undefined: only those who ask for `result` are. */
+  readonly #reply: Reply | undefined
+  #result: PromiseWithResolvers<unknown> | undefined
+  #outcome: Outcome | undefined
   #controller: AbortController | undefined
   #hasEnded = false
   #abortReason: Error | undefined
@@ -58,7 +63,14 @@ export class Invocation implements MethodCall {
   #cancellation: Cancellation | undefined
   #onEnd: (() => void) | undefined
 
-  constructor(method: LocalMethod, origin: CallOrigin, deadlineMs: number, startedMs: number, random: Random) {
+  constructor(
+    method: LocalMethod,
+    origin: CallOrigin,
+    deadlineMs: number,
+    startedMs: number,
+    random: Random,
+    reply?: Reply,
+  ) {
     this.method = method
     this.caller = origin.caller
     if (origin.relayedBy !== undefined) this.relayedBy = origin.relayedBy
@@ -69,14 +81,20 @@ export class Invocation implements MethodCall {
     this.startedMs = startedMs
     this.#random = random
     this.#spanId = origin.ownSpanId
-    this.result = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
+    this.#reply = reply
   }
 
   get service(): ServiceRuntime {
     return this.method.runtime
+  }
+
+  /** Settled as the call is. Made when it is first asked for: who passes a call on gives a reply, and needs none. */
+  get result(): Promise<unknown> {
+    if (!this.#result) {
+      this.#result = Promise.withResolvers()
+      if (this.#outcome) settle(this.#result, this.#outcome)
+    }
+    return this.#result.promise
   }
 
   get spanId(): string {
@@ -126,19 +144,19 @@ export class Invocation implements MethodCall {
   }
 
   resolve(value: unknown): void {
-    this.#resolve(value)
+    this.#settled({ value })
     this.#ended()
   }
 
   reject(error: unknown): void {
-    this.#reject(error)
+    this.#settled({ error })
     this.#ended()
   }
 
   /** Answers with a stream: the call goes on until {@link streamEnded}. */
   resolveStream(stream: Abortable): void {
     this.#stream = stream
-    this.#resolve(stream)
+    this.#settled({ value: stream })
   }
 
   streamEnded(): void {
@@ -154,11 +172,26 @@ export class Invocation implements MethodCall {
     this.#controller?.abort(reason)
   }
 
+  /** The first outcome counts: a stream that breaks off has been answered. */
+  #settled(outcome: Outcome): void {
+    if (this.#outcome) return
+    this.#outcome = outcome
+    if (this.#reply) settle(this.#reply, outcome)
+    if (this.#result) settle(this.#result, outcome)
+  }
+
   #ended(): void {
     if (this.#hasEnded) return
     this.#hasEnded = true
     this.#onEnd?.()
   }
+}
+
+type Outcome = { value: unknown } | { error: unknown }
+
+function settle(reply: Reply, outcome: Outcome): void {
+  if ('error' in outcome) reply.reject(outcome.error)
+  else reply.resolve(outcome.value)
 }
 
 /** The call on whose behalf code is running; the proxy carries its deadline, trace and cancellation on. */

@@ -5,8 +5,10 @@ import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { type Clock, delay } from '../base/time.ts'
 import { refusalOf } from './access.ts'
+import { Bag } from './bag.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { type CallOrigin, callScope, Invocation } from './invocation.ts'
+import type { Reply } from './link/call-link.ts'
 import { idle } from './link/link-failure.ts'
 import type { LocalMethod } from './local-method.ts'
 import { LocalStream } from './local-stream.ts'
@@ -48,7 +50,7 @@ export class LocalDispatch {
   /** Of the methods that have limits of their own. */
   readonly #guards = new Map<LocalMethod, MethodGuard>()
   /** Calls somebody waits for, or whose stream is open. */
-  readonly #open = new Set<Invocation>()
+  readonly #open = new Bag<Invocation>()
   readonly #timer: DeadlineTimer
   /** Methods that have not returned, waited for or not. */
   #unfinished = 0
@@ -83,11 +85,11 @@ export class LocalDispatch {
     return this.#methods.get(name)
   }
 
-  /** Starts a call; what becomes of it, a refusal too, is told by the invocation's result. */
-  start(method: LocalMethod, params: unknown, origin: CallOrigin): Invocation {
+  /** Starts a call; what becomes of it, a refusal too, is told to `reply`, and by the invocation's result. */
+  start(method: LocalMethod, params: unknown, origin: CallOrigin, reply?: Reply): Invocation {
     const nowMs = this.#needs.clock.nowMs()
     const deadlineMs = Math.min(origin.deadlineMs, nowMs + method.descriptor.timeoutMs)
-    const invocation = new Invocation(method, origin, deadlineMs, nowMs, this.#needs.random)
+    const invocation = new Invocation(method, origin, deadlineMs, nowMs, this.#needs.random, reply)
     if (this.#needs.spans?.wants(origin.traceId)) invocation.isTraced = true
     const guard = this.#guards.size > 0 ? this.#guards.get(method) : undefined
     const refusal =
@@ -99,6 +101,7 @@ export class LocalDispatch {
       return invocation
     }
     method.stats.begin()
+    method.callers?.note(method.descriptor.name, origin.caller)
     this.#track(invocation)
     const audit = isPrivileged(invocation) ? this.#needs.audit : undefined
     if (audit) void this.#record(audit, invocation, () => this.#begin(invocation, params, guard))
@@ -114,7 +117,7 @@ export class LocalDispatch {
   /** Waits until none of these methods runs, at most `limitMs`; then gives up the calls that are open. */
   async drain(methods: Iterable<LocalMethod>, limitMs: number): Promise<void> {
     const draining = new Set(methods)
-    const open = [...this.#open].filter(({ method }) => draining.has(method))
+    const open = this.#open.list().filter(({ method }) => draining.has(method))
     if (open.length === 0) return
     const waiting = new AbortController()
     const limit = delay(this.#needs.clock, limitMs, waiting.signal).catch(() => {})
@@ -126,7 +129,7 @@ export class LocalDispatch {
 
   stop(): void {
     this.#timer.stop()
-    for (const invocation of this.#open) this.cancel(invocation, stopping(invocation.method.name))
+    for (const invocation of this.#open.list()) this.cancel(invocation, stopping(invocation.method.name))
   }
 
   #begin(invocation: Invocation, params: unknown, guard: MethodGuard | undefined): void {
@@ -196,6 +199,11 @@ export class LocalDispatch {
   /** Never throws. Nothing here waits for what is there already: most methods answer at once. */
   #serve(invocation: Invocation, params: unknown): void {
     try {
+      const { method } = invocation
+      if (method.forward && !this.#isCached(method)) {
+        method.forward(params, invocation, this.#replyOf(invocation))
+        return
+      }
       const outcome = this.#checkAndRun(invocation, params)
       if (isThenable(outcome)) {
         outcome.then(
@@ -208,8 +216,16 @@ export class LocalDispatch {
     }
   }
 
+  /** Takes what a method that runs elsewhere answers. */
+  #replyOf(invocation: Invocation): Reply {
+    return {
+      resolve: (value) => this.#end(invocation, value),
+      reject: (error) => this.#fail(invocation, error),
+    }
+  }
+
   #end(invocation: Invocation, outcome: unknown): void {
-    const value = invocation.method.takesRaw && isStream(outcome) ? this.#stream(invocation, outcome) : outcome
+    const value = invocation.method.forward && isStream(outcome) ? this.#stream(invocation, outcome) : outcome
     if (value instanceof LocalStream) {
       if (invocation.hasEnded) value.abort(stopping(invocation.method.name))
       else invocation.resolveStream(value)
@@ -246,7 +262,7 @@ export class LocalDispatch {
   /** @returns the outcome, or a promise of it */
   #checkAndRun(invocation: Invocation, params: unknown): unknown {
     const { method } = invocation
-    if (method.takesRaw) return this.#fromCache(invocation, params, params) ?? this.#invoke(invocation, params)
+    if (method.forward) return this.#fromCache(invocation, params, params) ?? this.#invoke(invocation, params)
     const named = namedParams(method.name, readParams(method.name, params), method.parameterNames)
     const run = (input: unknown): unknown =>
       this.#fromCache(invocation, named, input) ?? this.#invoke(invocation, input)
@@ -256,12 +272,16 @@ export class LocalDispatch {
     return run(parsedParams(method.name, checked))
   }
 
+  #isCached({ descriptor }: LocalMethod): boolean {
+    return this.#needs.cache !== undefined && descriptor.cacheTtlMs > 0
+  }
+
   /** @param named the parameters before they were parsed: what the caller's result is kept under */
   #fromCache(invocation: Invocation, named: unknown, input: unknown): Promise<unknown> | undefined {
     const { method } = invocation
     const { cache } = this.#needs
     const { cacheTtlMs } = method.descriptor
-    if (!cache || cacheTtlMs === 0) return undefined
+    if (!cache || !this.#isCached(method)) return undefined
     const key = resultKey(this.#nodeId, method.name, method.serviceVersion, readParams(method.name, named))
     if (key === undefined) return undefined
     return cache.getOrCompute(RESULT_SCOPE, key, cacheTtlMs, () => this.#compute(invocation, input))
@@ -288,7 +308,8 @@ export class LocalDispatch {
   #invoke(invocation: Invocation, input: unknown): unknown {
     const { method } = invocation
     // What is only passed on makes no calls of its own, and was checked, with its errors, where it ran.
-    if (method.takesRaw) return method.invoke(input, invocation)
+    const { forward } = method
+    if (forward) return new Promise((resolve, reject) => forward(input, invocation, { resolve, reject }))
     let value: unknown
     try {
       value = callScope.run(invocation, method.invoke, input, invocation)
@@ -326,7 +347,7 @@ export class LocalDispatch {
       moved: () => {
         invocation.deadlineMs = this.#needs.clock.nowMs() + idleMs
       },
-      checked: (item) => (method.takesRaw ? item : checkedValue(method, method.item, item)),
+      checked: (item) => (method.forward ? item : checkedValue(method, method.item, item)),
       methodError: (error) => this.#callersError(error, invocation),
       returned: (isError) => this.#returned(invocation, isError),
     })
@@ -342,7 +363,7 @@ export class LocalDispatch {
       return new RpcError('P2P_RPC_SERVICE_FAILED', error.message, details, { cause: error })
     }
     if (error instanceof P2PError) {
-      const isKept = method.takesRaw || method.isBuiltin || PASSED_ON.has(error.code)
+      const isKept = method.forward || method.isBuiltin || PASSED_ON.has(error.code)
       if (isKept) return error
       // A failure of what the method itself called must not look like a failure of this call.
       const message = `${method.name} failed because a call it made failed: ${error.message}`
@@ -365,7 +386,7 @@ export class LocalDispatch {
 
   #endExpired(nowMs: number): number {
     let nextMs = Infinity
-    for (const invocation of this.#open) {
+    for (const invocation of this.#open.list()) {
       if (invocation.deadlineMs <= nowMs) this.cancel(invocation, exceeded(invocation))
       else if (invocation.deadlineMs < nextMs) nextMs = invocation.deadlineMs
     }

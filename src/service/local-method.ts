@@ -1,11 +1,15 @@
+import type { CallerNotes } from './caller-notes.ts'
 import type { MethodDescriptor } from './descriptor.ts'
+import type { Reply } from './link/call-link.ts'
 import type { MethodStats } from './method-stats.ts'
 import type { MethodCall } from './sdk/method.ts'
 import type { Schema } from './sdk/schema.ts'
 import type { ServiceRuntime } from './sdk/service-runtime.ts'
 
 /** A callable method of a running service on this node: everything a call needs, found by one lookup. */
-export interface LocalMethod {
+export type LocalMethod = OwnMethod | ForwardedMethod
+
+interface MethodFacts {
   /** `service/method`. */
   readonly name: string
   readonly descriptor: MethodDescriptor
@@ -20,10 +24,22 @@ export interface LocalMethod {
   /** Names of positional parameters, in order. */
   readonly parameterNames: readonly string[] | undefined
   readonly stats: MethodStats
-  /**
-   * The method runs elsewhere (in a service's process), which checks parameters and result by their schemas: `invoke` gets the
-   * parameters as they came, a `RawJson` unread, may give a `RawJson` back, and what it throws reaches the caller unchanged.
-   */
-  readonly takesRaw?: boolean
+  /** Of methods of which is kept who calls them: those that an update could take away. */
+  callers?: CallerNotes
+}
+
+/** It runs here. */
+export interface OwnMethod extends MethodFacts {
   readonly invoke: (params: unknown, call: MethodCall) => unknown
+  readonly forward?: undefined
+}
+
+/**
+ * It runs elsewhere, in a service's process, which checks parameters and result by their schemas: it is given the parameters as
+ * they came, a `RawJson` unread, may answer with a `RawJson`, and how it fails reaches the caller unchanged.
+ */
+export interface ForwardedMethod extends MethodFacts {
+  /** @throws {RpcError} when there is nobody to pass it on to */
+  readonly forward: (params: unknown, call: MethodCall, reply: Reply) => void
+  readonly invoke?: undefined
 }

@@ -126,6 +126,11 @@ export class LoneService {
     this.#hub.publish(service, topic, data, { traceId, hops: 0 })
   }
 
+  /** Other settings as it runs. @throws what the service throws: it has those it had */
+  async reconfigure(settings: Pick<LoneServiceOptions, 'config' | 'secrets'>): Promise<void> {
+    await this.#instance.reconfigure(settings)
+  }
+
   describe(): ServiceDescription {
     return this.#instance.describe()
   }

@@ -9,7 +9,9 @@ import type { Permissions } from '../base/deployment.ts'
 
 /** Longest `manifest.json` that is read. */
 const MANIFEST_BYTES_MAX = 64 * 1_024
-export const INSTANCES_MAX = 64
+const INSTANCES_MAX = 64
+/** Of an instance that says nothing else. */
+export const PROCESSES_MAX = 512
 const DAY_MS = 24 * 60 * 60 * 1_000
 
 const SERVICE_NAME = z
@@ -92,6 +94,8 @@ const EXEC = z.strictObject({
     .default([]),
   cwd: INNER_PATH.optional(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable'), TEXT).default({}),
+  /** Files that are made for it, in memory; `{file:name}` is where. With `"reload": "signal"` they are made anew, then it gets SIGHUP. */
+  files: z.record(WORD, TEXT).optional(),
 })
 
 const DEPENDENCY = z.union([
@@ -121,6 +125,8 @@ const MANIFEST = z
         memoryMb: z.int().min(16).max(1_048_576).optional(),
         /** Cores, as 0.5 or 2. */
         cpus: z.number().min(0.01).max(1_024).optional(),
+        /** Processes of one instance at once, its own included. */
+        processes: z.int().min(1).max(65_536).optional(),
       })
       .optional(),
     /** What it asks for beside computing, its own folder, and its data directory. */
@@ -131,6 +137,11 @@ const MANIFEST = z
     config: z.record(z.string(), z.json()).optional(),
     /** Names of the secrets it needs. */
     secrets: z.array(WORD).max(64).optional(),
+    /**
+     * What another configuration or secret does to it: `restart`: new instances take the place of the old ones; `signal`: it goes on,
+     * and is told (`reconfigure`; a program gets SIGHUP).
+     */
+    reload: z.enum(['restart', 'signal']).optional(),
     /** Services that must run before it; `healthy`: and be well. */
     dependsOn: z.array(DEPENDENCY).max(64).optional(),
     /** For the module to load and `initialize`, or for an `exec` program to pass its health check. */
@@ -187,12 +198,18 @@ export function askedPermissions(manifest: Manifest, folder: string): Permission
 }
 
 function checkTogether(manifest: z.infer<typeof MANIFEST>, context: z.RefinementCtx): void {
-  const { kind, exec, instances = 1, ports = {}, health, permissions } = manifest
+  const { kind, exec, instances = 1, ports = {}, health, permissions, reload } = manifest
   const issue = (path: string, message: string): void => {
     context.addIssue({ code: 'custom', path: path.split('.'), message })
   }
   if (kind === 'exec' && !exec) issue('exec', 'is missing: kind "exec" needs { "command": … }')
   if (exec && kind !== undefined && kind !== 'exec') issue('kind', `must be "exec" where exec is given, not "${kind}"`)
+  if (exec && reload === 'signal' && Object.keys(exec.files ?? {}).length === 0) {
+    issue(
+      'exec.files',
+      'is missing: a program that goes on finds its new settings in files, { "name": "text with {config:…}" }',
+    )
+  }
   const fixed = Object.entries(ports).find(([, port]) => port !== 0)
   if (instances > 1 && fixed) {
     issue(`ports.${fixed[0]}`, `${instances} instances cannot share port ${fixed[1]}: use 0, or 1 instance`)
@@ -232,7 +249,7 @@ function issueText(issue: z.core.$ZodIssue): string {
 const KNOWN_MEMBERS: Readonly<Record<string, readonly string[]>> = {
   exec: Object.keys(EXEC.shape),
   restart: Object.keys(RESTART.shape),
-  limits: ['memoryMb', 'cpus'],
+  limits: ['memoryMb', 'cpus', 'processes'],
   permissions: Object.keys(PERMISSIONS.shape),
   health: ['kind', 'method', 'path', 'port', 'command', 'args', ...Object.keys(RHYTHM)],
   dependsOn: ['service', 'healthy'],

@@ -5,7 +5,7 @@ import { createRateLimiter, type RateLimiter } from '../transport/index.ts'
 import type { MethodDescriptor } from './descriptor.ts'
 
 /** Calls that wait for their turn when the method does not say how many may. */
-export const QUEUE_MAX = 100
+const QUEUE_MAX = 100
 /** Callers whose rate is remembered, of one method. */
 const CALLERS_MAX = 1_000
 

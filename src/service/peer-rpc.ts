@@ -3,7 +3,14 @@ import type { Logger } from '../base/log.ts'
 import type { PeerChannel, Peers } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
 import type { CallOrigin } from './invocation.ts'
-import { type CallLink, createCallLink, type LinkCall, type LinkContext, type ServedCall } from './link/call-link.ts'
+import {
+  type CallLink,
+  createCallLink,
+  type LinkCall,
+  type Reply,
+  type ServedCall,
+  type ServedContext,
+} from './link/call-link.ts'
 import type { LinkChannel } from './link/link-channel.ts'
 import type { RawJson } from './raw-json.ts'
 
@@ -12,7 +19,7 @@ export interface PeerRpcNeeds {
   log: Logger
   peers: Peers
   /** Starts a call that came from a peer. @throws {RpcError} when there is no such method */
-  serve(method: string, params: RawJson | undefined, origin: CallOrigin): ServedCall
+  serve(method: string, params: RawJson | undefined, origin: CallOrigin, reply: Reply): ServedCall
 }
 
 /** A {@link CallLink} on each channel to another node. */
@@ -52,8 +59,14 @@ export class PeerRpc {
 
   /** @throws as {@link CallLink.call} */
   call(channel: PeerChannel, call: LinkCall): Promise<unknown> {
+    return new Promise((resolve, reject) => this.begin(channel, call, { resolve, reject }))
+  }
+
+  /** As {@link CallLink.begin}. */
+  begin(channel: PeerChannel, call: LinkCall, reply: Reply): void {
     const link = this.#linkOf(channel)
-    return link ? link.call(call) : Promise.reject(channel.closed.reason)
+    if (link) link.begin(call, reply)
+    else reply.reject(channel.closed.reason)
   }
 
   /** @returns undefined when the channel is closed */
@@ -67,8 +80,7 @@ export class PeerRpc {
       clock,
       log,
       channel: linkChannel(channel),
-      serve: (method, params, context) =>
-        this.#needs.serve(method, params, callers.originOf(context, clock.nowMs() + context.timeoutMs)),
+      serve: (method, params, context, reply) => this.#needs.serve(method, params, callers.originOf(context), reply),
     })
     this.#links.set(channel, link)
     channel.closed.addEventListener('abort', () => this.#links.delete(channel), { once: true })
@@ -97,10 +109,10 @@ class Callers {
     this.#channel = channel
   }
 
-  originOf({ service, person, traceId, spanId, hops }: LinkContext, deadlineMs: number): CallOrigin {
-    const passedOn = { traceId, parentSpanId: spanId, hops, deadlineMs }
-    if (!person) return { caller: this.#node(service), ...passedOn }
-    return { caller: { kind: 'person', ...person }, relayedBy: this.#channel.peer.nodeId, ...passedOn }
+  originOf({ service, person, traceId, spanId, hops, deadlineMs }: ServedContext): CallOrigin {
+    const caller: Principal = person ? { kind: 'person', name: person.name, role: person.role } : this.#node(service)
+    const relayedBy = person ? this.#channel.peer.nodeId : undefined
+    return { caller, relayedBy, traceId, parentSpanId: spanId, hops, deadlineMs }
   }
 
   #node(service: string | undefined): Principal {

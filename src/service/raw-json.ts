@@ -1,16 +1,50 @@
 import { messageOf, RpcError } from '../base/errors.ts'
 import { forbiddenKeyIn, isTooDeep, jsonText, RPC_LIMITS } from './jsonrpc/index.ts'
 
+/** Texts up to this are given three bytes for each character, which none exceeds. */
+const COUNTED_LENGTH = 4_096
+
 /**
  * JSON text that nobody on this node has to read: parameters and results on their way between another node and a service's
  * process are passed on as they came. Whoever does read it checks depth and keys first.
  */
 export class RawJson {
-  readonly text: string
+  #text: string | undefined
+  readonly #bytes: Buffer | undefined
+  readonly #begin: number
+  readonly #end: number
 
-  constructor(text: string) {
-    this.text = text
+  constructor(text: string | undefined, bytes?: Buffer, begin = 0, end = 0) {
+    this.#text = text
+    this.#bytes = bytes
+    this.#begin = begin
+    this.#end = end
   }
+
+  /** What lies there in a message that came in, whose memory is not written to again: only who reads it makes a text of it. */
+  static of(bytes: Buffer, begin: number, end: number): RawJson {
+    return new RawJson(undefined, bytes, begin, end)
+  }
+
+  get text(): string {
+    return (this.#text ??= (this.#bytes as Buffer).toString('utf8', this.#begin, this.#end))
+  }
+
+  /** No fewer than `writeTo` writes. */
+  get bytesMax(): number {
+    return this.#bytes ? this.#end - this.#begin : maxBytesOf(this.#text as string)
+  }
+
+  /** @returns where it ends */
+  writeTo(into: Buffer, at: number): number {
+    const bytes = this.#bytes
+    return at + (bytes ? bytes.copy(into, at, this.#begin, this.#end) : into.write(this.#text as string, at))
+  }
+}
+
+/** Of a text in UTF-8: long ones are counted, short ones estimated. */
+function maxBytesOf(text: string): number {
+  return text.length > COUNTED_LENGTH ? Buffer.byteLength(text) : text.length * 3
 }
 
 /**

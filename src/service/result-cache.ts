@@ -16,11 +16,11 @@ const DEPTH_MAX = 32
 
 /**
  * The key of one call: the node is part of it, because the same method answers differently elsewhere, and so is the
- * version of the service.
+ * version of the service. No parameters are the same as none by name.
  * @returns undefined when the parameters are not plain JSON: such a call is not cached
  */
 export function resultKey(nodeId: string, method: string, version: string, params: unknown): string | undefined {
-  const json = canonicalJson(params, 0)
+  const json = canonicalJson(params ?? {}, 0)
   return json === undefined ? undefined : `${nodeId}/${method}@${version}?${hash('sha256', json, 'base64url')}`
 }
 

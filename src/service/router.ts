@@ -12,8 +12,9 @@ import type { CallOrigin, Invocation } from './invocation.ts'
 import { isUp, quality } from './instance-quality.ts'
 import { parseMethodName } from './jsonrpc/index.ts'
 import type { LocalDispatch } from './local-dispatch.ts'
+import type { LocalMethod } from './local-method.ts'
 import { malformedMethod, nearest, unknownMethod } from './missing-method.ts'
-import type { LinkCall, LinkContext, ServedCall } from './link/call-link.ts'
+import type { LinkCall, LinkContext, Reply, ServedCall, ServedContext } from './link/call-link.ts'
 import type { PeerRpc } from './peer-rpc.ts'
 import { readResult } from './raw-json.ts'
 import { backoffMs, ELSEWHERE_MAX, isTransient, neverRan, RETRIES_IDEMPOTENT } from './resilience.ts'
@@ -58,6 +59,8 @@ interface RoutedCall {
   readonly target: CallTarget
   /** The result is passed on as it came. */
   readonly isUnread: boolean
+  /** Told of the end, when nothing is tried any more. */
+  readonly reply: Reply
   /** Attempts that surely did not run, and others. */
   elsewhere: number
   retries: number
@@ -70,7 +73,7 @@ interface RoutedCall {
 /** Runs the calls that services of this node make from their processes. */
 export interface OwnCaller {
   /** @param caller the service, as the node knows it; what the context says of a caller is not believed */
-  startOwn(method: string, params: unknown, context: LinkContext, caller: Principal): ServedCall
+  startOwn(method: string, params: unknown, context: ServedContext, caller: Principal, reply: Reply): ServedCall
 }
 
 /** Finds where a call runs, and runs it there; again where that is safe. */
@@ -98,44 +101,53 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
   }
 
   call(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
-    return this.#run(routed(method, params, request, target, false))
+    return new Promise((resolve, reject) => {
+      this.#run(routed(method, params, request, target, false, { resolve, reject }))
+    })
   }
 
   /** As `call`; what came from elsewhere is a `RawJson`, unread. */
   callUnread(method: string, params: unknown, request: CallRequest, target?: CallTarget): Promise<unknown> {
-    return this.#run(routed(method, params, request, target, true))
+    return new Promise((resolve, reject) => {
+      this.#run(routed(method, params, request, target, true, { resolve, reject }))
+    })
   }
 
   /** The call of a peer: it runs here or nowhere. @throws {RpcError} P2P_RPC_METHOD_NOT_FOUND, P2P_RPC_NO_INSTANCE */
-  startLocal(method: string, params: unknown, origin: CallOrigin): ServedCall {
+  startLocal(method: string, params: unknown, origin: CallOrigin, reply: Reply): ServedCall {
     const { local } = this.#needs
     const found = local.find(method)
     if (!found) throw this.#notHere(method)
-    const invocation = local.start(found, params, origin)
-    return { result: invocation.result, cancel: (reason) => local.cancel(invocation, reason) }
+    const invocation = local.start(found, params, origin, reply)
+    return { cancel: (reason) => local.cancel(invocation, reason) }
   }
 
-  startOwn(method: string, params: unknown, context: LinkContext, caller: Principal): ServedCall {
-    const { traceId, spanId: parentSpanId, hops, retries, timeoutMs, target } = context
+  startOwn(method: string, params: unknown, context: ServedContext, caller: Principal, reply: Reply): ServedCall {
+    const { traceId, spanId: parentSpanId, hops, retries, deadlineMs, target } = context
     const cancellation = new Cancellation()
-    const deadlineMs = this.#needs.clock.nowMs() + timeoutMs
     const request = { caller, traceId, parentSpanId, hops, retries, deadlineMs, cancellation }
-    const result = this.callUnread(method, params, request, target)
-    return { result, cancel: (reason) => cancellation.cancel(reason) }
+    this.#run(routed(method, params, request, target, true, reply))
+    return cancellation
   }
 
-  #run(call: RoutedCall): Promise<unknown> {
+  /** Never throws. */
+  #run(call: RoutedCall): void {
     const { method, params, request, target } = call
     const { local } = this.#needs
     const here = !call.avoidsHere && this.#mayRunHere(target) ? local.find(method) : undefined
-    if (!here) return this.#callElsewhere(call)
-    const answer = this.#follow(local.start(here, params, request), request)
+    if (here) this.#follow(local.start(here, params, request, this.#replyFromHere(call, here)), request)
+    else this.#callElsewhere(call)
+  }
+
+  #replyFromHere(call: RoutedCall, { name, forward, descriptor }: LocalMethod): Reply {
+    const { reply, isUnread, request } = call
+    const { isIdempotent = false } = descriptor
     // What runs inline gives its value itself, and there is nothing another attempt could do better.
-    if (!here.takesRaw && !here.descriptor.isIdempotent && request.retries === undefined) return answer
-    return answer.then(
-      (value) => (call.isUnread ? value : readResult(method, value)),
-      (error: unknown) => this.#again(call, undefined, here.descriptor.isIdempotent ?? false, error),
-    )
+    if (!forward && !isIdempotent && request.retries === undefined) return reply
+    return {
+      resolve: (value) => settle(reply, name, value, isUnread),
+      reject: (error) => void this.#again(call, undefined, isIdempotent, error),
+    }
   }
 
   #mayRunHere(target: CallTarget): boolean {
@@ -143,8 +155,8 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
     return target === this.#self.nodeId || target === this.#self.role
   }
 
-  #follow(invocation: Invocation, { signal, cancellation }: CallRequest): Promise<unknown> {
-    if (invocation.hasEnded) return invocation.result
+  #follow(invocation: Invocation, { signal, cancellation }: CallRequest): void {
+    if (invocation.hasEnded || !(signal || cancellation)) return
     const giveUp = (): void => {
       const { name } = invocation.method
       const message = `The call of ${name} was given up by its caller`
@@ -159,10 +171,10 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
       signal.addEventListener('abort', giveUp, { once: true })
       invocation.whenEnded(() => signal.removeEventListener('abort', giveUp))
     }
-    return invocation.result
   }
 
-  #callElsewhere(call: RoutedCall): Promise<unknown> {
+  /** Never throws. */
+  #callElsewhere(call: RoutedCall): void {
     let outgoing: LinkCall
     let route: Route
     let candidate: Candidate
@@ -171,54 +183,70 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
       route = this.#routeOf(call.method, call.target)
       candidate = this.#choose(route, call)
     } catch (error) {
-      return Promise.reject(error)
+      call.reply.reject(error)
+      return
     }
     if (!call.tried) route.budget.deposit()
-    const channel = this.#needs.peers.get(candidate.nodeId)
-    const answer = channel
-      ? this.#needs.remote.call(channel, outgoing)
-      : this.#dial(candidate.nodeId, outgoing).then((dialled) => this.#needs.remote.call(dialled, outgoing))
-    return answer.then(
-      (value) => {
-        candidate.breaker.succeeded(this.#needs.clock.nowMs())
-        return call.isUnread ? value : readResult(call.method, value)
+    const { peers, remote, clock } = this.#needs
+    const { nodeId, breaker } = candidate
+    const reply: Reply = {
+      resolve: (value) => {
+        breaker.succeeded(clock.nowMs())
+        settle(call.reply, call.method, value, call.isUnread)
       },
-      (error: unknown) => {
-        candidate.breaker.failed(error, this.#needs.clock.nowMs())
-        return this.#again(call, candidate.nodeId, route.isIdempotent, error)
+      reject: (error) => {
+        breaker.failed(error, clock.nowMs())
+        void this.#again(call, nodeId, route.isIdempotent, error)
       },
-    )
+    }
+    const channel = peers.get(nodeId)
+    if (channel) remote.begin(channel, outgoing, reply)
+    else {
+      this.#dial(nodeId, outgoing).then(
+        (dialled) => remote.begin(dialled, outgoing, reply),
+        (error: unknown) => reply.reject(error),
+      )
+    }
   }
 
-  /** Makes a call that failed again, where that is safe and there is somewhere to make it. @throws the failure */
-  async #again(
-    call: RoutedCall,
-    failedOn: NodeId | undefined,
-    isIdempotent: boolean,
-    error: unknown,
-  ): Promise<unknown> {
+  /** Makes a call that failed again, where that is safe and there is somewhere to make it; else it has failed. Never rejects. */
+  async #again(call: RoutedCall, failedOn: NodeId | undefined, isIdempotent: boolean, error: unknown): Promise<void> {
     if (failedOn === undefined) call.avoidsHere = neverRan(error)
     else call.tried = (call.tried ?? new Set<NodeId>()).add(failedOn)
     const route = this.#routeIfAny(call)
     const hasOther = route?.candidates.some(({ nodeId }) => !call.tried?.has(nodeId)) ?? false
     if (neverRan(error) && hasOther && call.elsewhere < ELSEWHERE_MAX - 1) {
       call.elsewhere++
-      return this.#run(call)
+      this.#run(call)
+      return
     }
-    const retriesMax = call.request.retries ?? (isIdempotent ? RETRIES_IDEMPOTENT : 0)
+    const { clock } = this.#needs
+    const waitMs = this.#retryWaitMs(call, isIdempotent, error)
+    const mayRetry =
+      waitMs !== undefined &&
+      (await delay(clock, waitMs, call.request.signal).then(
+        () => !call.request.cancellation?.reason,
+        () => false,
+      ))
+    if (!mayRetry) {
+      call.reply.reject(error)
+      return
+    }
+    call.avoidsHere = false
+    this.#run(call)
+  }
+
+  /** Takes one retry from the call and from its service's budget. @returns undefined: it is not made again */
+  #retryWaitMs(call: RoutedCall, isIdempotent: boolean, error: unknown): number | undefined {
     const { clock, random } = this.#needs
-    if (call.retries >= retriesMax || !isTransient(error)) throw error
+    const { method, request } = call
+    const retriesMax = request.retries ?? (isIdempotent ? RETRIES_IDEMPOTENT : 0)
+    if (call.retries >= retriesMax || !isTransient(error)) return undefined
     const waitMs = backoffMs(call.retries + 1, random)
     const nowMs = clock.nowMs()
-    if (nowMs + waitMs >= call.request.deadlineMs || !this.#budgetOf(serviceOf(call.method)).withdraw(nowMs))
-      throw error
+    if (nowMs + waitMs >= request.deadlineMs || !this.#budgetOf(serviceOf(method)).withdraw(nowMs)) return undefined
     call.retries++
-    await delay(clock, waitMs, call.request.signal).catch(() => {
-      throw error
-    })
-    if (call.request.cancellation?.reason) throw error
-    call.avoidsHere = false
-    return this.#run(call)
+    return waitMs
   }
 
   #routeIfAny({ method, target }: RoutedCall): Route | undefined {
@@ -232,8 +260,8 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
   /** What a call through this node tells the other one about its caller. */
   #outgoing({ method, params, request }: RoutedCall): LinkCall {
     const { caller, traceId, parentSpanId: spanId, hops, deadlineMs, signal, cancellation } = request
-    const send = (of: Pick<LinkCall['context'], 'person' | 'service'>): LinkCall => {
-      const context = { traceId, spanId, hops, ...of }
+    const send = (service: string | undefined, person: LinkContext['person']): LinkCall => {
+      const context = { traceId, spanId, hops, service, person }
       return { method, params, deadlineMs, context, signal, cancellation }
     }
     switch (caller.kind) {
@@ -242,9 +270,9 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
           method,
         })
       case 'person':
-        return send({ person: { name: caller.name, role: caller.role } })
+        return send(undefined, { name: caller.name, role: caller.role })
       case 'node':
-        if (caller.nodeId === this.#self.nodeId) return send({ service: caller.service })
+        if (caller.nodeId === this.#self.nodeId) return send(caller.service, undefined)
         // On the other side it would count as this node's own call, with this node's rights.
         throw new RpcError(
           'P2P_RPC_ACCESS_DENIED',
@@ -322,12 +350,14 @@ export class Router implements Caller, UnreadCaller, OwnCaller {
 
   /** Of two, taken in turn and by chance, the one with fewer calls from here; equals take turns. */
   #choose({ candidates }: Route, { method, tried }: RoutedCall): Candidate {
-    const nowMs = this.#needs.clock.nowMs()
     const first = this.#rotation++ % candidates.length
     const step = candidates.length > 2 ? 1 + randomInt(this.#needs.random, candidates.length - 1) : 1
     const second = (first + step) % candidates.length
     const better = this.#lessBusy(candidates[first] as Candidate, candidates[second] as Candidate)
-    if (!tried?.has(better.nodeId) && better.breaker.admits(nowMs)) return better
+    const isNew = !tried?.has(better.nodeId)
+    if (isNew && better.breaker.isClosed) return better
+    const nowMs = this.#needs.clock.nowMs()
+    if (isNew && better.breaker.admits(nowMs)) return better
     const left = candidates.filter(({ nodeId }) => !tried?.has(nodeId))
     const found = (left.length > 0 ? left : candidates).find(({ breaker }) => breaker.admits(nowMs))
     if (found) return found
@@ -424,8 +454,32 @@ function routed(
   request: CallRequest,
   target: CallTarget,
   isUnread: boolean,
+  reply: Reply,
 ): RoutedCall {
-  return { method, params, request, target, isUnread, elsewhere: 0, retries: 0, avoidsHere: false, tried: undefined }
+  return {
+    method,
+    params,
+    request,
+    target,
+    isUnread,
+    reply,
+    elsewhere: 0,
+    retries: 0,
+    avoidsHere: false,
+    tried: undefined,
+  }
+}
+
+/** Tells of a result, read where it is wanted so. */
+function settle(reply: Reply, method: string, value: unknown, isUnread: boolean): void {
+  let result = value
+  try {
+    if (!isUnread) result = readResult(method, value)
+  } catch (error) {
+    reply.reject(error)
+    return
+  }
+  reply.resolve(result)
 }
 
 function serviceOf(method: string): string {

@@ -20,8 +20,8 @@ const OK = 200
 const NO_CONTENT = 204
 
 /** What of a stream is gathered into one answer; beyond it the caller has to take it item by item. */
-export const COLLECTED_ITEMS_MAX = 10_000
-export const COLLECTED_BYTES_MAX = 8 * 1024 * 1024
+const COLLECTED_ITEMS_MAX = 10_000
+const COLLECTED_BYTES_MAX = 8 * 1024 * 1024
 
 /**
  * Answers one JSON-RPC body. What was executed is answered with status 200, failures in it included, because clients

@@ -63,6 +63,9 @@ interface ReadableIssue {
   message: string
 }
 
+/** Zod's words for a value that was left out: JavaScript's, not the caller's. */
+const LEFT_OUT = /^Invalid input: (expected .+), received undefined$/
+
 function readableIssue(issue: SchemaIssue): ReadableIssue {
   let path = ''
   for (const part of issue.path ?? []) {
@@ -70,7 +73,7 @@ function readableIssue(issue: SchemaIssue): ReadableIssue {
     if (typeof key === 'number') path += `[${key}]`
     else path += path === '' ? String(key) : `.${String(key)}`
   }
-  return { path, message: issue.message }
+  return { path, message: issue.message.replace(LEFT_OUT, 'is missing, $1') }
 }
 
 function summary(issues: readonly ReadableIssue[]): string {

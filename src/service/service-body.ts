@@ -7,7 +7,7 @@ import { ATTACH, SERVICE_CLASS, SERVICE_DEFINITION, SERVICE_METHOD } from './sdk
 import type { ServiceDefinition } from './sdk/define-service.ts'
 import type { MethodCall, MethodOptions } from './sdk/method.ts'
 import type { ServiceProxy } from './sdk/service-proxy.ts'
-import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import type { ServiceRuntime, SettingsChange } from './sdk/service-runtime.ts'
 
 /** A method as its author wrote it. */
 export interface BodyMethod {
@@ -21,6 +21,7 @@ export interface ServiceBody {
   readonly methods: readonly BodyMethod[]
   initialize(): void | Promise<void>
   cleanup(): void | Promise<void>
+  reconfigure(change: SettingsChange): void | Promise<void>
   /** Asked after `initialize`, which may still set them. */
   info(): { version: string; description: string; metadata: Record<string, unknown> }
 }
@@ -79,6 +80,7 @@ export function sourceOfDefinition(definition: ServiceDefinition): ServiceSource
       methods,
       initialize: () => definition.initialize?.(runtime),
       cleanup: () => definition.cleanup?.(runtime),
+      reconfigure: (change) => definition.reconfigure?.(runtime, change),
       info: () => ({ version, description, metadata }),
     }),
   }
@@ -103,6 +105,7 @@ function sourceOfClass(value: unknown, manifest: Manifest, folderName: string): 
         methods: markedMethods(service, name),
         initialize: () => service.initialize(),
         cleanup: () => service.cleanup(),
+        reconfigure: (change) => service.reconfigure(change),
         info: () => ({
           version: text(service.info.version) || (manifest.version ?? ''),
           description: text(service.info.description) || (manifest.description ?? ''),

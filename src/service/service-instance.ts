@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util'
 import { assert } from '../base/assert.ts'
 import { messageOf, RpcError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { ServiceRecord } from '../base/member.ts'
 import type { Clock } from '../base/time.ts'
-import type { MethodMetrics, ServiceDescription, ServiceStatus } from './descriptor.ts'
+import type { MethodDescriptor, MethodMetrics, ServiceDescription, ServiceStatus } from './descriptor.ts'
+import type { Settings } from './host/host-message.ts'
 import { formatMethodName } from './jsonrpc/index.ts'
 import type { LocalDispatch } from './local-dispatch.ts'
 import type { LocalMethod } from './local-method.ts'
@@ -15,7 +17,7 @@ import type { MethodOptions } from './sdk/method.ts'
 import type { ServiceEvents } from './sdk/service-events.ts'
 import { createServiceMetrics, type ServiceMetrics } from './sdk/service-metrics.ts'
 import type { ServiceProxy } from './sdk/service-proxy.ts'
-import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import type { ServiceRuntime, SettingsChange } from './sdk/service-runtime.ts'
 import type { BodyMethod, ServiceBody, ServiceSource } from './service-body.ts'
 import { withinLimit } from './within-limit.ts'
 
@@ -58,6 +60,7 @@ export class ServiceInstance {
   readonly #stopping = new AbortController()
   readonly #events: ServiceEvents & { close(): void }
   readonly #runtime: ServiceRuntime
+  #settings: Settings
   #started: Promise<void> | undefined
   #body: ServiceBody | undefined
   #methods: readonly LocalMethod[] = []
@@ -74,14 +77,20 @@ export class ServiceInstance {
     this.#options = options
     this.#metrics = createServiceMetrics(() => needs.clock.nowMs())
     this.#events = needs.createEvents(name)
+    this.#settings = { config: options.config ?? {}, secrets: options.secrets ?? {} }
+    const settings = (): Settings => this.#settings
     this.#runtime = {
       name,
       logger: needs.log.child(`Service.${name}`),
       proxy: needs.createProxy(name, () => this.#runtime),
       events: this.#events,
       metrics: this.#metrics,
-      config: options.config ?? {},
-      secrets: options.secrets ?? {},
+      get config() {
+        return settings().config
+      },
+      get secrets() {
+        return settings().secrets
+      },
       dataDirectory: options.dataDirectory ?? '',
       signal: this.#stopping.signal,
       reportHealth: (health, reason) => this.#reportHealth(health, reason),
@@ -110,6 +119,31 @@ export class ServiceInstance {
     this.#failure = { error, text }
     this.#needs.log.error('A service could not be started', { service: this.name, reason: text, error })
     this.#become('error')
+  }
+
+  /**
+   * Which methods its code writes: nothing of it runs but its constructor.
+   * @throws what the constructor throws, or {RpcError} P2P_SERVICE_LOAD_FAILED
+   */
+  methodsOf(source: ServiceSource): MethodDescriptor[] {
+    const { methods } = source.create(this.#runtime, this.#runtime.proxy)
+    checkMethodCount(methods.length)
+    return methods.map(({ name, options }) => describeMethod(this.name, name, options))
+  }
+
+  /** Other values from now on, and the service is told. @throws what it throws: it has the old ones again */
+  async reconfigure(settings: Settings): Promise<void> {
+    const before = this.#settings
+    const change = changeOf(before, settings)
+    if (change.config.length + change.secrets.length === 0) return
+    this.#settings = settings
+    try {
+      const limit = { limitMs: this.#options.startTimeoutMs, what: 'reconfigure', signal: this.#stopping.signal }
+      await withinLimit(this.#needs.clock, this.#body?.reconfigure(change), limit)
+    } catch (error) {
+      this.#settings = before
+      throw error
+    }
   }
 
   /** Takes no new calls, lets running ones end, then cleans up. Idempotent. */
@@ -308,6 +342,16 @@ export class ServiceInstance {
       ...snapshot,
     }
   }
+}
+
+function changeOf(before: Settings, after: Settings): SettingsChange {
+  return { config: differences(before.config, after.config), secrets: differences(before.secrets, after.secrets) }
+}
+
+/** Names whose values differ. */
+function differences(before: Readonly<Record<string, unknown>>, after: Readonly<Record<string, unknown>>): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)])
+  return [...names].filter((name) => !isDeepStrictEqual(before[name], after[name])).sort()
 }
 
 function checkMethodCount(count: number): void {

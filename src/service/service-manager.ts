@@ -27,7 +27,7 @@ import type { HostProgram } from './host/driver-needs.ts'
 import { LocalHost, type StoppedServices } from './host/local-host.ts'
 import type { ServicePool } from './host/service-pool.ts'
 import type { CallOrigin } from './invocation.ts'
-import type { ServedCall } from './link/call-link.ts'
+import type { Reply, ServedCall } from './link/call-link.ts'
 import { LocalDispatch } from './local-dispatch.ts'
 import { PeerRpc } from './peer-rpc.ts'
 import type { ResultCache } from './result-cache.ts'
@@ -144,8 +144,8 @@ class NodeServiceManager implements ServiceManager, Component {
       clock,
       log,
       peers,
-      serve: (method, params, origin) =>
-        this.#events.serve(method, params, origin) ?? this.#startLocal(method, params, origin),
+      serve: (method, params, origin, reply) =>
+        this.#events.serve(method, params, origin, reply) ?? this.#startLocal(method, params, origin, reply),
     })
     const hears = { clock, random, log, membership, peers, remote: this.#remote, onChange: () => this.#changed() }
     this.#events = new EventHub(hears, options.identity.nodeId)
@@ -255,14 +255,14 @@ class NodeServiceManager implements ServiceManager, Component {
   }
 
   /** A call from another node. */
-  #startLocal(method: string, params: unknown, origin: CallOrigin): ServedCall {
+  #startLocal(method: string, params: unknown, origin: CallOrigin, reply: Reply): ServedCall {
     const { caller, relayedBy = caller.kind === 'node' ? caller.nodeId : undefined } = origin
-    const isOwnBusiness = this.#builtins.has(method.slice(0, method.indexOf('/')))
+    const isOwnBusiness = this.#dispatch.find(method)?.isBuiltin ?? false
     if (relayedBy !== undefined && !isOwnBusiness) {
       const calls = this.#callsByNode.get(relayedBy) ?? 0
       if (calls > 0 || this.#callsByNode.size < CALLING_NODES_MAX) this.#callsByNode.set(relayedBy, calls + 1)
     }
-    return this.#router.startLocal(method, params, origin)
+    return this.#router.startLocal(method, params, origin, reply)
   }
 
   async #stop(): Promise<void> {

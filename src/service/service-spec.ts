@@ -1,4 +1,5 @@
 import type { Permissions } from '../base/deployment.ts'
+import type { MethodDescriptor } from './descriptor.ts'
 import type { Manifest } from './manifest.ts'
 
 /**
@@ -22,7 +23,7 @@ export interface ServiceSpec {
   manifest: Manifest
   /** At most what the manifest asks for and whoever deployed it granted. */
   permissions: Permissions
-  /** JSON; what `service.config` gives. */
+  /** JSON; what `service.config` gives. Where the manifest says `"reload": "signal"`, another one does not start it anew; nor do secrets. */
   config: Readonly<Record<string, unknown>>
   /** Values of the secrets that the service asked for, by its own names for them; what `service.secrets` gives. Memory only. */
   secrets: Readonly<Record<string, string>>
@@ -72,9 +73,22 @@ export interface ServiceState {
   instances: InstanceFacts[]
 }
 
+/** By method. */
+export type MethodCallers = Readonly<Record<string, readonly string[]>>
+
 /** Runs services on this node. Every call is idempotent; calls for one name are carried out one after the other. */
 export interface ServiceHost {
   states(): ServiceState[]
+  /**
+   * Who has called the methods of the services here since this was asked last; by service and method: names of services, and
+   * `person:<name>`. At most 32 a method.
+   */
+  takeCallers(): ReadonlyMap<string, MethodCallers>
+  /**
+   * Which methods the code of a service has: it is loaded in a process of its own, confined more than it would run, and not initialized.
+   * @throws {RpcError} P2P_SERVICE_LOAD_FAILED, P2P_SERVICE_START_FAILED: why nobody can tell before it runs
+   */
+  methodsOf(spec: ServiceSpec): Promise<readonly MethodDescriptor[]>
   /** Called when what `states` tells has changed (not for memory and processor time). @returns a function that unregisters */
   onChange(listener: () => void): () => void
   /**

@@ -82,7 +82,7 @@ export class SimulatedConnection {
 }
 
 /** One end of a simulated connection. */
-export class SimulatedChannel implements ReleasableChannel {
+class SimulatedChannel implements ReleasableChannel {
   readonly peer: NodeIdentity
   readonly peerSerial = '01'
   readonly remoteAddress: string

@@ -48,6 +48,8 @@ export interface TestService<Source> {
   health(): { health: 'healthy' | 'failing' | undefined; reason: string | undefined }
   /** Publishes an event as another service, named in `from`; the service's handlers have begun when it returns. */
   publish(topic: string, data?: unknown, from?: string): void
+  /** Gives it other settings as it runs, as with `"reload": "signal"`; what is left out stays. @throws what its `reconfigure` throws */
+  reconfigure(settings: Pick<TestServiceOptions, 'config' | 'secrets'>): Promise<void>
   /** Stops it as a node does: no new calls, running ones end, `cleanup`. */
   stop(): Promise<void>
 }
@@ -80,6 +82,7 @@ export async function startTestService<Source extends TestableService>(
     clock = systemClock,
     name = 'service',
   } = options
+  let settings = { config, secrets }
   const calls: LoneCall[] = []
   const published: { topic: string; data: unknown }[] = []
   const lines: LogEntry[] = []
@@ -117,6 +120,11 @@ export async function startTestService<Source extends TestableService>(
       return { health, reason: healthReason }
     },
     publish: (topic, data, from = 'test') => service.hear(from, topic, data, TRACE_ID),
+    async reconfigure(changed) {
+      const next = { ...settings, ...changed }
+      await service.reconfigure(next)
+      settings = next
+    },
     stop: () => service.stop(),
   }
 }

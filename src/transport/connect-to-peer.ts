@@ -14,6 +14,8 @@ export interface PeerConnection {
   serial: string
   /** The CA that issued its certificate, as it was shown. */
   issuer: X509Certificate | undefined
+  /** When its certificate ends, Unix milliseconds. */
+  notAfterMs: number
   /** The roots by which it was verified, PEM. */
   verifiedUnder: string
   /** As it was dialled. */
@@ -57,7 +59,8 @@ export async function connectToPeer(
   const objection = revoked ? `${what} ${revoked} has been revoked` : objectionTo(peer, expected)
   if (objection === undefined) {
     const remoteAddress = plainAddress(socket.remoteAddress)
-    const verified = { issuer: certificate.issuerCertificate, verifiedUnder: trustPem }
+    const notAfterMs = certificate.validToDate.getTime()
+    const verified = { issuer: certificate.issuerCertificate, notAfterMs, verifiedUnder: trustPem }
     const remotePort = socket.remotePort ?? 0
     return { socket, peer: peer as NodeIdentity, serial, ...verified, address, remoteAddress, remotePort }
   }

@@ -4,6 +4,7 @@ import type { RevocationList } from '../base/credentials.ts'
 import { EXPORTER_LABEL } from '../base/enrolment.ts'
 import { messageOf, TransportError } from '../base/errors.ts'
 import type { NodeIdentity } from '../base/identity.ts'
+import type { Clock } from '../base/time.ts'
 import { nodeIdentityOf, serialOf, serialsOf } from './peer-certificate.ts'
 import type { TrustedIssuers } from './trusted-issuers.ts'
 
@@ -16,11 +17,14 @@ export interface ConnectionFacts {
   readonly tlsVersion: string
   /**
    * Who the client certificate says it is: its chain was verified at the handshake, it names this cluster, and it is
-   * not revoked, nor is its CA, and that is under a trusted root (looked up at every read). Undefined for everyone else.
+   * neither expired nor revoked, nor is its CA, and that is under a trusted root (looked up at every read). Undefined for
+   * everyone else.
    */
   readonly identity: NodeIdentity | undefined
   /** Serial of the shown client certificate, lower-case hex, whether or not it was accepted. */
   readonly serial: string | undefined
+  /** When the client certificate ends, Unix milliseconds; 0 when none was shown. */
+  readonly notAfterMs?: number
   /** The certificate of the CA that issued the client certificate, as it was shown. */
   readonly issuer?: X509Certificate | undefined
   /** The client certificate as DER, if one was shown; the handshake proved its key, nothing else (it may have expired). */
@@ -32,14 +36,16 @@ export interface ConnectionFacts {
   exporter(): Uint8Array
 }
 
+/** What is asked about a certificate for as long as its connection is open. */
+export interface ConnectionTrust {
+  revocations: RevocationList
+  issuers: TrustedIssuers
+  clock: Pick<Clock, 'wallMs'>
+}
+
 /** Reads the facts of a TLS connection after its handshake. */
-export function connectionFacts(
-  socket: TLSSocket,
-  cluster: () => string,
-  revocations: RevocationList,
-  issuers: TrustedIssuers,
-): ConnectionFacts {
-  return new TlsConnection(socket, cluster, revocations, issuers)
+export function connectionFacts(socket: TLSSocket, cluster: () => string, trust: ConnectionTrust): ConnectionFacts {
+  return new TlsConnection(socket, cluster, trust)
 }
 
 class TlsConnection implements ConnectionFacts {
@@ -52,12 +58,12 @@ class TlsConnection implements ConnectionFacts {
   readonly #named: NodeIdentity | undefined
   readonly #socket: TLSSocket
   readonly #cluster: () => string
-  readonly #revocations: RevocationList
-  readonly #issuers: TrustedIssuers
+  readonly #notAfterMs: number
+  readonly #trust: ConnectionTrust
   readonly #verifiedUnder: string
   #exported: Uint8Array | undefined
 
-  constructor(socket: TLSSocket, cluster: () => string, revocations: RevocationList, issuers: TrustedIssuers) {
+  constructor(socket: TLSSocket, cluster: () => string, trust: ConnectionTrust) {
     this.remoteAddress = plainAddress(socket.remoteAddress)
     this.remotePort = socket.remotePort ?? 0
     this.tlsVersion = socket.getProtocol() ?? ''
@@ -66,9 +72,13 @@ class TlsConnection implements ConnectionFacts {
     this.#named = this.#certificate && socket.authorized ? nodeIdentityOf(this.#certificate) : undefined
     this.#socket = socket
     this.#cluster = cluster
-    this.#revocations = revocations
-    this.#issuers = issuers
-    this.#verifiedUnder = issuers.trustPem
+    this.#notAfterMs = this.#certificate?.validToDate.getTime() ?? 0
+    this.#trust = trust
+    this.#verifiedUnder = trust.issuers.trustPem
+  }
+
+  get notAfterMs(): number {
+    return this.#notAfterMs
   }
 
   get issuer(): X509Certificate | undefined {
@@ -77,8 +87,9 @@ class TlsConnection implements ConnectionFacts {
 
   get identity(): NodeIdentity | undefined {
     if (!this.#named || this.#named.cluster !== this.#cluster()) return undefined
-    if (!this.#issuers.isTrusted(this.issuer, this.#verifiedUnder)) return undefined
-    return serialsOf(this.#certificate).some((serial) => this.#revocations.isRevoked(serial)) ? undefined : this.#named
+    const { issuers, revocations, clock } = this.#trust
+    if (clock.wallMs() > this.#notAfterMs || !issuers.isTrusted(this.issuer, this.#verifiedUnder)) return undefined
+    return serialsOf(this.#certificate).some((serial) => revocations.isRevoked(serial)) ? undefined : this.#named
   }
 
   get peerCertificateDer(): Uint8Array | undefined {

@@ -21,6 +21,7 @@ import { Http2Channel, RELEASE_KIND, WINDOW_BYTES } from './channel.ts'
 import { unreachable } from './connect-tls.ts'
 import { connectToPeer, type PeerConnection } from './connect-to-peer.ts'
 import { type DialId, formatDialId, isLaterDial, parseDialId } from './dial-id.ts'
+import { EarlyFrames } from './early-frames.ts'
 import { formatHostPort } from './host-port.ts'
 import { DEFAULT_PEERS_LIMITS, type PeersLimits } from './peers-limits.ts'
 import { serialOf } from './peer-certificate.ts'
@@ -39,6 +40,11 @@ export interface PeersNeeds {
   log: Logger
   credentials: Credentials
   revocations: RevocationList
+  /**
+   * Until when a node is known to be certified by other means than the certificate its channel was opened with: it may have renewed
+   * it since. Unix milliseconds, 0 when not. Default: by none.
+   */
+  certifiedUntil?: (nodeId: NodeId) => number
 }
 
 export interface PeersOptions {
@@ -56,7 +62,10 @@ export interface MovablePeers extends ReleasablePeers {
    * @throws as {@link ReleasablePeers.open}; the old channel is then as it was
    */
   move(channel: PeerChannel, addresses: readonly string[], signal?: AbortSignal): Promise<PeerChannel>
-  /** Channels in use whose other end showed a certificate of a CA that has been revoked or is under no trusted root any more. */
+  /**
+   * Channels in use whose other end showed a certificate that has ended, with no other known to have taken its place, or one of a
+   * CA that has been revoked or is under no trusted root any more.
+   */
   untrusted(): PeerChannel[]
 }
 
@@ -78,6 +87,8 @@ interface Registered {
 /** By what its other end was verified. */
 interface Verified {
   issuer: X509Certificate | undefined
+  /** When its certificate ends, Unix milliseconds. */
+  notAfterMs: number
   /** The roots of that moment, PEM. */
   verifiedUnder: string
 }
@@ -92,6 +103,7 @@ class ChannelRegistry implements MovablePeers, Component {
   readonly #limits: PeersLimits
 
   readonly #handlers: (FrameHandler | undefined)[] = []
+  readonly #early = new EarlyFrames()
   readonly #openListeners = new Set<(channel: PeerChannel) => void>()
   readonly #closeListeners = new Set<(channel: PeerChannel) => void>()
 
@@ -176,6 +188,7 @@ class ChannelRegistry implements MovablePeers, Component {
   handle(kind: FrameKind, handler: FrameHandler): void {
     assert(!this.#handlers[FRAME_KINDS[kind]], `one handler takes ${kind} frames`)
     this.#handlers[FRAME_KINDS[kind]] = handler
+    for (const { channel, payload } of this.#early.take(FRAME_KINDS[kind])) this.#handle(handler, channel, payload)
   }
 
   onOpen(listener: (channel: PeerChannel) => void): () => void {
@@ -323,7 +336,8 @@ class ChannelRegistry implements MovablePeers, Component {
     const remoteAddress = formatHostPort(connection.remoteAddress, connection.remotePort)
     const facts = { peer, peerSerial: connection.serial as string, remoteAddress, dialled: false }
     const channel = this.#channelOn(stream, session, facts)
-    const verified = { issuer: connection.issuer, verifiedUnder: this.#issuers.trustPem }
+    const { issuer, notAfterMs = 0 } = connection
+    const verified = { issuer, notAfterMs, verifiedUnder: this.#issuers.trustPem }
     this.#register(channel, dial, verified, request.headers[MOVE_HEADER] === '1')
     // Whoever is waiting for this peer has its channel.
     this.#dials.get(peer.nodeId)?.fulfil(channel)
@@ -350,12 +364,12 @@ class ChannelRegistry implements MovablePeers, Component {
   #register(
     channel: Http2Channel,
     peerDial: DialId,
-    { issuer, verifiedUnder }: Verified,
+    { issuer, notAfterMs, verifiedUnder }: Verified,
     isMove: boolean,
   ): PeerChannel {
     const peerId = channel.peer.nodeId
     const replaced = this.#channels.get(peerId)?.channel
-    this.#channels.set(peerId, { channel, peerDial, verified: { issuer, verifiedUnder } })
+    this.#channels.set(peerId, { channel, peerDial, verified: { issuer, notAfterMs, verifiedUnder } })
     if (isMove) replaced?.retire(this.#limits.moveGraceMs)
     else replaced?.cut('the peer opened a newer one')
     this.#unfinished.add(channel)
@@ -389,14 +403,16 @@ class ChannelRegistry implements MovablePeers, Component {
       return
     }
     const handler = this.#handlers[kind]
-    if (!handler) {
+    if (handler) this.#handle(handler, channel, payload)
+    else if (!this.#early.keep(channel, kind, payload))
       this.#log.debug('Dropped a frame of a kind that nobody handles.', { kind, peer: channel.peer.nodeId })
-      return
-    }
+  }
+
+  #handle(handler: FrameHandler, channel: Http2Channel, payload: Uint8Array): void {
     try {
       handler(channel, payload)
     } catch (error) {
-      this.#log.error('The handler of a frame failed.', { kind, peer: channel.peer.nodeId, error })
+      this.#log.error('The handler of a frame failed.', { peer: channel.peer.nodeId, error })
     }
   }
 
@@ -417,9 +433,11 @@ class ChannelRegistry implements MovablePeers, Component {
   }
 
   untrusted(): PeerChannel[] {
-    return [...this.#channels.values()].flatMap(({ channel, verified: { issuer, verifiedUnder } }) => {
+    const wallMs = this.#clock.wallMs()
+    return [...this.#channels.values()].flatMap(({ channel, verified: { issuer, notAfterMs, verifiedUnder } }) => {
       const isRevoked = issuer !== undefined && this.#needs.revocations.isRevoked(serialOf(issuer))
-      return isRevoked || !this.#issuers.isTrusted(issuer, verifiedUnder) ? [channel] : []
+      const hasEnded = wallMs > notAfterMs && wallMs > (this.#needs.certifiedUntil?.(channel.peer.nodeId) ?? 0)
+      return isRevoked || hasEnded || !this.#issuers.isTrusted(issuer, verifiedUnder) ? [channel] : []
     })
   }
 

@@ -19,7 +19,7 @@ import type { Credentials, RevocationList } from '../base/credentials.ts'
 import { messageOf, TransportError } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Clock, Timer } from '../base/time.ts'
-import { type ConnectionFacts, connectionFacts, plainAddress } from './connection-facts.ts'
+import { type ConnectionFacts, type ConnectionTrust, connectionFacts, plainAddress } from './connection-facts.ts'
 import type { HostPort } from './host-port.ts'
 import { Http2Connection } from './http2-connection.ts'
 import { listen } from './listen.ts'
@@ -29,6 +29,7 @@ import {
   problem,
   type RouteContext,
   type RouteHandler,
+  type RouteResponse,
   serveHttp1Route,
   serveHttp2Route,
 } from './route.ts'
@@ -114,7 +115,7 @@ class TlsServer implements Transport, Component {
   readonly #log: Logger
   readonly #credentials: Credentials
   readonly #revocations: RevocationList
-  readonly #issuers: TrustedIssuers
+  readonly #trust: ConnectionTrust
   readonly #options: TransportOptions
   readonly #limits: TransportLimits
   readonly #cluster: () => string
@@ -130,6 +131,7 @@ class TlsServer implements Transport, Component {
   #unsubscribe: (() => void)[] = []
   readonly #sockets: SocketTable
   readonly #sessions = new Map<ServerHttp2Session, Http2Connection>()
+  readonly #surplusSessions = new WeakSet<ServerHttp2Session>()
   readonly #http1Connections = new Map<Duplex, Connection>()
   readonly #factsOfStream = new WeakMap<ServerHttp2Stream, ConnectionFacts>()
 
@@ -138,7 +140,8 @@ class TlsServer implements Transport, Component {
     this.#log = needs.log
     this.#credentials = needs.credentials
     this.#revocations = needs.revocations
-    this.#issuers = new TrustedIssuers(needs.credentials)
+    const issuers = new TrustedIssuers(needs.credentials)
+    this.#trust = { revocations: needs.revocations, issuers, clock: needs.clock }
     this.#options = options
     this.#limits = { ...DEFAULT_TRANSPORT_LIMITS, ...options.limits }
     this.#sockets = new SocketTable(this.#limits.connectionsPerAddressMax)
@@ -151,7 +154,7 @@ class TlsServer implements Transport, Component {
     const server = this.#createServer()
     await listen(server, this.#options.bindAddress, this.#options.port)
     this.#server = server
-    if (this.#onUpgrade) server.on('upgrade', this.#onUpgrade)
+    if (this.#onUpgrade) server.on('upgrade', this.#admitUpgrade)
     this.#unsubscribe = [
       this.#credentials.onChange(() => this.#swapCredentials(server)),
       this.#revocations.onChange(() => this.#cutRevoked()),
@@ -187,7 +190,7 @@ class TlsServer implements Transport, Component {
   onUpgrade(handler: UpgradeHandler): void {
     assert(!this.#onUpgrade, 'one upgrade handler is registered')
     this.#onUpgrade = handler
-    this.#server?.on('upgrade', handler)
+    this.#server?.on('upgrade', this.#admitUpgrade)
   }
 
   facts(request: IncomingMessage | Http2ServerRequest): ConnectionFacts {
@@ -228,9 +231,11 @@ class TlsServer implements Transport, Component {
     })
     server.maxConnections = limits.connectionsMax
     server.on('connection', (socket) => {
-      if (this.#sockets.admit(socket)) return
+      const admission = this.#sockets.admit(socket)
+      if (admission === 'admitted') return
       this.#log.warning('Refused a connection: its address has too many open.', { from: socket.remoteAddress })
-      socket.destroy()
+      // Cut before the handshake, it would look like a broken network to whoever made it.
+      if (admission === 'refused') socket.destroy()
     })
     // Before Node's own listener, which already reads the first request from the socket.
     server.prependListener('secureConnection', (socket) => this.#onSecureConnection(socket))
@@ -289,13 +294,19 @@ class TlsServer implements Transport, Component {
 
   #onSecureConnection(socket: TLSSocket): void {
     if (socket.alpnProtocol === 'h2') return
-    const facts = connectionFacts(socket, this.#cluster, this.#revocations, this.#issuers)
+    const facts = connectionFacts(socket, this.#cluster, this.#trust)
     this.#http1Connections.set(socket, { facts, cut: () => socket.destroy() })
     socket.once('close', () => this.#http1Connections.delete(socket))
   }
 
+  readonly #admitUpgrade: UpgradeHandler = (request, socket, head) => {
+    if (!this.#sockets.isSurplus(request.socket)) this.#onUpgrade?.(request, socket, head)
+    else socket.end(`HTTP/1.1 ${SURPLUS.status} ${SURPLUS_TITLE}\r\nretry-after: 1\r\nconnection: close\r\n\r\n`)
+  }
+
   #onSession(session: ServerHttp2Session): void {
-    const facts = connectionFacts(session.socket as TLSSocket, this.#cluster, this.#revocations, this.#issuers)
+    if (this.#sockets.isSurplus(session.socket)) this.#surplusSessions.add(session)
+    const facts = connectionFacts(session.socket as TLSSocket, this.#cluster, this.#trust)
     this.#sessions.set(session, new Http2Connection(session, facts, this.#clock))
     session.once('close', () => this.#sessions.delete(session))
   }
@@ -307,6 +318,12 @@ class TlsServer implements Transport, Component {
     const connection = this.#sessions.get(stream.session as ServerHttp2Session)
     if (!connection) {
       stream.destroy()
+      return true
+    }
+    if (this.#surplusSessions.has(stream.session as ServerHttp2Session)) {
+      answerHttp2(stream, SURPLUS)
+      stream.close()
+      stream.session?.close()
       return true
     }
     const { ':method': method = '', ':path': url = '' } = headers
@@ -336,6 +353,11 @@ class TlsServer implements Transport, Component {
     const connection = this.#http1Connections.get(request.socket)
     if (!connection) {
       request.destroy()
+      return
+    }
+    if (this.#sockets.isSurplus(request.socket)) {
+      response.setHeader('connection', 'close')
+      answerHttp1(response, SURPLUS)
       return
     }
     const { method = '', url = '' } = request
@@ -380,6 +402,15 @@ class TlsServer implements Transport, Component {
     cutting.cancel()
   }
 }
+
+const SURPLUS_TITLE = 'Too many connections'
+const SURPLUS_PROBLEM = problem(
+  503,
+  SURPLUS_TITLE,
+  'Your address has as many connections open here as it may: use one again instead of opening another, or speak HTTP/2, where one is enough.',
+)
+/** To whoever has one connection too many. Nothing of what was asked was done. */
+const SURPLUS: RouteResponse = { ...SURPLUS_PROBLEM, headers: { ...SURPLUS_PROBLEM.headers, 'retry-after': '1' } }
 
 const HTTP2_ONLY = problem(505, 'HTTP version not supported', 'This path is served over HTTP/2 only.')
 

@@ -176,6 +176,18 @@ test('each kind goes to its handler; a kind nobody handles and a handler that th
   assert.equal(b.log.lines.filter(({ level }) => level === 'error').length, 1)
 })
 
+test('frames that came before their handler wait for it, in their order', async () => {
+  const [a, b] = await Promise.all([startNode('a'), startNode('b')])
+  const gossip = new Promise((resolve) => b.peers.handle('gossip', resolve))
+  const atA = await a.peers.open(targetOf(b))
+  for (const call of ['first', 'second']) atA.send('rpc', Buffer.from(call))
+  atA.send('gossip', Buffer.from('behind them'))
+  await gossip
+  const calls: string[] = []
+  b.peers.handle('rpc', (_channel, payload) => calls.push(Buffer.from(payload).toString()))
+  assert.deepEqual(calls, ['first', 'second'])
+})
+
 test('a channel is refused to everyone but a verified node of the cluster, each with its reason', async () => {
   const node = await startNode('a')
   const [good, expired, other, stranger, same, revoked] = await Promise.all([

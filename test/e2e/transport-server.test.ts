@@ -5,6 +5,7 @@ import type { ServerResponse } from 'node:http'
 import { constants } from 'node:http2'
 import { Agent } from 'node:https'
 import { connect as connectTcp } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { codeOf } from '../../src/base/errors.ts'
 import { silentLogger } from '../../src/base/log.ts'
@@ -314,18 +315,31 @@ test('an idle client that answers PING is kept', async () => {
   session.destroy()
 })
 
-test('connections beyond the limit of one address are refused, and count no more once closed', async () => {
-  const { port } = await startServer({ limits: { connectionsPerAddressMax: 2 } })
-  const [first, second] = [await openTls(port), await openTls(port)]
+test('connections beyond the limit of one address are told so, over both protocols, and count no more once closed', async () => {
+  const { port, transport } = await startServer({ limits: { connectionsPerAddressMax: 2 } })
+  transport.route('GET', '/well', async () => ({ status: 200 }))
+  transport.onUpgrade((_request, socket) => socket.end('upgraded'))
+  const open = [await openTls(port), await openTls(port)]
+  const http1 = await askHttp1(port, '/well')
+  assert.equal(http1.status, 503)
+  assert.match(http1.text, /as many connections open here as it may/)
+  const session = await openHttp2(port)
+  const closed = once(session, 'close')
+  assert.equal((await askHttp2(session, '/well')).status, 503)
+  await closed
+  const upgrading = await openTls(port)
+  upgrading.write('GET /ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+  assert.match(await text(upgrading), /^HTTP\/1\.1 503 Too many connections\r\nretry-after: 1\r\n/)
+  for (const socket of open) socket.destroy()
+  for (;;) if ((await askHttp1(port, '/well')).status === 200) break
+})
+
+test('of connections beyond the limit no more than 64 are told so', async () => {
+  const { port } = await startServer({ limits: { connectionsPerAddressMax: 1 } })
+  const open = [await openTls(port)]
+  for (let i = 0; i < 64; i++) open.push(await openTls(port))
   await assert.rejects(openTls(port))
-  first.destroy()
-  second.destroy()
-  for (;;) {
-    const socket = await openTls(port).catch(() => undefined)
-    if (!socket) continue
-    socket.destroy()
-    break
-  }
+  for (const socket of open) socket.destroy()
 })
 
 test('a handler that fails answers 500 without telling why, and the log tells', async () => {

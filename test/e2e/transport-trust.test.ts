@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
+import { connect } from 'node:http2'
 import { type TestContext, test } from 'node:test'
 import type { TlsMaterial } from '../../src/base/credentials.ts'
+import type { Clock } from '../../src/base/time.ts'
 import { silentLogger } from '../../src/base/log.ts'
 import { renewUntrustedChannels } from '../../src/network/index.ts'
 import { type CertificateAuthority, createCertificateAuthority } from '../../src/pki/index.ts'
@@ -27,7 +29,12 @@ async function issue(ca: CertificateAuthority, nodeId: string): Promise<TlsMater
 }
 
 /** The transport of a node whose certificate and trust the test changes. */
-async function startNode(t: TestContext, ca: CertificateAuthority, nodeId: string) {
+async function startNode(
+  t: TestContext,
+  ca: CertificateAuthority,
+  nodeId: string,
+  watched: { clock?: Clock; certifiedUntil?: (nodeId: string) => number } = {},
+) {
   let material = await issue(ca, nodeId)
   const listeners = new Set<() => void>()
   const credentials = {
@@ -37,10 +44,15 @@ async function startNode(t: TestContext, ca: CertificateAuthority, nodeId: strin
       return () => listeners.delete(listener)
     },
   }
-  const common = { ...needs, credentials, revocations: ca.revocations }
+  const common = { ...needs, ...watched, credentials, revocations: ca.revocations }
   const { cluster } = ca
   const transport = createTransport(common, { bindAddress: '127.0.0.1', port: 0, cluster })
   const peers = createPeers({ ...common, transport }, { nodeId, cluster })
+  transport.route('GET', '/who', async ({ connection }) => ({
+    status: 200,
+    headers: {},
+    body: connection.identity?.nodeId ?? 'nobody',
+  }))
   await transport.start(signal)
   await peers.start(signal)
   t.after(async () => {
@@ -55,6 +67,7 @@ async function startNode(t: TestContext, ca: CertificateAuthority, nodeId: strin
     nodeId,
     peers,
     address: `127.0.0.1:${transport.address().port}`,
+    material: () => material,
     renew: async () => change(await issue(ca, nodeId)),
     trust: (trustPem: string) => change({ trustPem }),
   }
@@ -125,4 +138,48 @@ test('a root of the same name, certified by nobody, opens nothing', async (t) =>
   await assert.rejects(a.peers.open(target(stranger)), { code: 'P2P_TRANSPORT_IDENTITY_MISMATCH' })
   stranger.trust(ca.trust.ca_certificate + foreign.trust.ca_certificate)
   await assert.rejects(stranger.peers.open({ addresses: [a.address] }))
+})
+
+test('a channel ends with the certificate it was opened with, unless its other end is known to have another', async (t) => {
+  const ca = await startAuthority()
+  let aheadMs = 0
+  const certified = new Map<string, number>()
+  const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs }
+  const certifiedUntil = (nodeId: string): number => certified.get(nodeId) ?? 0
+  const a = await startNode(t, ca, 'a', { clock, certifiedUntil })
+  const [renewed, silent] = [await startNode(t, ca, 'renewed'), await startNode(t, ca, 'silent')]
+  const kept = await a.peers.open(target(renewed))
+  // One that was dialled and one that was accepted.
+  await silent.peers.open(target(a))
+  const cut = a.peers.get('silent')
+  assert.ok(cut)
+  assert.deepEqual(a.peers.untrusted(), [])
+
+  aheadMs = 366 * 86_400_000
+  certified.set('renewed', clock.wallMs() + 60_000)
+  assert.deepEqual(a.peers.untrusted(), [cut])
+  await settle(a, [renewed])
+  assert.equal(a.peers.get('silent'), undefined)
+  assert.equal(cut.closed.aborted, true)
+  assert.equal(a.peers.get('renewed'), kept, 'the same channel, with what is under way on it')
+  aheadMs += 120_000
+  assert.deepEqual(a.peers.untrusted(), [kept], 'the other certificate has ended too')
+})
+
+test('a certificate that has ended while its connection was open names nobody any more', async (t) => {
+  const ca = await startAuthority()
+  let aheadMs = 0
+  const clock: Clock = { ...systemClock, wallMs: () => systemClock.wallMs() + aheadMs }
+  const [a, b] = [await startNode(t, ca, 'a', { clock }), await startNode(t, ca, 'b')]
+  const { certificateChainPem: cert, keyPem: key, trustPem } = b.material()
+  const session = connect(`https://${a.address}`, { cert, key, ca: trustPem, checkServerIdentity: () => undefined })
+  t.after(() => session.destroy())
+  const whoAmI = async (): Promise<string> => {
+    const stream = session.request({ ':path': '/who' })
+    stream.setEncoding('utf8')
+    return (await stream.toArray()).join('')
+  }
+  assert.equal(await whoAmI(), 'b')
+  aheadMs = 366 * 86_400_000
+  assert.equal(await whoAmI(), 'nobody')
 })

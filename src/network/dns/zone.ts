@@ -11,7 +11,7 @@ export interface ZoneNeeds {
 }
 
 /** Seconds an answer may be kept, also one that says no: as long as it takes to find out that a node has died. */
-export const TTL_S = 2
+const TTL_S = 2
 
 /** Instances in one answer. Of more, each answer has others, so that all of them get their share. Bounds what an answer costs. */
 const INSTANCES_MAX = 100

@@ -416,7 +416,9 @@ export class Swim {
         return
       case 'gone':
         this.#probe.abandon(output.nodeId)
-        if (output.nodeId !== this.#selfId) this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
+        // Who leaves still answers the calls it was given, and closes the channel when it has.
+        if (output.nodeId !== this.#selfId && this.#members.get(output.nodeId)?.status !== 'left')
+          this.#outputs.push({ type: 'disconnect', nodeId: output.nodeId })
     }
   }
 

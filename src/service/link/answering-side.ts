@@ -1,36 +1,64 @@
-import { codeOf } from '../../base/errors.ts'
 import { DeadlineTimer } from '../deadline-timer.ts'
 import { errorText } from '../jsonrpc/index.ts'
-import { isStream, type RawJson, textOf } from '../raw-json.ts'
-import type { CallLinkNeeds, LinkContext, ServedCall } from './call-link.ts'
+import { isStream, RawJson, textOf } from '../raw-json.ts'
+import type { CallLinkNeeds, LinkContext, Reply, ServedCall, ServedContext } from './call-link.ts'
+import { CallTable } from './call-table.ts'
 import { cancelled, idle, overloaded, tooManyStreams } from './link-failure.ts'
 import { CALLS_PER_LINK_MAX, LINK_WINDOW_BYTES, STREAMS_PER_LINK_MAX } from './link-limits.ts'
-import { resultMessage, streamMessage } from './link-message.ts'
+import { streamMessage } from './link-message.ts'
+import type { LinkWriter } from './link-writer.ts'
 import { OutgoingStream, type StreamSink } from './outgoing-stream.ts'
-import { sendUnawaited } from './send-unawaited.ts'
+import { notSent, sendUnawaited } from './send-unawaited.ts'
+
+/** What is told of how a call ended. */
+interface Answers {
+  answered(serving: Serving, value: unknown): void
+  failed(serving: Serving, error: unknown): void
+}
 
 /** A call that is being answered. */
-interface Serving {
+class Serving implements Reply {
+  readonly id: number
   readonly method: string
   readonly traceId: string
   readonly idleMs: number
-  readonly call: ServedCall
+  /** Undefined until it has been started. */
+  call: ServedCall | undefined
   /** When nothing has moved in its stream for `idleMs`; a call without one has its deadline where it runs. */
-  deadlineMs: number
+  deadlineMs = Infinity
   stream: OutgoingStream | undefined
+  readonly #answers: Answers
+
+  constructor(answers: Answers, id: number, method: string, { traceId, timeoutMs }: LinkContext) {
+    this.#answers = answers
+    this.id = id
+    this.method = method
+    this.traceId = traceId
+    this.idleMs = timeoutMs
+  }
+
+  resolve(value: unknown): void {
+    this.#answers.answered(this, value)
+  }
+
+  reject(error: unknown): void {
+    this.#answers.failed(this, error)
+  }
 }
 
 /** The calls that the other end of a link makes. */
-export class AnsweringSide {
+export class AnsweringSide implements Answers {
   readonly #needs: CallLinkNeeds
-  readonly #serving = new Map<number, Serving>()
+  readonly #writer: LinkWriter
+  readonly #serving = new CallTable<Serving>()
   readonly #timer: DeadlineTimer
   #streams = 0
   /** Cost of items sent and not confirmed yet. */
   #unconfirmed = 0
 
-  constructor(needs: CallLinkNeeds) {
+  constructor(needs: CallLinkNeeds, writer: LinkWriter) {
     this.#needs = needs
+    this.#writer = writer
     this.#timer = new DeadlineTimer(needs.clock, (nowMs) => this.#endIdle(nowMs))
   }
 
@@ -38,28 +66,32 @@ export class AnsweringSide {
     return this.#serving.size
   }
 
-  serve(id: number, method: string, params: RawJson | undefined, context: LinkContext): void {
-    const { traceId } = context
+  /** @param nowMs when it came */
+  serve(id: number, method: string, params: RawJson | undefined, received: LinkContext, nowMs: number): void {
     // Another end that uses an id twice could not tell the answers apart: the first call keeps it.
-    if (this.#serving.has(id)) return
-    let call: ServedCall
+    if (this.#serving.get(id)) return
+    const isFull = this.#serving.size >= CALLS_PER_LINK_MAX
+    const serving = new Serving(this, id, method, received)
+    // What was read is this call's alone: it is added to instead of copied.
+    const context = received as ServedContext
+    context.deadlineMs = nowMs + received.timeoutMs
+    this.#serving.add(serving)
     try {
-      if (this.#serving.size >= CALLS_PER_LINK_MAX) throw overloaded(method, 'of this caller')
-      call = this.#needs.serve(method, params, context)
+      if (isFull) throw overloaded(method, 'of this caller')
+      serving.call = this.#needs.serve(method, params, context, serving)
     } catch (error) {
-      this.#sendError(id, error, traceId)
-      return
+      this.failed(serving, error)
     }
-    const idleMs = context.timeoutMs
-    const serving: Serving = { method, traceId, idleMs, call, deadlineMs: Infinity, stream: undefined }
-    this.#serving.set(id, serving)
-    call.result.then(
-      (value) => {
-        if (isStream(value)) void this.#stream(id, serving, value)
-        else this.#answer(id, serving, value)
-      },
-      (error: unknown) => this.#fail(id, serving, error),
-    )
+  }
+
+  answered(serving: Serving, value: unknown): void {
+    if (isStream(value)) void this.#stream(serving, value)
+    else this.#answer(serving, value)
+  }
+
+  failed(serving: Serving, error: unknown): void {
+    this.#serving.delete(serving.id)
+    this.#sendError(serving.id, error, serving.traceId)
   }
 
   cancel(id: number): void {
@@ -77,58 +109,59 @@ export class AnsweringSide {
   confirm(bytes: number): void {
     this.#unconfirmed = Math.max(0, this.#unconfirmed - bytes)
     if (this.#streams === 0) return
-    for (const { stream } of this.#serving.values()) stream?.roomMade()
+    for (const { stream } of this.#serving.list()) stream?.roomMade()
   }
 
   /** Nobody waits for anything any more. */
   end(): void {
     this.#timer.stop()
-    for (const serving of this.#serving.values()) this.#cancel(serving, cancelled(serving.method))
+    for (const serving of this.#serving.list()) this.#cancel(serving, cancelled(serving.method))
     this.#serving.clear()
   }
 
   #cancel({ call, stream }: Serving, reason: Error): void {
     stream?.cancel(reason)
-    call.cancel(reason)
+    call?.cancel(reason)
   }
 
-  #answer(id: number, serving: Serving, value: unknown): void {
-    let text: string
+  #answer(serving: Serving, value: unknown): void {
+    const { id, method, traceId } = serving
+    let result: RawJson
     try {
-      text = textOf(serving.method, value)
+      result = value instanceof RawJson ? value : new RawJson(textOf(method, value))
     } catch (error) {
-      this.#fail(id, serving, error)
+      this.failed(serving, error)
       return
     }
     this.#serving.delete(id)
-    const failure = sendUnawaited(this.#needs.channel, resultMessage(id, text))
-    if (codeOf(failure) === 'P2P_TRANSPORT_TOO_LARGE') this.#sendError(id, failure, serving.traceId)
-  }
-
-  #fail(id: number, serving: Serving, error: unknown): void {
-    this.#serving.delete(id)
-    this.#sendError(id, error, serving.traceId)
+    const { channel } = this.#needs
+    try {
+      if (!channel.closed.aborted) this.#writer.result(id, result)
+    } catch (error) {
+      const failure = notSent(channel, error)
+      if (failure.code === 'P2P_TRANSPORT_TOO_LARGE') this.#sendError(id, failure, traceId)
+    }
   }
 
   /** Never rejects. */
-  async #stream(id: number, serving: Serving, items: AsyncIterable<unknown>): Promise<void> {
-    const { method } = serving
-    if (this.#streams >= STREAMS_PER_LINK_MAX || !this.#serving.has(id)) {
+  async #stream(serving: Serving, items: AsyncIterable<unknown>): Promise<void> {
+    const { id, method } = serving
+    if (this.#streams >= STREAMS_PER_LINK_MAX || !this.#serving.get(id)) {
       const reason = tooManyStreams(method, this.#needs.channel.label)
-      serving.call.cancel(reason)
-      this.#fail(id, serving, reason)
+      serving.call?.cancel(reason)
+      this.failed(serving, reason)
       return
     }
     this.#streams++
     serving.stream = new OutgoingStream(id, method, this.#sinkOf(serving))
     this.#touch(serving)
     this.#timer.note(serving.deadlineMs)
-    sendUnawaited(this.#needs.channel, streamMessage(id))
+    this.#send(streamMessage(id))
     try {
       await serving.stream.send(items)
-      this.#answer(id, serving, null)
+      this.#answer(serving, null)
     } catch (error) {
-      this.#fail(id, serving, error)
+      this.failed(serving, error)
     }
     this.#streams--
   }
@@ -137,7 +170,7 @@ export class AnsweringSide {
     return {
       hasRoom: () => this.#unconfirmed < LINK_WINDOW_BYTES,
       sendItem: (message, cost) => {
-        this.#needs.channel.send(message)
+        this.#writer.send(message)
         this.#unconfirmed += cost
         this.#touch(serving)
       },
@@ -150,7 +183,7 @@ export class AnsweringSide {
 
   #endIdle(nowMs: number): number {
     let nextMs = Infinity
-    for (const serving of this.#serving.values()) {
+    for (const serving of this.#serving.list()) {
       if (serving.deadlineMs <= nowMs) {
         serving.deadlineMs = Infinity
         this.#cancel(serving, idle(serving.method, serving.idleMs))
@@ -160,6 +193,10 @@ export class AnsweringSide {
   }
 
   #sendError(id: number, error: unknown, traceId: string): void {
-    sendUnawaited(this.#needs.channel, Buffer.from(errorText('2.0', id, error, traceId)))
+    this.#send(Buffer.from(errorText('2.0', id, error, traceId)))
+  }
+
+  #send(message: Uint8Array): void {
+    sendUnawaited(this.#needs.channel, () => this.#writer.send(message))
   }
 }

@@ -6,7 +6,10 @@ import type { Cancellation } from '../cancellation.ts'
 import { AnsweringSide } from './answering-side.ts'
 import { CallingSide } from './calling-side.ts'
 import type { LinkChannel } from './link-channel.ts'
-import { parseLinkMessage } from './link-message.ts'
+import type { Heading } from './heading.ts'
+import { LENGTH_BYTES, parseLinkMessage } from './link-message.ts'
+import { LinkWriter } from './link-writer.ts'
+import { cutOff } from './send-unawaited.ts'
 
 /** What travels with a request beside method and parameters. */
 export interface LinkContext {
@@ -33,6 +36,12 @@ export interface LinkContext {
   retries?: number | undefined
 }
 
+/** What came with a request, and by when its answer is waited for. */
+export interface ServedContext extends LinkContext {
+  /** On the monotonic clock of this end. */
+  deadlineMs: number
+}
+
 /** A call that goes out. `signal` gives it up, also on the other side. */
 export interface LinkCall {
   method: string
@@ -45,10 +54,18 @@ export interface LinkCall {
   cancellation?: Cancellation | undefined
 }
 
+/**
+ * Who is told how a call ended: by one of the two, once. A promise's own functions are one; who passes calls on is one itself, and
+ * saves the promise.
+ */
+export interface Reply {
+  /** @param value any JSON value, a {@link RawJson}, or an AsyncIterable: then every item is sent as the other end asks for more */
+  resolve(value: unknown): void
+  reject(error: unknown): void
+}
+
 /** A call that came in and is being answered. */
 export interface ServedCall {
-  /** Any JSON value, a {@link RawJson}, or an AsyncIterable: then every item is sent as the other end asks for more. */
-  readonly result: Promise<unknown>
   /** Its caller went away. */
   cancel(reason: Error): void
 }
@@ -57,8 +74,8 @@ export interface CallLinkNeeds {
   clock: Clock
   log: Logger
   channel: LinkChannel
-  /** Starts a call that came in. @throws {RpcError} when it cannot be started */
-  serve(method: string, params: RawJson | undefined, context: LinkContext): ServedCall
+  /** Starts a call that came in; its reply may come before this returns. @throws {RpcError} when it cannot be started */
+  serve(method: string, params: RawJson | undefined, context: ServedContext, reply: Reply): ServedCall
 }
 
 /**
@@ -76,6 +93,8 @@ export interface CallLink {
    * @throws {RpcError} what the other end answered; P2P_RPC_DEADLINE_EXCEEDED, P2P_RPC_CANCELLED, P2P_RPC_OVERLOADED; {TransportError}
    */
   call(call: LinkCall): Promise<unknown>
+  /** As `call`, for who needs no promise. Never throws. */
+  begin(call: LinkCall, reply: Reply): void
   /** Takes one message from the channel. Never throws. Items of streams may be views of the payload: its memory is not written to again. */
   receive(payload: Uint8Array): void
   /** Ends what is open in both directions, without closing the channel: as if it had closed for that reason. */
@@ -90,13 +109,29 @@ class JsonCallLink implements CallLink {
   readonly #needs: CallLinkNeeds
   readonly #calling: CallingSide
   readonly #answering: AnsweringSide
+  readonly #writer: LinkWriter
+  /** That the other end has told, by their numbers. */
+  readonly #headings: (Heading | undefined)[] = []
+  #isClosed = false
 
   constructor(needs: CallLinkNeeds) {
     this.#needs = needs
-    this.#calling = new CallingSide(needs)
-    this.#answering = new AnsweringSide(needs)
-    const { closed } = needs.channel
-    closed.addEventListener('abort', () => this.end(closed.reason), { once: true })
+    const { channel } = needs
+    this.#writer = new LinkWriter({
+      channel,
+      unsent: (error, { firstRequest, hasResults }) => {
+        if (firstRequest !== undefined) this.#calling.failFrom(firstRequest, error)
+        if (hasResults) cutOff(channel)
+      },
+    })
+    this.#calling = new CallingSide(needs, this.#writer)
+    this.#answering = new AnsweringSide(needs, this.#writer)
+    const { closed } = channel
+    const onClosed = (): void => {
+      this.#isClosed = true
+      this.end(closed.reason)
+    }
+    closed.addEventListener('abort', onClosed, { once: true })
   }
 
   get pending(): number {
@@ -108,7 +143,11 @@ class JsonCallLink implements CallLink {
   }
 
   call(call: LinkCall): Promise<unknown> {
-    return this.#calling.call(call)
+    return new Promise((resolve, reject) => this.#calling.begin(call, { resolve, reject }))
+  }
+
+  begin(call: LinkCall, reply: Reply): void {
+    this.#calling.begin(call, reply)
   }
 
   end(reason: unknown): void {
@@ -117,10 +156,24 @@ class JsonCallLink implements CallLink {
   }
 
   receive(payload: Uint8Array): void {
+    this.#receive(payload, 0, payload.length, this.#needs.clock.nowMs())
+  }
+
+  #receive(payload: Uint8Array, begin: number, end: number, nowMs: number): void {
     const { channel, log } = this.#needs
-    if (channel.closed.aborted) return
-    const message = parseLinkMessage(payload)
+    if (this.#isClosed) return
+    const message = parseLinkMessage(payload, this.#headings, begin, end)
     switch (message.kind) {
+      case 'batch':
+        // A batch within a batch would let a few bytes nest without end.
+        if (begin === 0) this.#receiveBatch(payload as Buffer, message.begin, nowMs)
+        break
+      case 'greeting':
+        this.#writer.greeted()
+        break
+      case 'heading':
+        this.#headings[message.number] = message.heading
+        break
       case 'result':
         this.#calling.answered(message.id, message.result)
         break
@@ -134,7 +187,7 @@ class JsonCallLink implements CallLink {
         this.#calling.takeItem(message.id, message.item, message.cost)
         break
       case 'request':
-        this.#answering.serve(message.id, message.method, message.params, message.context)
+        this.#answering.serve(message.id, message.method, message.params, message.context, nowMs)
         break
       case 'cancel':
         this.#answering.cancel(message.id)
@@ -147,6 +200,16 @@ class JsonCallLink implements CallLink {
         break
       case 'invalid':
         log.debug('What came over a link is no message', { from: channel.label, reason: message.reason })
+    }
+  }
+
+  #receiveBatch(bytes: Buffer, begin: number, nowMs: number): void {
+    let at = begin
+    while (at + LENGTH_BYTES <= bytes.length) {
+      const from = at + LENGTH_BYTES
+      at = from + bytes.readUInt32BE(at)
+      if (at > bytes.length) break
+      this.#receive(bytes, from, at, nowMs)
     }
   }
 }

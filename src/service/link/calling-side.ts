@@ -3,7 +3,8 @@ import { DeadlineTimer } from '../deadline-timer.ts'
 import { errorFromRpcObject } from '../jsonrpc/index.ts'
 import { RawJson } from '../raw-json.ts'
 import type { Cancellation } from '../cancellation.ts'
-import type { CallLinkNeeds, LinkCall } from './call-link.ts'
+import type { CallLinkNeeds, LinkCall, Reply } from './call-link.ts'
+import { CallTable } from './call-table.ts'
 import { IncomingStream, type StreamItem } from './incoming-stream.ts'
 import { cancelled, closed, exceeded, idle, overloaded, tooManyStreams } from './link-failure.ts'
 import {
@@ -15,14 +16,15 @@ import {
   STREAM_ITEM_BYTES_MAX,
   STREAMS_PER_LINK_MAX,
 } from './link-limits.ts'
-import { cancelMessage, confirmMessage, creditMessage, requestMessage } from './link-message.ts'
+import { cancelMessage, confirmMessage, creditMessage } from './link-message.ts'
+import type { LinkWriter } from './link-writer.ts'
 import { sendUnawaited } from './send-unawaited.ts'
 
 /** A call that waits for its answer, or whose stream is being read. */
 interface Pending {
+  readonly id: number
   readonly method: string
-  readonly resolve: (value: unknown) => void
-  readonly reject: (error: unknown) => void
+  readonly reply: Reply
   readonly signal: AbortSignal | undefined
   readonly cancellation: Cancellation | undefined
   /** Listens to those two, where there are any. */
@@ -45,7 +47,8 @@ interface Reading {
 /** The calls that one end of a link makes. */
 export class CallingSide {
   readonly #needs: CallLinkNeeds
-  readonly #pending = new Map<number, Pending>()
+  readonly #writer: LinkWriter
+  readonly #pending = new CallTable<Pending>()
   readonly #timer: DeadlineTimer
   #nextId = 1
   #streams = 0
@@ -54,8 +57,9 @@ export class CallingSide {
   /** Cost of items that came in and were not confirmed yet. */
   #toConfirm = 0
 
-  constructor(needs: CallLinkNeeds) {
+  constructor(needs: CallLinkNeeds, writer: LinkWriter) {
     this.#needs = needs
+    this.#writer = writer
     this.#timer = new DeadlineTimer(needs.clock, (nowMs) => this.#endExpired(nowMs))
   }
 
@@ -63,50 +67,62 @@ export class CallingSide {
     return this.#pending.size
   }
 
-  call(call: LinkCall): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const { method, deadlineMs, signal, cancellation } = call
-      const { channel, clock } = this.#needs
-      const timeoutMs = deadlineMs - clock.nowMs()
-      if (timeoutMs <= 0) throw exceeded(method, channel.label)
-      if (signal?.aborted || cancellation?.reason) throw cancelled(method, channel.label)
-      if (channel.closed.aborted) throw closed(channel.label, channel.closed.reason)
-      if (this.#pending.size >= CALLS_PER_LINK_MAX) throw overloaded(method, `to ${channel.label}`)
-      const id = this.#nextId++
-      // `send` throws when the channel is closed or full; nothing was noted by then.
-      channel.send(requestMessage(id, method, paramsText(call), timeoutMs, call.context))
-      const pending: Pending = {
-        method,
-        resolve,
-        reject,
-        signal,
-        cancellation,
-        onAbort: undefined,
-        deadlineMs,
-        idleMs: timeoutMs,
-        reading: undefined,
-      }
-      if (signal || cancellation) {
-        const onAbort = (): void => this.#giveUp(id, cancelled(method, channel.label))
-        pending.onAbort = onAbort
-        signal?.addEventListener('abort', onAbort, { once: true })
-        cancellation?.listen(onAbort)
-      }
-      this.#pending.set(id, pending)
-      this.#timer.note(deadlineMs)
-    })
+  /** Never throws. */
+  begin(call: LinkCall, reply: Reply): void {
+    try {
+      this.#begin(call, reply)
+    } catch (error) {
+      reply.reject(error)
+    }
+  }
+
+  #begin(call: LinkCall, reply: Reply): void {
+    const { method, deadlineMs, signal, cancellation, context } = call
+    const { channel, clock } = this.#needs
+    const timeoutMs = deadlineMs - clock.nowMs()
+    if (timeoutMs <= 0) throw exceeded(method, channel.label)
+    if (signal?.aborted || cancellation?.reason) throw cancelled(method, channel.label)
+    if (channel.closed.aborted) throw closed(channel.label, channel.closed.reason)
+    if (this.#pending.size >= CALLS_PER_LINK_MAX) throw overloaded(method, `to ${channel.label}`)
+    const id = this.#nextId++
+    // Throws when the channel is closed or full; nothing was noted by then.
+    this.#writer.request({ id, method, params: paramsOf(call), timeoutMs, context })
+    const pending: Pending = {
+      id,
+      method,
+      reply,
+      signal,
+      cancellation,
+      onAbort: undefined,
+      deadlineMs,
+      idleMs: timeoutMs,
+      reading: undefined,
+    }
+    if (signal || cancellation) {
+      const onAbort = (): void => this.#giveUp(id, cancelled(method, channel.label))
+      pending.onAbort = onAbort
+      signal?.addEventListener('abort', onAbort, { once: true })
+      cancellation?.listen(onAbort)
+    }
+    this.#pending.add(pending)
+    this.#timer.note(deadlineMs)
+  }
+
+  /** Requests did not leave: the calls from this one on. */
+  failFrom(first: number, error: unknown): void {
+    for (let id = first; id < this.#nextId; id++) this.#fail(id, error)
   }
 
   /** An answer that comes after its deadline finds nobody. A stream ends with an answer too. */
   answered(id: number, result: RawJson): void {
     const pending = this.#take(id)
     if (pending?.reading) pending.reading.stream.finish()
-    else pending?.resolve(result)
+    else pending?.reply.resolve(result)
   }
 
   /** @param error the error object of the answer */
   failed(id: number, error: unknown): void {
-    if (this.#pending.has(id)) this.#fail(id, errorFromRpcObject(error, this.#needs.channel.label))
+    if (this.#pending.get(id)) this.#fail(id, errorFromRpcObject(error, this.#needs.channel.label))
   }
 
   beginStream(id: number): void {
@@ -129,7 +145,7 @@ export class CallingSide {
     this.#extraCredit += extraCredit
     this.#touch(pending)
     if (extraCredit > 0) this.#send(creditMessage(id, extraCredit))
-    pending.resolve(stream)
+    pending.reply.resolve(stream)
   }
 
   /** @param item bytes are a view of the message */
@@ -151,7 +167,7 @@ export class CallingSide {
     this.#timer.stop()
     if (this.#pending.size === 0) return
     const failure = closed(this.#needs.channel.label, reason)
-    for (const id of this.#pending.keys()) this.#fail(id, failure)
+    for (const { id } of this.#pending.list()) this.#fail(id, failure)
   }
 
   #take(id: number): Pending | undefined {
@@ -172,12 +188,12 @@ export class CallingSide {
   #fail(id: number, error: unknown): void {
     const pending = this.#take(id)
     if (pending?.reading) pending.reading.stream.fail(error)
-    else pending?.reject(error)
+    else pending?.reply.reject(error)
   }
 
   /** Ends a call here, and tells the other end that nobody waits any more. */
   #giveUp(id: number, error: unknown): void {
-    if (!this.#pending.has(id)) return
+    if (!this.#pending.get(id)) return
     this.#fail(id, error)
     this.#send(cancelMessage(id))
   }
@@ -206,7 +222,8 @@ export class CallingSide {
 
   #endExpired(nowMs: number): number {
     let nextMs = Infinity
-    for (const [id, pending] of this.#pending) {
+    for (const pending of this.#pending.list()) {
+      const { id } = pending
       if (pending.deadlineMs > nowMs) {
         if (pending.deadlineMs < nextMs) nextMs = pending.deadlineMs
       } else if (pending.reading) this.#giveUp(id, idle(pending.method, pending.idleMs))
@@ -217,7 +234,7 @@ export class CallingSide {
   }
 
   #send(message: Uint8Array): void {
-    sendUnawaited(this.#needs.channel, message)
+    sendUnawaited(this.#needs.channel, () => this.#writer.send(message))
   }
 }
 
@@ -226,11 +243,10 @@ function kept(item: Uint8Array): Uint8Array {
   return item.byteLength * 2 >= item.buffer.byteLength ? item : Buffer.copyBytesFrom(item)
 }
 
-function paramsText({ method, params }: LinkCall): string | undefined {
-  if (params instanceof RawJson) return params.text
-  if (params === undefined) return undefined
+function paramsOf({ method, params }: LinkCall): RawJson | undefined {
+  if (params === undefined || params instanceof RawJson) return params
   try {
-    return JSON.stringify(params)
+    return new RawJson(JSON.stringify(params))
   } catch (error) {
     throw new RpcError('P2P_RPC_INVALID_PARAMS', `${method}: the parameters cannot be JSON: ${messageOf(error)}`, {
       method,

@@ -1,13 +1,15 @@
-import { isNodeId, type Principal, ROLES } from '../../base/identity.ts'
-import { isServiceName } from '../jsonrpc/index.ts'
 import { RawJson } from '../raw-json.ts'
 import type { LinkContext } from './call-link.ts'
+import { HEADING, readRequest, readResult, REQUEST, RESULT } from './compact-message.ts'
+import { type Heading, readHeading } from './heading.ts'
+import { contextOf, isCallId, quoted, restText, TIMEOUT_MS_MAX } from './link-context.ts'
 import { ITEM_COST_BYTES } from './link-limits.ts'
 
 /*
  * Messages of a link (docs/protocol/jsonrpc.md). One that begins with `{` is a JSON-RPC 2.0 object on one line; behind a line
  * feed follow the parameters or the result as JSON text, which only whoever needs them reads. Items of streams and what
- * controls their flow are binary: a byte for the kind, six for the number of the call, then the item.
+ * controls their flow are binary: a byte for the kind, six for the number of the call, then the item. So are requests and
+ * results to another end that has greeted (compact-message.ts), and batches of messages.
  */
 
 export type LinkMessage =
@@ -23,6 +25,12 @@ export type LinkMessage =
   | { kind: 'credit'; id: number; bytes: number }
   /** This many bytes of items, of whatever streams, have come in. */
   | { kind: 'confirm'; bytes: number }
+  /** The other end reads compact messages, and batches. */
+  | { kind: 'greeting' }
+  /** What the requests of this number have in common. */
+  | { kind: 'heading'; number: number; heading: Heading }
+  /** Messages follow each other from here to the end, each behind its length. */
+  | { kind: 'batch'; begin: number }
   | { kind: 'invalid'; reason: string }
 
 /** As in the Language Server Protocol: names beginning with `$/` belong to the protocol. */
@@ -34,16 +42,16 @@ const BYTES_ITEM = 1
 const JSON_ITEM = 2
 const CREDIT = 3
 const CONFIRM = 4
+export const BATCH = 5
+const GREETING = 9
+/** Of the compact messages, and batches. */
+const COMPACT_VERSION = 1
+/** Of a batch: kind; of each message in it: length. */
+export const BATCH_HEADER_BYTES = 1
+export const LENGTH_BYTES = 4
 /** Of a binary message: kind and number of the call. */
 const BINARY_HEADER_BYTES = 7
 const CONTROL_BYTES = BINARY_HEADER_BYTES + 4
-
-/** A deadline beyond this is no deadline. */
-const TIMEOUT_MS_MAX = 24 * 60 * 60 * 1_000
-const TRACE_ID = /^[0-9a-f]{32}$/
-const SPAN_ID = /^[0-9a-f]{16}$/
-const NAME_LENGTH_MAX = 256
-const PERSON_ROLES: readonly unknown[] = ['viewer', 'operator', 'admin']
 
 /** @param paramsText JSON; undefined: the call has no parameters */
 export function requestMessage(
@@ -53,9 +61,14 @@ export function requestMessage(
   timeoutMs: number,
   context: Omit<LinkContext, 'timeoutMs'>,
 ): Buffer {
-  const waitMs = Math.min(Math.max(1, Math.ceil(timeoutMs)), TIMEOUT_MS_MAX)
+  const waitMs = wholeMs(timeoutMs)
   const header = `{"jsonrpc":"2.0","id":${id},"method":${quoted(method)},"context":{"timeout_ms":${waitMs},"trace_id":"${context.traceId}"${restText(context)}}}`
   return Buffer.from(paramsText === undefined ? header : `${header}\n${paramsText}`)
+}
+
+/** How long a caller waits, as it is told. */
+export function wholeMs(timeoutMs: number): number {
+  return Math.min(Math.max(1, Math.ceil(timeoutMs)), TIMEOUT_MS_MAX)
 }
 
 /** @param text JSON */
@@ -104,10 +117,39 @@ function controlMessage(kind: number, id: number, bytes: number): Buffer {
   return message
 }
 
-/** Reads one message. Nothing in it can make this throw. */
-export function parseLinkMessage(payload: Uint8Array): LinkMessage {
+/** What an end says first that reads compact messages and batches. Others take it for no message, and drop it. */
+export function greetingMessage(): Buffer {
+  return Buffer.from([GREETING, COMPACT_VERSION])
+}
+
+/**
+ * Reads one message, which lies there in the payload. Nothing in it can make this throw.
+ * @param headings that the other end has told, by their numbers
+ */
+export function parseLinkMessage(
+  payload: Uint8Array,
+  headings: readonly (Heading | undefined)[] = [],
+  begin = 0,
+  end = payload.length,
+): LinkMessage {
   const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  return bytes[0] === BRACE_OPEN ? parseText(bytes.toString()) : parseBinary(bytes)
+  switch (begin < end ? bytes[begin] : undefined) {
+    case REQUEST:
+      return readRequest(bytes, begin, end, headings) ?? invalid('no request')
+    case RESULT:
+      return readResult(bytes, begin, end) ?? invalid('no result')
+    case BRACE_OPEN:
+      return parseText(bytes.toString('utf8', begin, end))
+    case BATCH:
+      return { kind: 'batch', begin: begin + BATCH_HEADER_BYTES }
+    case HEADING:
+      return readHeading(bytes, begin, end) ?? invalid('no heading')
+    case GREETING:
+      return end - begin === 2 ? { kind: 'greeting' } : invalid('no greeting')
+    case undefined:
+    default:
+      return parseBinary(bytes.subarray(begin, end))
+  }
 }
 
 function parseBinary(message: Buffer): LinkMessage {
@@ -142,7 +184,7 @@ function parseBinary(message: Buffer): LinkMessage {
 
 const RESULT_BEGIN = '{"jsonrpc":"2.0","id":'
 const DIGITS = /^\d{1,14}$/
-const REQUEST =
+const REQUEST_LINE =
   /^\{"jsonrpc":"2\.0","id":(\d{1,14}),"method":"([\w./$-]{1,128})","context":\{"timeout_ms":(\d{1,8}),"trace_id":"([0-9a-f]{32})"(?:,"span_id":"([0-9a-f]{16})")?(.*)\}\}$/
 
 function parseText(text: string): LinkMessage {
@@ -157,7 +199,7 @@ function parseText(text: string): LinkMessage {
 }
 
 function parseRequest(header: string, params: RawJson | undefined): LinkMessage | undefined {
-  const match = REQUEST.exec(header)
+  const match = REQUEST_LINE.exec(header)
   if (!match) return undefined
   const [, id, method, timeoutMs, traceId, spanId, restText] = match as unknown as string[]
   const rest = parseRest(restText as string)
@@ -223,116 +265,6 @@ function headerMessage(header: Record<string, unknown>, body: RawJson | undefine
 /** A plain JSON-RPC message has parameters and result in its object: read as well. */
 function raw(value: unknown): RawJson | undefined {
   return value === undefined ? undefined : new RawJson(JSON.stringify(value))
-}
-
-/** Callers whose text is known: there are few, and a call has one every time. */
-const callerTexts = new WeakMap<Principal, string>()
-
-function callerText(caller: Principal): string {
-  const known = callerTexts.get(caller)
-  if (known !== undefined) return known
-  const text = JSON.stringify(caller)
-  callerTexts.set(caller, text)
-  return text
-}
-
-/** What few calls have, so that the rest pays nothing for it. */
-function restText({
-  spanId,
-  isOwnSpan,
-  hops,
-  service,
-  person,
-  caller,
-  relayedBy,
-  target,
-  retries,
-}: Omit<LinkContext, 'timeoutMs'>): string {
-  let text = ''
-  if (spanId !== undefined) text += `,"span_id":"${spanId}"`
-  if (isOwnSpan) text += ',"own_span":true'
-  if (hops !== undefined && hops > 0) text += `,"hops":${hops}`
-  if (service !== undefined) text += `,"service":${quoted(service)}`
-  if (person !== undefined) text += `,"person":${JSON.stringify(person)}`
-  if (caller !== undefined) text += `,"caller":${callerText(caller)}`
-  if (relayedBy !== undefined) text += `,"relayed_by":${quoted(relayedBy)}`
-  if (target !== undefined) text += `,"target":${quoted(target)}`
-  if (retries !== undefined) text += `,"retries":${retries}`
-  return text
-}
-
-const PLAIN = /^[\w./$-]*$/
-
-/** As JSON.stringify, and faster for what nearly all names are. */
-function quoted(name: string): string {
-  return PLAIN.test(name) ? `"${name}"` : JSON.stringify(name)
-}
-
-function contextOf(value: unknown): LinkContext | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const fields = value as Record<string, unknown>
-  const { timeout_ms: timeoutMs, trace_id: traceId, span_id: spanId, hops, service, person, caller, target } = fields
-  const { relayed_by: relayedBy, retries, own_span: isOwnSpan } = fields
-  if (typeof timeoutMs !== 'number' || !(timeoutMs > 0)) return undefined
-  if (typeof traceId !== 'string' || !TRACE_ID.test(traceId)) return undefined
-  const context: LinkContext = { timeoutMs: Math.min(timeoutMs, TIMEOUT_MS_MAX), traceId }
-  if (spanId !== undefined) {
-    if (typeof spanId !== 'string' || !SPAN_ID.test(spanId)) return undefined
-    context.spanId = spanId
-  }
-  if (isOwnSpan === true) context.isOwnSpan = true
-  if (hops !== undefined) {
-    if (!isCallId(hops)) return undefined
-    context.hops = hops
-  }
-  if (service !== undefined) {
-    if (typeof service !== 'string' || !isServiceName(service)) return undefined
-    context.service = service
-  }
-  if (person !== undefined) {
-    if (!isPerson(person)) return undefined
-    context.person = person
-  }
-  if (caller !== undefined) {
-    if (!isPrincipal(caller)) return undefined
-    context.caller = caller
-  }
-  if (relayedBy !== undefined) {
-    if (typeof relayedBy !== 'string' || !isNodeId(relayedBy)) return undefined
-    context.relayedBy = relayedBy
-  }
-  if (retries !== undefined) {
-    if (!isCallId(retries)) return undefined
-    context.retries = retries
-  }
-  if (target !== undefined) {
-    if (typeof target !== 'string' || target.length > NAME_LENGTH_MAX) return undefined
-    context.target = target
-  }
-  return context
-}
-
-function isPerson(value: unknown): value is NonNullable<LinkContext['person']> {
-  if (typeof value !== 'object' || value === null) return false
-  const { name, role } = value as Record<string, unknown>
-  return typeof name === 'string' && name.length <= NAME_LENGTH_MAX && PERSON_ROLES.includes(role)
-}
-
-function isPrincipal(value: unknown): value is Principal {
-  if (typeof value !== 'object' || value === null) return false
-  const { kind, nodeId, role, service } = value as Record<string, unknown>
-  if (kind === 'anonymous') return true
-  if (kind === 'person') return isPerson(value)
-  const isService = service === undefined || (typeof service === 'string' && isServiceName(service))
-  const isNode = typeof nodeId === 'string' && isNodeId(nodeId) && (ROLES as readonly unknown[]).includes(role)
-  return kind === 'node' && isNode && isService
-}
-
-/** Six bytes hold it. */
-const ID_MAX = 2 ** 48 - 1
-
-function isCallId(id: unknown): id is number {
-  return typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= ID_MAX
 }
 
 function invalid(reason: string): LinkMessage {

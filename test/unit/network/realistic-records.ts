@@ -35,7 +35,15 @@ function workerRecord(index: number): NodeRecord {
         version: '3.0.0',
         description: 'Facts about this machine and this node',
         health,
-        methods: ['get_config', 'get_gossip_stats', 'get_system_info', 'get_system_metrics', 'list_services'],
+        methods: [
+          'describe_service',
+          'get_config',
+          'get_gossip_stats',
+          'get_system_info',
+          'get_system_metrics',
+          'list_services',
+          'renew_certificate',
+        ],
       },
       {
         name: 'watch',

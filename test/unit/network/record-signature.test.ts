@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { X509Certificate } from 'node:crypto'
 import { before, test } from 'node:test'
 import { utf8 } from '../../../src/base/bytes.ts'
 import type { Credentials } from '../../../src/base/credentials.ts'
@@ -128,4 +129,19 @@ test('the signer follows a renewed certificate', async () => {
   current = second
   assert.ok(verifier().verify(bytes, signer.sign(bytes), second.current().certificateChainPem))
   assert.equal(signer.certificateChainPem, second.current().certificateChainPem)
+})
+
+test('a signer is certified until the longest of its certificates ends, unless that is revoked', async () => {
+  const short = await signed('a', { notAfterMs: WALL_MS + HOUR_MS })
+  const long = await signed('a', { notAfterMs: WALL_MS + 2 * HOUR_MS })
+  const revoked: string[] = []
+  const check = verifier({ revoked })
+  assert.equal(check.certifiedUntil('a'), 0)
+  for (const { signature, chain } of [long, short]) check.verify(bytes, signature, chain)
+  assert.equal(check.certifiedUntil('a'), WALL_MS + 2 * HOUR_MS)
+  assert.equal(check.certifiedUntil('b'), 0)
+  check.verify(bytes, short.signature, (await signed('b')).chain)
+  assert.equal(check.certifiedUntil('b'), 0, 'a certificate that is only shown proves nothing')
+  revoked.push(new X509Certificate(long.chain).serialNumber.toLowerCase())
+  assert.equal(check.certifiedUntil('a'), 0)
 })

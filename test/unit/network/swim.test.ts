@@ -36,6 +36,17 @@ test('a suspicion that nobody refutes ends in death, after the suspicion time an
   assert.ok(node.outputs.some((output) => output.type === 'disconnect' && output.nodeId === 'a'))
 })
 
+test('the channel of a member that leaves stays: it answers what it was asked, and closes it then', () => {
+  const node = new SwimHarness(['a', 'b'])
+  for (const nodeId of ['a', 'b']) node.step({ type: 'channel-open', nodeId, isDialled: true })
+  node.receive('a', dead('a', 1, 'a'))
+  assert.equal(node.status('a'), 'left')
+  assert.deepEqual(
+    node.outputs.filter(({ type }) => type === 'disconnect'),
+    [],
+  )
+})
+
 test('a higher incarnation refutes a suspicion, the same one does not', () => {
   const node = new SwimHarness(['a', 'b'])
   node.answer(node.receive('b', suspect('a', 1)), () => true)

@@ -333,6 +333,16 @@ describe('a method with cacheTtlMs', () => {
     })
   })
 
+  test('runs once also when it is called without parameters, which is the same as with none by name', async () => {
+    const { service, runs } = cachedService()
+    await withNode({ services: [service], cache: mapCache() }, async (node) => {
+      await call(node, 'cached/get')
+      await call(node, 'cached/get')
+      await call(node, 'cached/get', {})
+      assert.equal(runs(), 1)
+    })
+  })
+
   test('is still decided on per caller', async () => {
     const { service } = cachedService()
     await withNode({ services: [service], cache: mapCache() }, async (node) => {

@@ -300,7 +300,7 @@ describe('frames that are no messages', () => {
       Buffer.from('{'),
       Buffer.from([0xff]),
       Buffer.alloc(0),
-      Buffer.alloc(20, 9),
+      Buffer.alloc(20, 10),
       Buffer.from([3, 0, 0]),
     ]) {
       assert.equal(parseLinkMessage(bytes).kind, 'invalid')

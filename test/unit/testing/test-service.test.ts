@@ -182,3 +182,32 @@ suite('startTestService', () => {
     await assert.rejects(service.client.own(), { code: 'P2P_RPC_METHOD_NOT_FOUND' })
   })
 })
+
+test('gets other settings as it runs, or keeps what it has', async (t) => {
+  const changes: object[] = []
+  const painter = defineService({
+    name: 'painter',
+    version: '1.0.0',
+    description: 'Paints',
+    methods: {
+      told: method({
+        description: 'x',
+        handler: (_params, { service }) => ({ ...service.config, ...service.secrets }),
+      }),
+    },
+    reconfigure({ config }, change) {
+      if (config['colour'] === 'none') throw new Error('none is no colour')
+      changes.push(change)
+    },
+  })
+  const service = await startTestService(t, painter, { config: { colour: 'red' }, secrets: { key: 'one' } })
+  await service.reconfigure({ secrets: { key: 'two' } })
+  await service.reconfigure({ config: { colour: 'blue', size: 3 } })
+  assert.deepEqual(await service.client.told({}), { colour: 'blue', size: 3, key: 'two' })
+  assert.deepEqual(changes, [
+    { config: [], secrets: ['key'] },
+    { config: ['colour', 'size'], secrets: [] },
+  ])
+  await assert.rejects(service.reconfigure({ config: { colour: 'none' } }), /none is no colour/)
+  assert.deepEqual(await service.client.told({}), { colour: 'blue', size: 3, key: 'two' })
+})

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type P2PError, RpcError, TransportError } from '../../../../src/base/errors.ts'
 import { Cancellation } from '../../../../src/service/cancellation.ts'
-import type { LinkContext, ServedCall } from '../../../../src/service/link/call-link.ts'
+import type { LinkContext } from '../../../../src/service/link/call-link.ts'
 import { CALLS_PER_LINK_MAX } from '../../../../src/service/link/link-limits.ts'
 import { RawJson } from '../../../../src/service/raw-json.ts'
 import { turn } from '../support/node.ts'
-import { CONTEXT, linkPair, type LinkPair } from './link-pair.ts'
+import { CONTEXT, type LinkPair, linkPair as linked, promised, type PromisedCall } from './link-pair.ts'
 
-const answering = (value: unknown): ServedCall => ({ result: Promise.resolve(value), cancel: () => {} })
+type Serve = Parameters<typeof promised>[0]
+const linkPair = (serve: Serve, serveNear: Serve = serve): LinkPair => linked(promised(serve), promised(serveNear))
+
+const answering = (value: unknown): PromisedCall => ({ result: Promise.resolve(value), cancel: () => {} })
 
 function call(
   { near, clock }: LinkPair,
@@ -24,7 +27,7 @@ function gate() {
   const served: { method: string; params: RawJson | undefined; context: LinkContext }[] = []
   const cancelled: Error[] = []
   const open = Promise.withResolvers<unknown>()
-  const serve = (method: string, params: RawJson | undefined, context: LinkContext): ServedCall => {
+  const serve = (method: string, params: RawJson | undefined, context: LinkContext): PromisedCall => {
     served.push({ method, params, context })
     return { result: open.promise, cancel: (reason) => cancelled.push(reason) }
   }
@@ -75,7 +78,7 @@ describe('a call over a link', () => {
     }
     pair.near.call({ method: 'x/y', params: {}, deadlineMs: pair.clock.nowMs() + 250, context }).catch(() => {})
     await turn()
-    assert.deepEqual(served[0]?.context, { ...context, timeoutMs: 250 })
+    assert.deepEqual(served[0]?.context, { ...context, timeoutMs: 250, deadlineMs: pair.clock.nowMs() + 250 })
     pair.near.end(new Error('over'))
   })
 
@@ -137,8 +140,8 @@ describe('a call over a link', () => {
   })
 
   test('whose result is too large for the channel fails with that', async () => {
-    const pair = linkPair(() => answering('x'.repeat(1_000)))
-    pair.farChannel.bytesMax = 500
+    const pair = linkPair(() => answering('x'.repeat(100_000)))
+    pair.farChannel.bytesMax = 50_000
     await assert.rejects(call(pair, 'x/y'), { code: 'P2P_TRANSPORT_TOO_LARGE' })
     assert.equal(pair.far.serving, 0)
   })

@@ -1,7 +1,14 @@
 import { TransportError } from '../../../../src/base/errors.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
-import { type CallLink, type CallLinkNeeds, createCallLink } from '../../../../src/service/link/call-link.ts'
+import {
+  type CallLink,
+  type CallLinkNeeds,
+  createCallLink,
+  type LinkContext,
+  type ServedCall,
+} from '../../../../src/service/link/call-link.ts'
 import type { LinkChannel } from '../../../../src/service/link/link-channel.ts'
+import type { RawJson } from '../../../../src/service/raw-json.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
 export const CONTEXT = { traceId: '0123456789abcdef0123456789abcdef' }
@@ -66,6 +73,22 @@ export interface LinkPair {
   far: CallLink
   nearChannel: PairChannel
   farChannel: PairChannel
+}
+
+/** A call that came in, and the promise of its answer. */
+export interface PromisedCall extends ServedCall {
+  result: Promise<unknown>
+}
+
+/** Answers with what a promise gives. */
+export function promised(
+  serve: (method: string, params: RawJson | undefined, context: LinkContext) => PromisedCall,
+): CallLinkNeeds['serve'] {
+  return (method, params, context, reply) => {
+    const call = serve(method, params, context)
+    call.result.then(reply.resolve.bind(reply), reply.reject.bind(reply))
+    return call
+  }
 }
 
 /** Two ends of one link; `far` answers with `serve`. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type P2PError, RpcError } from '../../../../src/base/errors.ts'
-import type { LinkContext, ServedCall } from '../../../../src/service/link/call-link.ts'
+import type { LinkContext } from '../../../../src/service/link/call-link.ts'
 import {
   CONFIRM_BYTES,
   LINK_WINDOW_BYTES,
@@ -13,14 +13,16 @@ import {
 import { bytesItemMessage } from '../../../../src/service/link/link-message.ts'
 import type { RawJson } from '../../../../src/service/raw-json.ts'
 import { turn } from '../support/node.ts'
-import { CONTEXT, linkPair, type LinkPair } from './link-pair.ts'
+import { CONTEXT, type LinkPair, linkPair as linked, promised, type PromisedCall } from './link-pair.ts'
+
+const linkPair = (serve: Parameters<typeof promised>[0]): LinkPair => linked(promised(serve))
 
 type Items = AsyncIterableIterator<RawJson | Uint8Array>
 
 /** A far end that streams what `make` gives, and notes how its streams end. */
 function streaming(make: (context: LinkContext) => AsyncGenerator) {
   const noted = { asked: 0, finished: 0, cancelled: [] as Error[] }
-  const serve = (_method: string, _params: RawJson | undefined, context: LinkContext): ServedCall => {
+  const serve = (_method: string, _params: RawJson | undefined, context: LinkContext): PromisedCall => {
     async function* counted(): AsyncGenerator {
       try {
         for await (const item of make(context)) {

@@ -18,6 +18,7 @@ import type { Random } from '../base/random.ts'
 import type { Clock, Timer } from '../base/time.ts'
 import { type AuditFile, auditFile, listAuditFiles, readLines } from './audit-files.ts'
 import { decodeLine, encodeLine, FIRST_MAC } from './audit-line.ts'
+import { RefusalBudget } from './refusal-budget.ts'
 
 export interface AuditNeeds {
   files: Files
@@ -45,10 +46,7 @@ const FILES_MAX = 128
 const WAITING_MAX = 4_096
 /** How far the trail went is written to the vault this long after a record: what is cut off later than that is noticed. */
 const HEAD_DELAY_MS = 1_000
-/** Refusals of one origin written one by one; further ones within the minute are counted. */
-const REFUSALS_PER_MINUTE = 20
 const MINUTE_MS = 60_000
-const ORIGINS_MAX = 1_024
 const NEW_FILE = { phase: 'notice', act: 'audit', who: 'system', detail: 'A new file begins' } as const
 
 interface Head {
@@ -94,7 +92,8 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
   #headWriting: Promise<void> = Promise.resolve()
   #ended: StorageError | undefined = closed()
   readonly #listeners = new Set<(record: AuditRecord) => void>()
-  readonly #refusals = new Map<string, { count: number; sinceMs: number }>()
+  readonly #refusals = new RefusalBudget()
+  #minute: Timer | undefined
 
   constructor(needs: AuditNeeds, options: AuditOptions) {
     this.#needs = needs
@@ -121,6 +120,7 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
 
   async stop(): Promise<void> {
     if (this.#ended) return
+    this.#endMinute()
     await this.#writing
     this.#ended = closed()
     this.#headTimer?.cancel()
@@ -129,29 +129,21 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
     this.#file = undefined
   }
 
-  async begin(act: AuditAct): Promise<(outcome: AuditOutcome, detail?: string) => void> {
-    const intent = await this.#append({ ...act, phase: 'intent' })
+  async begin(act: AuditAct, { isOpen = false } = {}): Promise<(outcome: AuditOutcome, detail?: string) => void> {
+    const isFlood = isOpen && !this.#refusals.hasRoom(originOf(act))
+    const intent = isFlood ? undefined : await this.#append({ ...act, phase: 'intent' })
     let isEnded = false
     return (outcome, detail) => {
       if (isEnded) return
       isEnded = true
+      if (isOpen && outcome !== 'succeeded') this.#takeRefusal(act)
+      if (isFlood && outcome !== 'succeeded') return
       this.#write({ ...act, phase: 'outcome', intent, outcome, detail })
     }
   }
 
   refused(act: AuditAct, detail: string): void {
-    const origin = `${act.who} ${act.from ?? ''}`
-    const nowMs = this.#needs.clock.nowMs()
-    const seen = this.#refusals.get(origin)
-    if (seen && nowMs - seen.sinceMs < MINUTE_MS) {
-      seen.count++
-      if (seen.count > REFUSALS_PER_MINUTE) return
-    } else {
-      if (seen && seen.count > REFUSALS_PER_MINUTE) this.#tellCounted(origin, seen.count - REFUSALS_PER_MINUTE)
-      this.#forgetOrigins(nowMs)
-      this.#refusals.set(origin, { count: 1, sinceMs: nowMs })
-    }
-    this.#write({ ...act, phase: 'outcome', outcome: 'refused', detail })
+    if (this.#takeRefusal(act)) this.#write({ ...act, phase: 'outcome', outcome: 'refused', detail })
   }
 
   onRecord(listener: (record: AuditRecord) => void): () => void {
@@ -164,6 +156,7 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
     const found: AuditRecord[] = []
     const all = await listAuditFiles(this.#needs.files, this.#options.directory)
     for (const { path } of all.reverse()) {
+      if (query.before !== undefined && (await this.#firstSeq(path)) >= query.before) continue
       const here: AuditRecord[] = []
       for await (const { text } of readLines(this.#needs.files, path)) {
         const record = decodeLine(text, '', this.#key)?.record
@@ -175,6 +168,13 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
       if (found.length >= query.limit) break
     }
     return found.slice(0, query.limit)
+  }
+
+  /** Number of the first record of a file; 0 when it has none that can be read. */
+  async #firstSeq(path: string): Promise<number> {
+    for await (const { text } of readLines(this.#needs.files, path))
+      return decodeLine(text, '', this.#key)?.record.seq ?? 0
+    return 0
   }
 
   async verify(signal?: AbortSignal): Promise<AuditVerdict> {
@@ -269,7 +269,7 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
       await file.open.truncate(file.end).catch(() => {})
       throw new StorageError(
         'P2P_STORAGE_FULL',
-        `The audit trail ${file.facts.path} cannot be written: ${messageOf(error)}`,
+        `The audit trail ${file.facts.path} cannot be written: ${messageOf(error)}. Nothing privileged is done until it can: free some space`,
         {},
         { cause: error },
       )
@@ -373,19 +373,23 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
     await this.#append({ phase: 'notice', act: 'audit', who: 'system', detail })
   }
 
-  #tellCounted(origin: string, count: number): void {
-    const detail = `${count} more refusals of ${origin} within a minute`
-    this.#write({ phase: 'notice', act: 'audit', who: 'system', detail })
+  /** @returns false: it is counted, and told with the others at the end of the minute */
+  #takeRefusal(act: AuditAct): boolean {
+    if (this.#ended) return false
+    this.#minute ??= this.#needs.clock.after(MINUTE_MS, () => this.#endMinute())
+    return this.#refusals.take(originOf(act))
   }
 
-  #forgetOrigins(nowMs: number): void {
-    if (this.#refusals.size < ORIGINS_MAX) return
-    for (const [origin, { sinceMs, count }] of this.#refusals) {
-      if (nowMs - sinceMs < MINUTE_MS && this.#refusals.size < ORIGINS_MAX) continue
-      this.#refusals.delete(origin)
-      if (count > REFUSALS_PER_MINUTE) this.#tellCounted(origin, count - REFUSALS_PER_MINUTE)
-    }
+  #endMinute(): void {
+    this.#minute?.cancel()
+    this.#minute = undefined
+    for (const detail of this.#refusals.end()) this.#write({ phase: 'notice', act: 'audit', who: 'system', detail })
   }
+}
+
+/** Who floods does so from somewhere under one name, or under none. */
+function originOf({ who, from = '' }: AuditAct): string {
+  return `${who} ${from}`
 }
 
 /** What is wrong with a record where it stands; undefined: nothing. */

@@ -10,6 +10,7 @@ import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
 import { SUCCESSIONS_MAX } from './succession.ts'
 import { keyFingerprint, readCertificate, rootFingerprint } from './x509/certificate-facts.ts'
+import { serialFrom } from './x509/serial.ts'
 import type { CaMaterial, Validity } from './x509/signing.ts'
 
 const ROOT_KEY = 'pki/root'
@@ -84,6 +85,7 @@ export class AuthorityStore {
   readonly #needs: AuthorityStoreNeeds
   readonly #options: AuthorityStoreOptions
   #loaded: Loaded | undefined
+  #fingerprint: { rootPem: string; text: string } | undefined
 
   constructor(needs: AuthorityStoreNeeds, options: AuthorityStoreOptions) {
     this.#needs = needs
@@ -169,10 +171,16 @@ export class AuthorityStore {
       cluster: root.cluster,
       ca_certificate: root.certificatePem,
       issuing_certificate: issuing.certificatePem,
-      ca_fingerprint: rootFingerprint(root.certificatePem),
+      ca_fingerprint: this.#fingerprintOf(root.certificatePem),
       ...(roots.length > 1 && { trusted_roots: roots }),
       ...(succession.length > 0 && { succession }),
     }
+  }
+
+  /** Asked several times for each node that joins. */
+  #fingerprintOf(rootPem: string): string {
+    if (this.#fingerprint?.rootPem !== rootPem) this.#fingerprint = { rootPem, text: rootFingerprint(rootPem) }
+    return this.#fingerprint.text
   }
 
   /**
@@ -192,7 +200,7 @@ export class AuthorityStore {
     }
     const signing = await import('./x509/signing.ts')
     const nowMs = clock.wallMs()
-    const serial = (): string => signing.serialFrom(random.bytes(20))
+    const serial = (): string => serialFrom(random.bytes(20))
     const rootMaterial = { certificatePem: root.certificatePem, keyPem: await this.#rootKey() }
     const common = { kind, startedAtMs: nowMs, phaseSinceMs: nowMs, leftBehind: [], oldIssuing: idOf(issuing) }
     const oldRoot = rootFingerprint(root.certificatePem)
@@ -284,7 +292,7 @@ export class AuthorityStore {
     const { store, clock, random, log } = this.#needs
     const signing = await import('./x509/signing.ts')
     const validity = caValidity(clock.wallMs())
-    const serial = (): string => signing.serialFrom(random.bytes(20))
+    const serial = (): string => serialFrom(random.bytes(20))
     const root = await signing.createRoot('P2P Core root CA', serial(), validity)
     const cluster = this.#options.cluster ?? `p2p-${rootFingerprint(root.certificatePem).slice(0, 8)}`
     const rootSigner = await signing.loadSigner(root)

@@ -11,16 +11,19 @@ import type { Clock } from '../base/time.ts'
 import { AuthorityStore, BACKDATE_MS_MAX, type StoredRotation, wholeSecond } from './authority-store.ts'
 import { Gate } from './gate.ts'
 import { IssuedRegister, type IssuedRecord, type NodeHolder, type Registration } from './issued-register.ts'
-import type { CertificateSigningRequest, ServerSigningRequest, Signer, Validity } from './x509/signing.ts'
+import { createLeafSigner, type LeafSigner } from './x509/leaf.ts'
+import { type CertificateSigningRequest, readCsr } from './x509/read-csr.ts'
+import { serialFrom } from './x509/serial.ts'
+import type { ServerSigningRequest, Signer, Validity } from './x509/signing.ts'
 
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
 /** A year, the Python program's default. */
 const LEAF_LIFETIME_MS = 365 * DAY_MS
-export const LEAF_LIFETIME_MS_MIN = MINUTE_MS
+const LEAF_LIFETIME_MS_MIN = MINUTE_MS
 /** A list is made anew at each revocation, and otherwise when half of its time is over. */
 const CRL_LIFETIME_MS = DAY_MS
-/** A signature occupies the event loop for some milliseconds; one after the other, other work comes in between. */
+/** Reading and signing occupy the event loop; one after the other, each in a turn of its own, other work comes in between. */
 const SIGNING_MAX = 1
 /** Records are written together, so that they share the journal's commits. */
 const RECORDING_MAX = 8
@@ -173,6 +176,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
   readonly #store: AuthorityStore
   readonly #trustListeners = new Set<() => void>()
   readonly #signers = new Map<string, Promise<Signer>>()
+  readonly #leafSigners = new Map<string, LeafSigner>()
   readonly #crls = new Map<string, { der: Uint8Array; madeAtMs: number }>()
   #crlNumber = 0
   #revocationCount = 0
@@ -247,12 +251,18 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
   }
 
   readCsr(pem: string): Promise<CertificateSigningRequest> {
-    return this.#signing.run(async () => (await import('./x509/signing.ts')).readCsr(pem))
+    return this.#signing.run(async () => {
+      await nextTurn()
+      return readCsr(pem)
+    })
   }
 
   async issue(request: IssueRequest): Promise<IssuedChain> {
     this.#checkValidCount(request.identity.nodeId)
-    const { chainPem, record } = await this.#signing.run(() => this.#sign(request))
+    const { chainPem, record } = await this.#signing.run(async () => {
+      await nextTurn()
+      return this.#sign(request)
+    })
     await this.#recording.run(() => this.#record(request, record))
     return this.#chainOf(chainPem, record)
   }
@@ -269,7 +279,7 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     if (request.notAfterMs !== undefined) {
       validity.notAfterMs = Math.min(validity.notAfterMs, wholeSecond(request.notAfterMs))
     }
-    const serial = signing.serialFrom(this.#needs.random.bytes(20))
+    const serial = serialFrom(this.#needs.random.bytes(20))
     const issuer = this.issuingId
     const chainPem = this.#store.chainPem
     const leafPem = await this.#signing.run(async () =>
@@ -388,14 +398,13 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     }
   }
 
-  async #sign(request: IssueRequest): Promise<{ chainPem: string; record: NodeRecord }> {
+  #sign(request: IssueRequest): { chainPem: string; record: NodeRecord } {
     const { cluster, issuingId: issuer } = this
     const { chainPem } = this.#store
     const { identity, csr } = request
-    const signing = await import('./x509/signing.ts')
     const validity = this.#validity()
-    const serial = signing.serialFrom(this.#needs.random.bytes(20))
-    const leafPem = await signing.signLeaf(await this.#signer(issuer), {
+    const serial = serialFrom(this.#needs.random.bytes(20))
+    const leafPem = this.#leafSigner(issuer).sign({
       publicKeyDer: csr.publicKeyDer,
       identity: { cluster, ...identity },
       dnsNames: request.dnsNames,
@@ -496,6 +505,14 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
     return crlUrl === undefined ? undefined : `${crlUrl}?issuer=${issuerId}`
   }
 
+  #leafSigner(issuerId: string): LeafSigner {
+    const material = this.#store.issuer(issuerId)
+    assert(material, 'what is signed for is an issuing CA that is kept')
+    const made = this.#leafSigners.get(issuerId) ?? createLeafSigner(material)
+    this.#leafSigners.set(issuerId, made)
+    return made
+  }
+
   #signer(issuerId: string): Promise<Signer> {
     const material = this.#store.issuer(issuerId)
     assert(material, 'what is signed for is an issuing CA that is kept')
@@ -508,4 +525,8 @@ class StoredCertificateAuthority implements CertificateAuthority, Component {
 function publicRecord(record: IssuedRecord): IssuedCertificate {
   const { key_fingerprint: _, issuer: __, ...facts } = record
   return facts
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -11,6 +11,16 @@ export interface CertificateWish {
   current: TlsMaterial | undefined
   /** The root trusted since an earlier contact without a certificate, PEM. */
   firstUseRootPem: string | undefined
+  /** Set by a node that had a certificate and must join anew. */
+  anew?: JoinAnew | undefined
+}
+
+/** A join by a node that the coordinator has no record of any more. */
+export interface JoinAnew {
+  /** The roots it trusts: the coordinator must be of them, whatever else admits the node. */
+  trustPem: string
+  /** A person is to decide: nothing else admitted the node. */
+  asksPerson: boolean
 }
 
 export type CertificateOutcome =

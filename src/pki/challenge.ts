@@ -9,7 +9,7 @@ export const CHALLENGE_PATH = '/internal/cert-challenge/'
 /** A challenge: base64url, long enough not to be guessed, short enough for the key authorization to fit. */
 export const CHALLENGE_PATTERN = /^[A-Za-z0-9_-]{32,84}$/
 /** Longest answer read. */
-export const CHALLENGE_ANSWER_BYTES_MAX = 128
+const CHALLENGE_ANSWER_BYTES_MAX = 128
 
 /** Where and what the coordinator asks. */
 export interface ChallengeTarget {

@@ -204,6 +204,9 @@ export class EnrolmentClient implements CertificateSource {
       if (!leadsThere(trusted)) throw otherCluster(session.address, 'this node belongs to', trusted.join(', '), seen)
       return { how: 'certificate', trusted, prove: () => ({ kind: 'none' }) }
     }
+    const known = wish.anew && rootFingerprints(wish.anew.trustPem)
+    if (known && !leadsThere(known)) throw otherCluster(session.address, 'this node belongs to', known.join(', '), seen)
+    if (known && wish.anew?.asksPerson) return { how: 'certificate', trusted: known, prove: () => ({ kind: 'none' }) }
     if (token) {
       const trusted = [token.caFingerprint]
       if (!leadsThere(trusted)) throw otherCluster(session.address, 'the join token is for', token.caFingerprint, seen)
@@ -225,6 +228,7 @@ export class EnrolmentClient implements CertificateSource {
       const trusted = [secret.fingerprint]
       return { how: 'host', trusted, prove: (facts) => ({ kind: 'host', mac: joinMac(secret.key, facts) }) }
     }
+    if (known) return { how: 'certificate', trusted: known, prove: () => ({ kind: 'none' }) }
     const first = wish.firstUseRootPem === undefined ? shown : [rootFingerprint(wish.firstUseRootPem)]
     if (!leadsThere(first)) throw otherCluster(session.address, 'this node waits for', first.join(', '), seen)
     return { how: 'first use', trusted: first, prove: () => ({ kind: 'none' }) }

@@ -34,7 +34,7 @@ import { isSameMac, type JoinFacts, joinMac, plotProof } from './proof.ts'
 import { checkRequest } from './request-check.ts'
 import { certificateFacts } from './x509/certificate-facts.ts'
 import { isIssuedBy } from './x509/chain.ts'
-import type { CertificateSigningRequest } from './x509/signing.ts'
+import type { CertificateSigningRequest } from './x509/read-csr.ts'
 
 const PENDING_MAX = 256
 const CLIENT_NONCE = /^[A-Za-z0-9_-]{16,128}$/
@@ -286,7 +286,11 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     const record = ca.issued(facts.serial)
     // The key too: whoever stole an issuing CA that was dropped since can write any serial into a certificate, but has no key of a node.
     if (record?.key_fingerprint !== facts.keyFingerprint) {
-      throw new PkiError('P2P_PKI_PROOF_REJECTED', 'The certificate shown is too old to be renewed: join again')
+      throw new PkiError(
+        'P2P_PKI_PROOF_REJECTED',
+        `This coordinator has no record of the certificate shown: it is very old, or was issued after the backup the coordinator was restored from. ${request.node_id} must join again: by what admitted it before, by a new token (p2p token create), or by approval (p2p nodes approve ${request.node_id})`,
+        { nodeId: request.node_id },
+      )
     }
     if (record.revoked_at_ms !== undefined) {
       const since = new Date(record.revoked_at_ms).toISOString()
@@ -371,6 +375,10 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     signal: AbortSignal,
   ): Promise<PendingNode | undefined> {
     const { request, applicant } = checked
+    // The challenge took its time: what was decided meanwhile must not be asked for again.
+    do {
+      if ((await this.#admit(checked)) !== 'pending') return undefined
+    } while (isDecided(this.#pending.find(applicant)))
     const holder = this.#needs.ca.holder(request.node_id)
     const isNew = this.#pending.find(applicant)?.decision !== 'none'
     const node = await this.#pending.add({
@@ -441,4 +449,8 @@ class CoordinatorEnrolment implements Enrolment, TrustAdmin, Component {
     const absence = this.#bans.absence(checked.request.node_id)
     return { ...admission, alongside: { compares: [...compares, ...absence], operations } }
   }
+}
+
+function isDecided(found: { decision: string } | undefined): boolean {
+  return found?.decision === 'approved' || found?.decision === 'rejected'
 }

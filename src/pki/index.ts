@@ -1,4 +1,4 @@
-export { type ResolveHost, resolveHost } from './address-proof.ts'
+export { type ResolveHost } from './address-proof.ts'
 export {
   type Admission,
   type CertificateAuthority,
@@ -8,7 +8,7 @@ export {
   type IssuedChain,
   type IssueRequest,
 } from './certificate-authority.ts'
-export { CHALLENGE_PORT, type ChallengeTarget, type FetchChallenge, fetchChallenge } from './challenge.ts'
+export { type ChallengeTarget, type FetchChallenge, fetchChallenge } from './challenge.ts'
 export { type ChallengeServer, type ListenChallenge, listenChallenge } from './challenge-server.ts'
 export type { EnrolmentDial, EnrolmentSession } from './coordinator-session.ts'
 export { createEnrolment, type EnrolmentNeeds, type EnrolmentOptions } from './enrolment.ts'

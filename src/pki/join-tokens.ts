@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import { toHex } from '../base/bytes.ts'
 import { type ControlStore, type Entry, jsonValue, type Transaction } from '../base/control-store.ts'
 import type { JoinTokenFacts } from '../base/enrolment.ts'
@@ -10,19 +11,19 @@ import { TOKEN_SECRET_BYTES, tokenId, tokenKey } from './join-token.ts'
 import { isSameMac, type JoinFacts, joinMac } from './proof.ts'
 
 const PREFIX = 'pki/tokens/'
+/** `<token id>/<hash>` of those that joined with it: they may ask again when their answer got lost. */
+const REDEEMED_PREFIX = 'pki/redeemed/'
 const TOKENS_MAX = 1_000
-export const TOKEN_USES_MAX = 1_000
+const TOKEN_USES_MAX = 1_000
 const MINUTE_MS = 60_000
 const DAY_MS = 86_400_000
-export const TOKEN_TTL_MS_MAX = 30 * DAY_MS
+const TOKEN_TTL_MS_MAX = 30 * DAY_MS
 /** An ended token is kept this long, so that who comes late is told "expired" and not "unknown". */
 const ENDED_KEPT_MS = DAY_MS
 
 interface StoredToken extends JoinTokenFacts {
   /** HKDF of the secret, hex: checks proofs, and does not give the secret back. */
   mac_key: string
-  /** `<node id>/<key fingerprint>` of those that joined with it: they may ask again when their answer got lost. */
-  redeemed: string[]
 }
 
 /** A token that the proof was made with and that admits the key. */
@@ -66,7 +67,7 @@ export class JoinTokens {
       created_at_ms: nowMs,
       expires_at_ms: nowMs + options.ttlMs,
     }
-    const stored: StoredToken = { ...facts, mac_key: toHex(tokenKey(secret)), redeemed: [] }
+    const stored: StoredToken = { ...facts, mac_key: toHex(tokenKey(secret)) }
     await this.#store.transact({
       operations: [{ type: 'put', key: PREFIX + facts.token_id, value: jsonValue(stored) }],
     })
@@ -80,9 +81,7 @@ export class JoinTokens {
     const endMs = this.#clock.wallMs() - ENDED_KEPT_MS
     const ended = tokens.filter(({ expires_at_ms }) => expires_at_ms < endMs)
     if (ended.length > 0) {
-      await this.#store.transact({
-        operations: ended.map(({ token_id }) => ({ type: 'delete' as const, key: PREFIX + token_id })),
-      })
+      for (const { token_id } of ended) await this.#delete(token_id)
     }
     return tokens.filter(({ expires_at_ms }) => expires_at_ms >= endMs).map(factsOf)
   }
@@ -92,7 +91,14 @@ export class JoinTokens {
     if (!(await this.#store.get(PREFIX + id))) {
       throw new PkiError('P2P_PKI_REQUEST_UNKNOWN', `There is no join token ${id}`, { tokenId: id })
     }
-    await this.#store.transact({ operations: [{ type: 'delete', key: PREFIX + id }] })
+    await this.#delete(id)
+  }
+
+  async #delete(id: string): Promise<void> {
+    const redeemed = await this.#store.range(`${REDEEMED_PREFIX}${id}/`)
+    await this.#store.transact({
+      operations: [PREFIX + id, ...redeemed.map(({ key }) => key)].map((key) => ({ type: 'delete', key })),
+    })
   }
 
   /**
@@ -120,8 +126,8 @@ export class JoinTokens {
       throw new PkiError('P2P_PKI_PROOF_REJECTED', `The join token admits a ${token.role}, not a ${join.role}`)
     }
     const compare = { key, revision: entry.revision }
-    const redeemer = `${join.nodeId}/${keyFingerprint}`
-    if (token.redeemed.includes(redeemer)) {
+    const redeemer = redeemerKey(proof.token_id, join.nodeId, keyFingerprint)
+    if (await this.#store.get(redeemer)) {
       return { createdAtMs: token.created_at_ms, redemption: { compares: [compare], operations: [] } }
     }
     if (token.expires_at_ms <= this.#clock.wallMs()) {
@@ -143,8 +149,18 @@ function redemptionOf(token: StoredToken, compare: { key: string; revision: numb
       'The join token has been used as often as it was made for. Create another with: p2p token create (--uses N for a fleet)',
     )
   }
-  const used: StoredToken = { ...token, uses_left: token.uses_left - 1, redeemed: [...token.redeemed, redeemer] }
-  return { compares: [compare], operations: [{ type: 'put', key: compare.key, value: jsonValue(used) }] }
+  const used: StoredToken = { ...token, uses_left: token.uses_left - 1 }
+  return {
+    compares: [compare],
+    operations: [
+      { type: 'put', key: compare.key, value: jsonValue(used) },
+      { type: 'put', key: redeemer, value: jsonValue(true) },
+    ],
+  }
+}
+
+function redeemerKey(id: string, nodeId: string, keyFingerprint: string): string {
+  return `${REDEEMED_PREFIX}${id}/${createHash('sha256').update(`${nodeId}/${keyFingerprint}`).digest('hex')}`
 }
 
 function checkOptions({ uses, ttlMs }: { uses: number; ttlMs: number }): void {
@@ -157,7 +173,7 @@ function checkOptions({ uses, ttlMs }: { uses: number; ttlMs: number }): void {
 }
 
 function factsOf(token: StoredToken): JoinTokenFacts {
-  const { mac_key: _key, redeemed: _keys, ...facts } = token
+  const { mac_key: _key, ...facts } = token
   return facts
 }
 

@@ -9,7 +9,7 @@ import type { NodeId, NodeIdentity, NodeRole } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
 import type { Random } from '../base/random.ts'
 import { type Clock, delay } from '../base/time.ts'
-import type { CertificateOutcome, CertificateSource } from './certificate-source.ts'
+import type { CertificateOutcome, CertificateSource, JoinAnew } from './certificate-source.ts'
 import { renewalTimeMs } from './renewal-schedule.ts'
 import { rootFingerprints } from './succession.ts'
 import type { Waiting } from './waiting.ts'
@@ -28,6 +28,15 @@ const PENDING_PAUSE_MS = 1_000
 /** The wall clock is looked at this often, because it jumps: a laptop sleeps, somebody sets the time. */
 const RECHECK_MS_MAX = 60_000
 
+/** A join that was refused so may still be admitted by a person. */
+const ASKS_PERSON: ReadonlySet<string | undefined> = new Set([
+  'P2P_PKI_NODE_ID_TAKEN',
+  'P2P_PKI_PROOF_REJECTED',
+  'P2P_PKI_TOKEN_EXPIRED',
+  'P2P_PKI_TOKEN_INVALID',
+  'P2P_PKI_TOKEN_USED_UP',
+])
+
 /** A node's key and certificate: kept in the control store and renewed in place, without a restart. */
 export interface ManagedIdentity extends Credentials {
   /** Who the node is, as its certificate says. */
@@ -37,6 +46,8 @@ export interface ManagedIdentity extends Credentials {
   addressesChanged(): void
   /** To be called when the CA may be another one than this node knows; asks the coordinator, until it answers, and follows. */
   trustMayHaveChanged(): void
+  /** Renews at once, for example because the certificate was revoked, or a person wants it; a coordinator that is away is asked again. */
+  renewNow(): void
   /** What the node trusts, and which CA its own certificate is of. */
   trust(): IdentityTrust
 }
@@ -74,7 +85,7 @@ export interface IdentityEntries {
   trust: string
 }
 
-export const IDENTITY_ENTRIES: IdentityEntries = {
+const IDENTITY_ENTRIES: IdentityEntries = {
   certificate: 'certs/node_cert.cer',
   key: 'certs/node_key.key',
   trust: 'certs/ca_cert.cer',
@@ -127,6 +138,8 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   /** The CA may be another one than is known here. */
   #isTrustInDoubt = false
   #trustFailures = 0
+  /** The coordinator has no record of the certificate: how the node asks for another one, until it has it. */
+  #anew: JoinAnew | undefined
   #lastObstacle: string | undefined
 
   constructor(needs: ManagedIdentityNeeds, source: CertificateSource, options: ManagedIdentityOptions) {
@@ -190,8 +203,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
     return this.#now().trust
   }
 
-  /** Renews at once, for example because the certificate was revoked. */
-  protected renewNow(): void {
+  renewNow(): void {
     if (this.#adopted) this.#adopted.renewAtMs = Number.NEGATIVE_INFINITY
     this.addressesChanged()
   }
@@ -347,21 +359,40 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   async #attempt(signal: AbortSignal): Promise<boolean> {
     const current = this.#adopted?.stored
     if (!current) return this.#join(signal)
+    if (this.#anew) return this.#joinAnew(this.#anew, signal)
     try {
       const key = await generateNodeKey()
       return await this.#obtain({ key, current, rootPem: undefined }, signal)
     } catch (error) {
       // Revoked, but somebody has given this node a new token since: it may join again, with a new key.
       if (codeOf(error) === 'P2P_PKI_REVOKED' && this.#hasNewToken(current)) return this.#join(signal)
-      throw error
+      if (codeOf(error) !== 'P2P_PKI_PROOF_REJECTED') throw error
+      const { notAfterMs } = this.certificate()
+      const message =
+        'The coordinator does not renew the certificate; joining anew, while it lasts it goes on to be used'
+      this.#needs.log.warning(message, { reason: messageOf(error), notAfterMs })
+      this.#anew = { trustPem: current.trustPem, asksPerson: false }
+      return this.#joinAnew(this.#anew, signal)
     }
   }
 
-  async #join(signal: AbortSignal): Promise<boolean> {
+  /** By what admits the node; where that does not, for example because its id is held by a key it had before, a person decides. */
+  async #joinAnew(anew: JoinAnew, signal: AbortSignal): Promise<boolean> {
+    try {
+      return await this.#join(signal, anew)
+    } catch (error) {
+      if (anew.asksPerson || !ASKS_PERSON.has(codeOf(error))) throw error
+      this.#needs.log.warning('A person must admit this node', { reason: messageOf(error) })
+      this.#anew = { ...anew, asksPerson: true }
+      return this.#join(signal, this.#anew)
+    }
+  }
+
+  async #join(signal: AbortSignal, anew?: JoinAnew): Promise<boolean> {
     const joining = await this.#joining()
     try {
       return await this.#obtain(
-        { key: createPrivateKey(joining.keyPem), current: undefined, rootPem: joining.rootPem },
+        { key: createPrivateKey(joining.keyPem), current: undefined, rootPem: joining.rootPem, anew },
         signal,
       )
     } catch (error) {
@@ -384,7 +415,12 @@ export class RenewedIdentity implements ManagedIdentity, Component {
   }
 
   async #obtain(
-    from: { key: KeyObject; current: TlsMaterial | undefined; rootPem: string | undefined },
+    from: {
+      key: KeyObject
+      current: TlsMaterial | undefined
+      rootPem: string | undefined
+      anew?: JoinAnew | undefined
+    },
     signal: AbortSignal,
   ): Promise<boolean> {
     const requested = this.#wantedNames()
@@ -428,6 +464,7 @@ export class RenewedIdentity implements ManagedIdentity, Component {
       ],
     })
     this.#adopt(stored)
+    this.#anew = undefined
     const { serial, notAfterMs, dnsNames, ipAddresses } = this.certificate()
     log.info('Certificate in use', { serial, notAfterMs, dnsNames, ipAddresses })
     this.#notify()

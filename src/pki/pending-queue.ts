@@ -67,6 +67,7 @@ export class PendingQueue {
   async add(node: Omit<PendingNode, 'request_id' | 'requested_at_ms'>): Promise<PendingNode> {
     const found = this.find(node)
     if (found?.decision === 'none') return found.request
+    const before = this.#requests.get(requestId(node))
     await this.#forgetOld()
     const waiting = [...this.#requests.values()].filter(({ request }) => request.decision === 'none')
     const ofAddress = waiting.filter(({ request }) => request.remote_address === node.remote_address)
@@ -82,8 +83,8 @@ export class PendingQueue {
       requested_at_ms: this.#clock.wallMs(),
       decision: 'none',
     }
-    // When the same request is being added by another call, that one stands: they are equal.
-    await this.#save(request, this.#requests.get(request.request_id)?.revision ?? 0)
+    // When it was added by another call meanwhile, or decided on, that stands.
+    await this.#save(request, this.#requests.has(request.request_id) ? (before?.revision ?? 0) : 0)
     return publicFacts(request)
   }
 

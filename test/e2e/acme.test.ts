@@ -94,9 +94,22 @@ suite('stock ACME clients', () => {
   }, async (t) => {
     const { client, cwd, caFile, directory, credential, serials, on, coordinator } = await startCluster(t)
     const { hmac_key: hmac, facts } = await credential(NAME)
-    const lego = (...args: string[]) => {
+    const lego = async (...args: string[]) => {
+      const startedMs = performance.now()
       const common = ['--server', directory, '--accept-tos', '--email', 'ops@corp.test', '--path', join(cwd, 'lego')]
-      return runOn(client, 'env', `LEGO_CA_CERTIFICATES=${caFile}`, 'lego', ...common, '--domains', NAME, ...args)
+      const ended = await runOn(
+        client,
+        'env',
+        `LEGO_CA_CERTIFICATES=${caFile}`,
+        'lego',
+        ...common,
+        '--domains',
+        NAME,
+        ...args,
+      )
+      const command = args.findLast((arg) => ['run', 'renew', 'revoke'].includes(arg))
+      t.diagnostic(`lego ${command}: ${((performance.now() - startedMs) / 1_000).toFixed(1)} s`)
+      return ended
     }
     const bound = ['--eab', '--kid', facts.kid, '--hmac', hmac]
     const refused = await lego('--http', 'run')

@@ -7,6 +7,7 @@ import { CLIENT, startProvider } from '../unit/service/auth/stub-provider.ts'
 import { type ApiRequest, callApi } from '../../src/cli/session/api-client.ts'
 import { codeOf } from '../../src/base/errors.ts'
 import { BROWSER_FLAGS, chromiumPath } from './support/browser.ts'
+import { ask as askNode, signIn } from './support/node-api.ts'
 import { isLeftOut } from './support/namespaces.ts'
 import { eventually, freePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
@@ -126,9 +127,18 @@ test('a browser signs in at an OpenID Connect provider of another site', { skip:
     port: await freePort(),
     bind_address: '127.0.0.1',
     coordinator_mode: true,
-    oidc: { issuer: provider.issuer, client_id: CLIENT.id, roles: { devs: 'operator' }, ca_file: caFile },
+    oidc: {
+      issuer: provider.issuer,
+      client_id: CLIENT.id,
+      client_secret_name: 'oidc/client',
+      roles: { devs: 'operator' },
+      ca_file: caFile,
+    },
   })
-  const { url } = await startNode(t, file, { env: { P2P_OIDC_CLIENT_SECRET: CLIENT.secret } }).ready()
+  const { url, operatorFile } = await startNode(t, file).ready()
+  const admin = { ...(await signIn(url, operatorFile as string)), url }
+  const set = { method: 'PUT', path: '/api/secrets/oidc%2Fclient', body: { value: CLIENT.secret } } as const
+  assert.equal((await askNode(admin, set)).statusCode, 200)
   const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
   t.after(() => browser.close())
   const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage()
@@ -145,4 +155,60 @@ test('a browser signs in at an OpenID Connect provider of another site', { skip:
   await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor()
   await page.reload()
   await page.getByRole('link', { name: 'oidc:ada' }).waitFor()
+})
+
+test('a browser makes a passkey and signs in with it; by an address it is told why not', {
+  skip: isLeftOut('chromium'),
+}, async (t) => {
+  const home = makeHome(t)
+  const port = await freePort()
+  const file = home.config('coordinator-1', { port, bind_address: '127.0.0.1', coordinator_mode: true })
+  await startNode(t, file).ready()
+  const cwd = home.directory
+  const env = { P2P_USER_PASSWORD: PASSWORD }
+  const added = await p2p(['users', 'add', 'ada', '--role', 'operator', '--password'], { cwd, env })
+  assert.equal(added.code, 0, added.stderr)
+  const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
+  t.after(() => browser.close())
+  const context = await browser.newContext({ ignoreHTTPSErrors: true })
+  const page = await context.newPage()
+  const devtools = await context.newCDPSession(page)
+  await devtools.send('WebAuthn.enable')
+  await devtools.send('WebAuthn.addVirtualAuthenticator', {
+    options: {
+      protocol: 'ctap2',
+      transport: 'internal',
+      hasResidentKey: true,
+      hasUserVerification: true,
+      isUserVerified: true,
+      automaticPresenceSimulation: true,
+    },
+  })
+  const logIn = async (): Promise<void> => {
+    await page.getByLabel('Name').fill('ada')
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD)
+    await page.getByRole('button', { name: 'Log in', exact: true }).click()
+    await page.getByRole('heading', { level: 1, name: 'Settings' }).waitFor()
+  }
+
+  await page.goto(`https://127.0.0.1:${port}/dashboard/settings`)
+  await logIn()
+  await page.getByText('Passkeys belong to a name').waitFor()
+
+  await page.goto(`https://localhost:${port}/dashboard/settings`)
+  await logIn()
+  await page.getByLabel('Name of the passkey').fill('Laptop')
+  await page.getByLabel('Your password, for the passkey', { exact: true }).fill(PASSWORD)
+  await page.getByRole('button', { name: 'Add a passkey' }).click()
+  await page.getByRole('region', { name: 'Passkeys' }).getByText('never').waitFor()
+  await page.getByLabel('Log out').click()
+  await page.getByRole('button', { name: 'Use a passkey' }).click()
+  await page.getByRole('region', { name: 'Passkeys' }).getByText('localhost').waitFor()
+  await page.getByRole('region', { name: 'Passkeys' }).getByText('never').waitFor({ state: 'detached' })
+
+  await page.getByLabel('Your password', { exact: true }).fill(PASSWORD)
+  await page.getByRole('button', { name: 'Set it up' }).click()
+  await page.getByRole('img', { name: 'QR code for the authenticator program' }).waitFor()
+  const record = await p2p(['audit', '--act', 'passkeys'], { cwd })
+  assert.match(record.stdout, /person:ada.*POST \/auth\/passkeys/, record.stdout + record.stderr)
 })

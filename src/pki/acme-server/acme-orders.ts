@@ -133,7 +133,7 @@ export class AcmeOrders {
         return begun
       })
       const key = `${order.id}/${place.index}`
-      if (isBegun) this.#look(key, account, order, place, request.isSameHost)
+      if (isBegun) this.#look(key, account, order, place, request)
       await this.#outcomeOf(key, request.signal)
       order = await this.#own(account, order.id)
     }
@@ -192,7 +192,7 @@ export class AcmeOrders {
     account: AcmeAccount,
     order: AcmeOrder,
     { index, type }: { index: number; type: ChallengeType },
-    isSameHost: boolean,
+    { isSameHost, onChallengeFailed }: SignedRequest,
   ): void {
     const { prover, records, clock, log } = this.#context
     const { identifier } = authorizationAt(order, index)
@@ -205,6 +205,7 @@ export class AcmeOrders {
         await records.changeOrder(order.id, (current) => endChallenge(current, index, type, outcome, clock.wallMs()))
         const facts = { account: account.id, name: identifier.value, type, problem: problem?.detail }
         log.info(problem ? 'An ACME challenge failed' : 'An ACME challenge was proved', facts)
+        if (problem) onChallengeFailed(problem.type)
       } catch (error) {
         // Stopping, or the vault is full: the challenge is looked at again after the next start.
         log.warning('An ACME challenge was not decided', { name: identifier.value, reason: messageOf(error) })

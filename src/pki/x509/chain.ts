@@ -18,7 +18,7 @@ export type VerifiedLeaf = CertificateFacts & { identity: NonNullable<Certificat
  * @returns the leaf's facts, its identity among them
  * @throws {PkiError} P2P_PKI_UNTRUSTED_COORDINATOR
  */
-export function verifyChain(chain: Chain): VerifiedLeaf {
+function verifyChain(chain: Chain): VerifiedLeaf {
   const [leaf, issuing, root] = [chain.leafPem, chain.issuingPem, chain.rootPem].map(parse) as [
     X509Certificate,
     X509Certificate,

@@ -4,8 +4,10 @@ import { utf8 } from '../../base/bytes.ts'
 import { DER, der, derInteger } from './der.ts'
 import { toPem } from './pem.ts'
 
-const COMMON_NAME = Uint8Array.of(0x55, 0x04, 0x03) // 2.5.4.3
-const ECDSA_WITH_SHA256 = Uint8Array.of(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02) // 1.2.840.10045.4.3.2
+/** 2.5.4.3 */
+export const COMMON_NAME = Uint8Array.of(0x55, 0x04, 0x03)
+/** 1.2.840.10045.4.3.2 */
+export const ECDSA_WITH_SHA256 = Uint8Array.of(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02)
 
 /** A new P-256 private key from the system's generator. */
 export async function generateNodeKey(): Promise<KeyObject> {

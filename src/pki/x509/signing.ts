@@ -19,20 +19,17 @@ import {
   X509CertificateGenerator,
   X509CrlGenerator,
 } from '@peculiar/x509'
-import { toHex } from '../../base/bytes.ts'
 import { messageOf, PkiError } from '../../base/errors.ts'
-import { formatSpiffeId, type NodeIdentity } from '../../base/identity.ts'
 import { derInteger } from './der.ts'
 import { fromPem, toPem } from './pem.ts'
+import { type CertificateSigningRequest, CSR_PEM_CHARACTERS_MAX, rejected } from './read-csr.ts'
 
 /*
- * Everything a CA writes, and the one thing it reads from strangers, on @peculiar/x509. This file is
- * loaded with `import()` at the first use: the library costs 0.1 s and 20 MB, and a coordinator that
- * starts from an existing vault signs nothing.
+ * What a CA writes besides the certificates of nodes, on @peculiar/x509. This file is loaded with `import()` at the first use: the
+ * library costs 0.1 s and 20 MB, and a coordinator that starts from an existing vault needs none of it.
  */
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
-const CSR_PEM_CHARACTERS_MAX = 16 * 1024
 /** A P-256 request has some 20 nodes; room for requested extensions, which are ignored. */
 const CSR_LIMITS = { berOptions: { maxDepth: 32, maxNodes: 1_000, maxContentLength: CSR_PEM_CHARACTERS_MAX } }
 const CRL_NUMBER = '2.5.29.20'
@@ -52,41 +49,9 @@ export interface Signer {
   key: webcrypto.CryptoKey
 }
 
-/** A certificate request whose signature was verified. */
-export interface CertificateSigningRequest {
-  der: Uint8Array
-  /** The requester's SubjectPublicKeyInfo, DER. */
-  publicKeyDer: Uint8Array
-  /** SHA-256 of `publicKeyDer`, lower-case hex. */
-  keyFingerprint: string
-}
-
 export interface Validity {
   notBeforeMs: number
   notAfterMs: number
-}
-
-/**
- * Checks a request: at most 16 KiB, well-formed, an EC key on P-256 or P-384, and signed with that
- * key. Names and extensions in it are not read.
- * @throws {PkiError} P2P_PKI_CSR_REJECTED
- */
-export async function readCsr(pem: string): Promise<CertificateSigningRequest> {
-  if (pem.length > CSR_PEM_CHARACTERS_MAX) throw rejected(`it is longer than ${CSR_PEM_CHARACTERS_MAX} characters`)
-  const der = fromPem('CERTIFICATE REQUEST', pem)
-  if (!der) throw rejected('it is not one PEM block labelled CERTIFICATE REQUEST')
-  try {
-    const request = new Pkcs10CertificateRequest(der as Uint8Array<ArrayBuffer>, CSR_LIMITS)
-    const { name, namedCurve } = request.publicKey.algorithm as { name: string; namedCurve?: string }
-    const isAccepted = name === 'ECDSA' && (namedCurve === 'P-256' || namedCurve === 'P-384')
-    if (!isAccepted) throw rejected(`its key is ${namedCurve ?? name}; use an EC key on P-256 or P-384`)
-    if (!(await request.verify())) throw rejected('its signature was not made with its key')
-    const publicKeyDer = new Uint8Array(request.publicKey.rawData)
-    return { der, publicKeyDer, keyFingerprint: keyIdOf(publicKeyDer) }
-  } catch (error) {
-    // The library throws many kinds of errors at malformed bytes; all mean the same.
-    throw error instanceof PkiError ? error : rejected(messageOf(error))
-  }
 }
 
 /** A request for a server certificate: what it asks to be named is compared with what was proved, and then written by us. */
@@ -96,7 +61,7 @@ export interface ServerSigningRequest extends CertificateSigningRequest {
 }
 
 /**
- * Checks the request of a program that is no node: as {@link readCsr}, but RSA keys of 2048 to 4096 bits will do as well, and its names are
+ * Checks the request of a program that is no node: as `readCsr`, but RSA keys of 2048 to 4096 bits will do as well, and its names are
  * read: those of the SAN extension and the common name. Other extensions are not.
  * @throws {PkiError} P2P_PKI_CSR_REJECTED
  */
@@ -203,46 +168,6 @@ export async function loadSigner(material: CaMaterial): Promise<Signer> {
 }
 
 /**
- * A node's certificate: one SPIFFE URI SAN, the names and addresses given, serverAuth and clientAuth.
- * @returns PEM of the leaf alone
- */
-export async function signLeaf(
-  issuing: Signer,
-  leaf: {
-    publicKeyDer: Uint8Array
-    identity: NodeIdentity
-    dnsNames: readonly string[]
-    ipAddresses: readonly string[]
-    serial: string
-    validity: Validity
-    crlUrl: string | undefined
-  },
-): Promise<string> {
-  const certificate = await X509CertificateGenerator.create({
-    subject: [{ CN: [leaf.identity.nodeId] }],
-    issuer: issuing.subject,
-    ...certificateTimes(leaf.validity),
-    serialNumber: leaf.serial,
-    signingAlgorithm: P256,
-    publicKey: new PublicKey(leaf.publicKeyDer as Uint8Array<ArrayBuffer>),
-    signingKey: issuing.key,
-    extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-      new SubjectAlternativeNameExtension([
-        { type: 'url', value: formatSpiffeId(leaf.identity) },
-        ...leaf.dnsNames.map((value) => ({ type: 'dns' as const, value })),
-        ...leaf.ipAddresses.map((value) => ({ type: 'ip' as const, value })),
-      ]),
-      ...keyIdentifiers(leaf.publicKeyDer, issuing),
-      ...(leaf.crlUrl ? [new CRLDistributionPointsExtension([leaf.crlUrl])] : []),
-    ],
-  })
-  return pemOf(certificate.rawData)
-}
-
-/**
  * The certificate of a server that is no node: serverAuth only, and no SPIFFE name, so that no node takes it for one of its own.
  * @returns PEM of the leaf alone
  */
@@ -310,16 +235,6 @@ export async function signCrl(
   return new Uint8Array(crl.rawData)
 }
 
-/**
- * A positive serial of exactly 159 bits, 158 of them random: always 20 octets, the most RFC 5280
- * section 4.1.2.2 allows, and never with leading zeros, so that its hex form is unambiguous.
- */
-export function serialFrom(bytes: Uint8Array): string {
-  const serial = bytes.slice(0, 20)
-  serial[0] = ((serial[0] as number) & 0x3f) | 0x40
-  return toHex(serial)
-}
-
 function caExtensions(pathLength: number): Extension[] {
   return [
     new BasicConstraintsExtension(true, pathLength, true),
@@ -350,8 +265,4 @@ async function exportKey(key: webcrypto.CryptoKey): Promise<string> {
 
 function pemOf(der: ArrayBuffer): string {
   return toPem('CERTIFICATE', new Uint8Array(der))
-}
-
-function rejected(reason: string): PkiError {
-  return new PkiError('P2P_PKI_CSR_REJECTED', `The certificate request was refused: ${reason}`)
 }

@@ -47,6 +47,7 @@ export const ACCESS = {
   'GET /auth/oidc/callback': 'open', // what the provider says is verified
   'POST /auth/link': 'open', // the credential is in the body
   'POST /auth/session': 'open', // likewise, or a link's secret
+  'POST /auth/passkeys/sign-in': 'open', // gives out what is to be signed
   'GET /auth/session': VIEWERS,
   'DELETE /auth/session': VIEWERS,
 
@@ -57,6 +58,9 @@ export const ACCESS = {
   'POST /auth/totp': VIEWERS,
   'PUT /auth/totp': VIEWERS,
   'POST /auth/totp/remove': VIEWERS,
+  'POST /auth/passkeys/begin': VIEWERS,
+  'POST /auth/passkeys': VIEWERS,
+  'DELETE /auth/passkeys/{id}': VIEWERS,
   'GET /api/users': ADMINS,
   'POST /api/users': ADMINS,
   'PUT /api/users/{name}/role': ADMINS,

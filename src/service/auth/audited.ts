@@ -20,6 +20,11 @@ const AUDITED_THOUGH_OPEN: ReadonlySet<RouteKey> = new Set<RouteKey>([
   'GET /auth/oidc/callback',
 ])
 
+/** Whether anybody may try it, so that attempts can come in floods. */
+export function isAuditedThoughOpen(key: RouteKey): boolean {
+  return AUDITED_THOUGH_OPEN.has(key)
+}
+
 /** Whether using the route is a privileged act: it changes something, and not everybody may. */
 export function isAudited(key: RouteKey): boolean {
   if (AUDITED_THOUGH_OPEN.has(key)) return true

@@ -92,7 +92,8 @@ export class CodeFlow implements Oidc {
   /** Trades the code at the provider (RFC 6749 section 4.1.3, RFC 7636 section 4.5). */
   async #idToken(code: string, { verifier, redirectUri }: Pending): Promise<string> {
     const { token_endpoint: url, token_endpoint_auth_methods_supported: methods } = await this.#provider()
-    const { clientId, clientSecret } = this.#options
+    const { clientId } = this.#options
+    const clientSecret = this.#options.clientSecret()
     const form = new URLSearchParams({
       grant_type: 'authorization_code',
       code,

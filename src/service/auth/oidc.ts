@@ -9,8 +9,8 @@ export interface OidcOptions {
   /** `https://…`, as the provider's own documents and tokens name it. */
   issuer: string
   clientId: string
-  /** Absent: a public client. */
-  clientSecret: string | undefined
+  /** Asked for at each sign-in; undefined: a public client. */
+  clientSecret: () => string | undefined
   /** The claim with the person's name. */
   nameClaim: string
   /** The claim with what `roles` maps: a text or a list of texts; dots lead into objects, as in `realm_access.roles`. */

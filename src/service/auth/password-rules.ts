@@ -1,9 +1,9 @@
 import { RpcError } from '../../base/errors.ts'
 
 /** NIST SP 800-63B-4 section 3.1.1.2: length counts, kinds of characters do not. */
-export const PASSWORD_LENGTH_MIN = 12
+const PASSWORD_LENGTH_MIN = 12
 /** In characters; longer ones only cost time. */
-export const PASSWORD_LENGTH_MAX = 256
+const PASSWORD_LENGTH_MAX = 256
 
 /** A password of fewer different characters is a pattern on the keyboard. */
 const DIFFERENT_MIN = 5

@@ -12,6 +12,13 @@ import { HashQueue } from './hash-queue.ts'
 import { hashOfCredential } from './operator-credential.ts'
 import { hashPassword, matchesPassword, type PasswordHash } from './password-hash.ts'
 import { checkNewPassword } from './password-rules.ts'
+import {
+  type PasskeyAssertion,
+  type PasskeyRegistration,
+  passkeyRefused,
+  Passkeys,
+  type RelyingParty,
+} from './passkeys.ts'
 import { newRefreshToken, refreshedBy, sessionIdOf } from './refresh-token.ts'
 import { makeRecoveryCodes, recoveryHash, TotpEnrolments } from './second-step.ts'
 import { SignInThrottle } from './sign-in-throttle.ts'
@@ -19,15 +26,17 @@ import type { AccessToken, TokenIssuer } from './token-issuer.ts'
 import { stepOfCode } from './totp.ts'
 import {
   isUserName,
+  type PasskeyView,
   type SessionKind,
   type SessionView,
+  type StoredPasskey,
   type StoredSession,
   type StoredUser,
   type User,
 } from './user.ts'
 
 /** Life of an invitation, in seconds: over a weekend. */
-export const INVITATION_TTL_S = 72 * 3600
+const INVITATION_TTL_S = 72 * 3600
 
 /** An invitation's secret and its end. The secret is shown this once. */
 export interface Invitation {
@@ -131,6 +140,34 @@ export interface People {
   confirmCodes(name: string, code: string): Promise<string[]>
   /** @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED */
   removeCodes(name: string, password: string, from: string): Promise<void>
+
+  /** Oldest first; none for who is no user. */
+  passkeys(name: string): PasskeyView[]
+  /**
+   * What the person's browser is to make a passkey from.
+   * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED, P2P_RPC_TOO_MANY_ITEMS
+   */
+  beginPasskey(name: string, password: string, options: { from: string; party: RelyingParty }): Promise<object>
+  /** @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_TOO_MANY_ITEMS */
+  addPasskey(
+    name: string,
+    made: { label: string; registration: PasskeyRegistration },
+    party: RelyingParty,
+  ): Promise<PasskeyView>
+  /** @throws {RpcError} P2P_AUTH_PASSKEY_UNKNOWN */
+  removePasskey(name: string, id: string): Promise<void>
+  /** What a browser is to sign, whoever sits before it. */
+  beginPasskeySignIn(party: RelyingParty): Promise<object>
+  /** Whose passkey an authenticator names; nothing of it is verified. */
+  ownerOfPasskey(credential: string): string | undefined
+  /**
+   * Signs in by passkey, which is possession and a finger or PIN: no password and no code are asked for besides.
+   * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED
+   */
+  signInByPasskey(
+    assertion: PasskeyAssertion,
+    options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'> & { party: RelyingParty },
+  ): Promise<SignedIn>
 }
 
 export interface PeopleNeeds {
@@ -165,6 +202,7 @@ class StoredPeople implements People, Component {
   readonly #throttle: SignInThrottle
   readonly #hashing = new HashQueue()
   readonly #enrolments: TotpEnrolments
+  readonly #passkeys: Passkeys
   /** What nobody's password is, so that an unknown name takes as long as a known one. */
   #nobody: Promise<PasswordHash> | undefined
   #turn: Promise<unknown> = Promise.resolve()
@@ -174,6 +212,7 @@ class StoredPeople implements People, Component {
     this.#log = needs.log.child('Auth')
     this.#throttle = new SignInThrottle(needs.clock)
     this.#enrolments = new TotpEnrolments(needs, cluster)
+    this.#passkeys = new Passkeys({ ...needs, log: this.#log }, cluster)
   }
 
   async start(_signal: AbortSignal): Promise<void> {
@@ -237,7 +276,7 @@ class StoredPeople implements People, Component {
     this.#known(name)
     const { invitation, stored } = await this.#wayIn(name, password, 'reset')
     return this.#exclusive(async () => {
-      const { password: _old, invitation: _former, code: _code, ...user } = this.#known(name)
+      const { password: _old, invitation: _former, code: _code, passkeys: _keys, ...user } = this.#known(name)
       const changed = { ...user, ...stored }
       await this.#save(changed, this.#sessionsOf(name))
       this.#log.info('User reset', { name })
@@ -373,6 +412,77 @@ class StoredPeople implements People, Component {
       await this.#save(user)
       this.#log.info('Second step removed', { name })
     })
+  }
+
+  passkeys(name: string): PasskeyView[] {
+    return (this.#users.get(name)?.passkeys ?? []).map(passkeyView)
+  }
+
+  async beginPasskey(name: string, password: string, { from, party }: { from: string; party: RelyingParty }) {
+    return this.#passkeys.registrationOptions(await this.#checkPassword(name, password, from), party)
+  }
+
+  addPasskey(
+    name: string,
+    made: { label: string; registration: PasskeyRegistration },
+    party: RelyingParty,
+  ): Promise<PasskeyView> {
+    return this.#exclusive(async () => {
+      const user = this.#known(name)
+      const passkey = await this.#passkeys.register(user, made, party)
+      // An authenticator chooses the name of its key, and could choose that of another person's.
+      if (this.#passkeyOf(passkey.credential)) throw passkeyRefused()
+      await this.#save({ ...user, passkeys: [...(user.passkeys ?? []), passkey] })
+      this.#log.info('Passkey added', { name, label: passkey.label, host: passkey.rp_id })
+      return passkeyView(passkey)
+    })
+  }
+
+  removePasskey(name: string, id: string): Promise<void> {
+    return this.#exclusive(async () => {
+      const { passkeys = [], ...user } = this.#known(name)
+      const left = passkeys.filter((passkey) => passkey.id !== id)
+      if (left.length === passkeys.length)
+        throw new RpcError('P2P_AUTH_PASSKEY_UNKNOWN', 'There is no such passkey any more')
+      await this.#save({ ...user, passkeys: left })
+      this.#log.info('Passkey removed', { name })
+    })
+  }
+
+  beginPasskeySignIn(party: RelyingParty): Promise<object> {
+    return this.#passkeys.signInOptions(party)
+  }
+
+  ownerOfPasskey(credential: string): string | undefined {
+    return this.#passkeyOf(credential)?.user.name
+  }
+
+  signInByPasskey(
+    assertion: PasskeyAssertion,
+    { party, ...options }: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'> & { party: RelyingParty },
+  ): Promise<SignedIn> {
+    const succeeded = this.#throttle.begin(`passkey ${assertion.id}`, addressPrefix(options.from))
+    return this.#exclusive(async () => {
+      const found = this.#passkeyOf(assertion.id)
+      // Who was reset, or invited anew, comes in no other way than by the new one.
+      if (!found?.user.password) throw passkeyRefused()
+      const { user, passkey } = found
+      const used = await this.#passkeys.verify(user, passkey, assertion, party)
+      const passkeys = (user.passkeys ?? []).map((other) => (other === passkey ? used : other))
+      const changed = { ...user, passkeys }
+      const signedIn = await this.#openSession(changed, { ...options, role: user.role }, [userPut(changed)])
+      this.#users.set(user.name, changed)
+      succeeded()
+      return signedIn
+    })
+  }
+
+  #passkeyOf(credential: string): { user: StoredUser; passkey: StoredPasskey } | undefined {
+    for (const user of this.#users.values()) {
+      const passkey = user.passkeys?.find((other) => other.credential === credential)
+      if (passkey) return { user, passkey }
+    }
+    return undefined
   }
 
   /** The user whose password it is; takes the same time for every wrong answer. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID */
@@ -577,6 +687,7 @@ class StoredPeople implements People, Component {
       createdBy: user.created_by,
       hasPassword: user.password !== undefined,
       hasCode: user.code !== undefined,
+      passkeys: user.passkeys?.length ?? 0,
       sessions: this.#sessionsOf(user.name).length,
       ...(user.invitation && { invitationEndsMs: user.invitation.ends_at_ms }),
     }
@@ -593,6 +704,10 @@ class StoredPeople implements People, Component {
 /** One answer to every wrong name, password and code. */
 function refused(): RpcError {
   return new RpcError('P2P_AUTH_CREDENTIAL_INVALID', 'Name, password or code is wrong')
+}
+
+function passkeyView({ id, label, rp_id: host, created_at_ms, used_at_ms }: StoredPasskey): PasskeyView {
+  return { id, label, host, createdAtMs: created_at_ms, ...(used_at_ms !== undefined && { usedAtMs: used_at_ms }) }
 }
 
 function userPut(user: StoredUser): Operation {

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
 /** The browser's session: an access token that no script of a page can read. */
-export const SESSION_COOKIE = 'p2p_session'
+const SESSION_COOKIE = 'p2p_session'
 
 /** Life of the token in it, in seconds; the page has it renewed while it is open. */
 export const SESSION_TTL_S = 3_600

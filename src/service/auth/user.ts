@@ -13,6 +13,34 @@ export interface StoredUser {
   invitation?: { hash: string; ends_at_ms: number }
   /** `secret` in base64url: both sides need it as it is (RFC 6238); `last_step`: no code up to there works again. */
   code?: { secret: string; last_step: number; recovery: string[] }
+  passkeys?: StoredPasskey[]
+}
+
+/** A public key of an authenticator, which signs in with it (WebAuthn Level 3). */
+export interface StoredPasskey {
+  id: string
+  /** The authenticator's name for it, base64url. */
+  credential: string
+  /** COSE key (RFC 9052 section 7), base64url. */
+  public_key: string
+  /** How often it was used, where its authenticator counts; one that goes back shows a copy. */
+  counter: number
+  transports: string[]
+  /** The host name it was made for. */
+  rp_id: string
+  label: string
+  created_at_ms: number
+  used_at_ms?: number
+}
+
+/** A passkey as its owner is told of it. */
+export interface PasskeyView {
+  id: string
+  label: string
+  /** It works where the dashboard is opened by this name. */
+  host: string
+  createdAtMs: number
+  usedAtMs?: number
 }
 
 /** A person as others are told of it. */
@@ -24,6 +52,8 @@ export interface User {
   hasPassword: boolean
   /** A second step by codes is set up. */
   hasCode: boolean
+  /** How many passkeys there are. */
+  passkeys: number
   /** How many sessions are open. */
   sessions: number
   /** When the invitation that nobody has taken yet ends. */
@@ -56,7 +86,7 @@ export interface SessionView {
 }
 
 /** Lower-case letters, digits and `._@-`, 63 at most, so that a mail address fits and no two names look alike. */
-export const USER_NAME = /^[a-z0-9][a-z0-9._@-]{0,62}$/
+const USER_NAME = /^[a-z0-9][a-z0-9._@-]{0,62}$/
 
 /** Names that mean somebody else in tokens and in the record. */
 const RESERVED: ReadonlySet<string> = new Set([OPERATOR, 'open', 'anonymous'])

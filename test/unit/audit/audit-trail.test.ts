@@ -233,17 +233,54 @@ test('questions are answered newest first, by who, what and when, page by page',
   )
 })
 
-test('a flood of refusals is counted, not written line by line', async () => {
+const refusedIn = (records: AuditRecord[]): AuditRecord[] => records.filter(({ outcome }) => outcome === 'refused')
+const noticesIn = (records: AuditRecord[]): string[] =>
+  records.flatMap(({ phase, detail = '' }) => (phase === 'notice' && detail.includes('more refusals') ? [detail] : []))
+
+test('a flood of refusals is counted, not written line by line, and told when the minute is over', async () => {
   const here = world()
   const trail = await open(here)
   for (let i = 0; i < 1_000; i++) trail.refused({ ...ACT, who: 'anonymous' }, '401')
   trail.refused({ ...ACT, who: 'anonymous', from: '10.0.0.10' }, '401')
   here.clock.advance(60_000)
-  trail.refused({ ...ACT, who: 'anonymous' }, '401')
   await trail.begin(ACT)
   const records = await trail.query(everything)
-  assert.equal(records.filter(({ outcome }) => outcome === 'refused').length, 22)
-  assert.match(records.find(({ detail }) => detail?.includes('more refusals'))?.detail ?? '', /^980 more/)
+  assert.equal(refusedIn(records).length, 21)
+  assert.deepEqual(noticesIn(records), ['980 more refusals of anonymous 10.0.0.9 within a minute'])
+  trail.refused({ ...ACT, who: 'anonymous' }, '401')
+  await trail.begin(ACT)
+  assert.equal(refusedIn(await trail.query(everything)).length, 22, 'a new minute')
+  assert.deepEqual((await trail.verify()).problems, [])
+})
+
+test('a flood from many addresses writes no more than one from a few, and what it hides is told at the stop', async () => {
+  const here = world()
+  const trail = await open(here)
+  for (let i = 0; i < 5_000; i++) trail.refused({ ...ACT, who: 'anonymous', from: `10.1.${i >> 8}.${i & 255}` }, '401')
+  await trail.begin(ACT)
+  const size = (await firstFile(here)).text.length
+  assert.ok(size < 60_000, `${size} bytes`)
+  await trail.stop()
+  const again = await open(here)
+  const records = await again.query(everything)
+  assert.equal(refusedIn(records).length, 120)
+  const counted = noticesIn(records).reduce((sum, detail) => sum + Number.parseInt(detail, 10), 0)
+  assert.equal(counted, 5_000 - 120)
+})
+
+test('what anybody may try is recorded before it is done; in a flood of failures only what succeeded, when it is done', async () => {
+  const here = world()
+  const trail = await open(here)
+  const attempt = async (outcome: 'failed' | 'succeeded', who = 'anonymous'): Promise<void> =>
+    (await trail.begin({ act: 'POST /auth/token', who, from: '10.0.0.9' }, { isOpen: true }))(outcome, '401')
+  for (let i = 0; i < 500; i++) await attempt('failed')
+  await attempt('succeeded')
+  for (let i = 0; i < 3; i++) await trail.begin(ACT)
+  const signIns = (await trail.query(everything)).filter(({ act }) => act === 'POST /auth/token')
+  const count = (phase: string, outcome?: string): number =>
+    signIns.filter((record) => record.phase === phase && record.outcome === outcome).length
+  assert.deepEqual([count('intent'), count('outcome', 'failed'), count('outcome', 'succeeded')], [20, 20, 1])
+  await trail.stop()
 })
 
 test('whatever text comes in, a record is one bounded line and comes back as it was', () => {

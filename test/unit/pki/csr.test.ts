@@ -5,9 +5,11 @@ import fc from 'fast-check'
 import { PkiError } from '../../../src/base/errors.ts'
 import { createCsr, generateNodeKey } from '../../../src/pki/x509/csr.ts'
 import { fromPem, toPem } from '../../../src/pki/x509/pem.ts'
-import { readCsr } from '../../../src/pki/x509/signing.ts'
+import { readCsr as read } from '../../../src/pki/x509/read-csr.ts'
 import { openssl, skipWithoutOpenssl } from './openssl.ts'
 
+/** As a promise, so that refusals are rejections. */
+const readCsr = async (pem: string) => read(pem)
 const refused = { code: 'P2P_PKI_CSR_REJECTED' }
 const csr = createCsr(await generateNodeKey(), 'worker-1')
 const csrDer = fromPem('CERTIFICATE REQUEST', csr) as Uint8Array
@@ -19,9 +21,9 @@ test('openssl reads the request of a node and verifies its signature', { skip: s
 })
 
 test('the CA reads the key of a request', async () => {
-  const read = await readCsr(csr)
-  assert.deepEqual(Buffer.from(read.der), Buffer.from(csrDer))
-  assert.match(read.keyFingerprint, /^[0-9a-f]{64}$/)
+  const found = await readCsr(csr)
+  assert.deepEqual(Buffer.from(found.der), Buffer.from(csrDer))
+  assert.match(found.keyFingerprint, /^[0-9a-f]{64}$/)
 })
 
 test('a request on P-384 made by openssl is accepted', { skip: skipWithoutOpenssl }, async () => {
@@ -54,9 +56,9 @@ test('no change of a bit in what is signed is accepted, and none anywhere makes 
   for (let at = 0; at < csrDer.length; at++) {
     const changed = Buffer.from(csrDer)
     changed[at] = (changed[at] as number) ^ (1 << (at % 8))
-    const read = readCsr(toPem('CERTIFICATE REQUEST', changed))
-    if (at >= 3 && at < signedBytes) await assert.rejects(read, refused, `byte ${at}`)
-    else await read.then((accepted) => assert.equal(accepted.keyFingerprint, keyFingerprint), isRefusal)
+    const reading = readCsr(toPem('CERTIFICATE REQUEST', changed))
+    if (at >= 3 && at < signedBytes) await assert.rejects(reading, refused, `byte ${at}`)
+    else await reading.then((accepted) => assert.equal(accepted.keyFingerprint, keyFingerprint), isRefusal)
   }
 })
 

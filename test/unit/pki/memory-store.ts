@@ -6,6 +6,14 @@ export class MemoryStore implements ControlStore {
   failure: Error | undefined
   readonly #entries = new Map<string, Entry>()
 
+  /** What a backup taken now holds. */
+  copy(): MemoryStore {
+    const copy = new MemoryStore()
+    copy.revision = this.revision
+    for (const [key, entry] of this.#entries) copy.#entries.set(key, entry)
+    return copy
+  }
+
   get(key: string): Promise<Entry | undefined> {
     return Promise.resolve(this.#entries.get(key))
   }

@@ -465,6 +465,17 @@ test('an address that appears is proved and put into the certificate', async (t)
   assert.equal(coordinator.requests.length, requests)
 })
 
+test('a certificate is renewed before it is due when somebody wants it', async (t) => {
+  const coordinator = await setUp(t, { enrolment: { plotJoinKey } })
+  const worker = createWorker(t, coordinator, { plotJoinKey })
+  await worker.start()
+  const before = worker.identity.certificate()
+  const renewed = changed(worker.identity)
+  worker.identity.renewNow()
+  await renewed
+  assert.notEqual(worker.identity.certificate().serial, before.serial)
+})
+
 test('a change of address while the node was down is noticed at its next start', async (t) => {
   const coordinator = await setUp(t, { enrolment: { plotJoinKey } })
   const worker = createWorker(t, coordinator, { plotJoinKey })
@@ -519,6 +530,121 @@ test('a revoked node that is given a new token joins again, with a new key', asy
   const { serial, keyFingerprint } = again.identity.certificate()
   assert.notEqual(keyFingerprint, old.keyFingerprint)
   assert.ok(!coordinator.ca.revocations.isRevoked(serial))
+})
+
+/** A coordinator, the backup of it, and what it is once it was restored from that; `dial` leads to whichever is up. */
+async function setUpRestored(t: TestContext, enrolment: CoordinatorSetup['enrolment'] = {}) {
+  const before = await setUp(t, { enrolment })
+  let backup = before.store.copy()
+  let current = before
+  return {
+    before,
+    dial: (...call: Parameters<EnrolmentDial>) => current.dial(...call),
+    backUp: () => void (backup = before.store.copy()),
+    restore: async (): Promise<Coordinator> => {
+      current = await setUp(t, { enrolment, store: backup, clock: before.clock })
+      return current
+    },
+  }
+}
+
+test('a node that joined after the backup its coordinator was restored from joins anew, by what admits it', async (t) => {
+  const { before, dial, restore } = await setUpRestored(t, { plotJoinKey })
+  const worker = createWorker(t, before, { dial, plotJoinKey })
+  await worker.start()
+  const old = worker.identity.certificate()
+  const restored = await restore()
+  assert.equal(restored.ca.issued(old.serial), undefined)
+  const renewed = changed(worker.identity)
+  worker.identity.renewNow()
+  await renewed
+  const { serial, keyFingerprint } = worker.identity.certificate()
+  assert.notEqual(keyFingerprint, old.keyFingerprint)
+  assert.equal(restored.ca.holder('worker-1')?.key_fingerprint, keyFingerprint)
+  assert.match(worker.log.text(), /WARNING.*does not renew the certificate; joining anew.*restored from/s)
+  // From here on it is a node like any other.
+  const again = changed(worker.identity)
+  worker.identity.renewNow()
+  await again
+  assert.notEqual(worker.identity.certificate().serial, serial)
+  assert.equal((await restored.enrolment.revokeNode('worker-1')).length, 2)
+})
+
+test('one that nothing admits waits for a person, works on meanwhile, and both sides say what to do', async (t) => {
+  const { before, dial, restore } = await setUpRestored(t)
+  const worker = createWorker(t, before, { dial, join: { token: await token(before) } })
+  await worker.start()
+  const old = worker.identity.certificate()
+  const restored = await restore()
+  worker.identity.renewNow()
+  await until(() => restored.enrolment.pending().length === 1)
+  await until(() => /p2p nodes approve worker-1/.test(worker.log.text()))
+  assert.match(restored.log.text(), /A node waits for approval/)
+  assert.equal(worker.identity.certificate().serial, old.serial, 'it goes on with what it has')
+  assert.doesNotMatch(worker.log.text(), /CRITICAL/)
+  const renewed = changed(worker.identity)
+  worker.clock.advance(1_000)
+  await restored.enrolment.approve('worker-1')
+  await renewed
+  assert.equal(restored.ca.holder('worker-1')?.key_fingerprint, worker.identity.certificate().keyFingerprint)
+})
+
+test('one that was renewed after the backup is told apart from a thief of its name by a person', async (t) => {
+  const { before, dial, backUp, restore } = await setUpRestored(t, { plotJoinKey })
+  const worker = createWorker(t, before, { dial, plotJoinKey })
+  await worker.start()
+  const recorded = worker.identity.certificate()
+  backUp()
+  const first = changed(worker.identity)
+  worker.identity.renewNow()
+  await first
+  const restored = await restore()
+  worker.identity.renewNow()
+  await until(() => restored.enrolment.pending().length === 1)
+  assert.equal(restored.enrolment.pending()[0]?.replaces, recorded.keyFingerprint)
+  assert.match(worker.log.text(), /A person must admit this node/)
+  const renewed = changed(worker.identity)
+  worker.clock.advance(1_000)
+  await restored.enrolment.approve('worker-1')
+  await renewed
+  assert.ok(restored.ca.revocations.isRevoked(recorded.serial))
+  assert.ok(!restored.ca.revocations.isRevoked(worker.identity.certificate().serial))
+})
+
+test('one that a person does not want ends its attempts and says so; it stays what it is until its certificate ends', async (t) => {
+  const { before, dial, restore } = await setUpRestored(t)
+  const worker = createWorker(t, before, { dial, join: { token: await token(before) } })
+  await worker.start()
+  const old = worker.identity.certificate()
+  const restored = await restore()
+  worker.identity.renewNow()
+  await until(() => restored.enrolment.pending().length === 1)
+  await restored.enrolment.reject('worker-1')
+  worker.clock.advance(1_000)
+  await until(() => worker.log.text().includes('CRITICAL'))
+  assert.match(worker.log.text(), /P2P_PKI_REJECTED/)
+  assert.equal(worker.identity.certificate().serial, old.serial)
+})
+
+test('a node that joins anew stays in its cluster, whoever else has its plot', async (t) => {
+  const { before, dial, restore } = await setUpRestored(t, { plotJoinKey })
+  const other = await setUp(t, { enrolment: { plotJoinKey }, clock: before.clock })
+  let isRefused = false
+  const worker = createWorker(t, before, {
+    plotJoinKey,
+    dial: (address, options) => (isRefused ? other.dial : dial)(address, options),
+  })
+  await worker.start()
+  const restored = await restore()
+  const request = restored.enrolment.request.bind(restored.enrolment)
+  restored.enrolment.request = async (...asked) => {
+    isRefused = true
+    return request(...asked)
+  }
+  worker.identity.renewNow()
+  await until(() => worker.log.text().includes('CRITICAL'))
+  assert.match(worker.log.text(), /P2P_PKI_UNTRUSTED_COORDINATOR/)
+  assert.equal(other.ca.holder('worker-1'), undefined)
 })
 
 test('a node moves to another cluster when it is given a token of that one', async (t) => {

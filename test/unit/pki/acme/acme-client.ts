@@ -20,6 +20,8 @@ export class AcmeTestClient {
   readonly #alg: string
   jwk: JWK = {}
   kid: string | undefined
+  /** Types of problem of challenges that it had looked at. */
+  readonly challengeFailures: string[] = []
   #nonce: string | undefined
 
   private constructor(server: Acme, key: KeyObject, alg: string) {
@@ -71,7 +73,8 @@ export class AcmeTestClient {
 
   async send(path: string, body: unknown, isSameHost = false): Promise<AcmeAnswer> {
     const signal = new AbortController().signal
-    const answer = await this.#server.post({ base: BASE, path, isSameHost }, body, signal)
+    const onChallengeFailed = (type: string): void => void this.challengeFailures.push(type)
+    const answer = await this.#server.post({ base: BASE, path, isSameHost, onChallengeFailed }, body, signal)
     this.#nonce = answer.headers['replay-nonce']
     return answer
   }

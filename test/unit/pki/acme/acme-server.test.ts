@@ -14,6 +14,7 @@ import { ManualClock } from '../manual-clock.ts'
 import { MemoryStore } from '../memory-store.ts'
 import { openssl, skipWithoutOpenssl } from '../openssl.ts'
 import { RecordingLogger } from '../recording-logger.ts'
+import { until } from '../until.ts'
 import { AcmeTestClient, base64UrlDer, BASE, pathOf } from './acme-client.ts'
 
 const EC = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const
@@ -337,6 +338,7 @@ test('a wrong answer fails the order, and says what was found', async (t) => {
   }
   const meanwhile = await answering
   assert.match(bodyOf(meanwhile).status, /processing|invalid/)
+  await until(() => opened.challengeFailures.length > 0)
   let after = bodyOf(await opened.post(authorization))
   for (let turn = 0; after.status === 'pending' && turn < 100; turn++) {
     await new Promise(setImmediate)
@@ -344,6 +346,8 @@ test('a wrong answer fails the order, and says what was found', async (t) => {
   }
   assert.equal(after.status, 'invalid')
   assert.match(after.challenges[0].error.detail, /not the key authorization/)
+  assert.equal(bodyOf(await opened.post(pathOf(challenges[0].url))).status, 'invalid')
+  assert.deepEqual(opened.challengeFailures, ['urn:ietf:params:acme:error:incorrectResponse'], 'told once')
   const location = pathOf(order.finalize).replace('/finalize', '')
   assert.equal(bodyOf(await opened.post(location)).status, 'invalid')
 })
@@ -366,12 +370,22 @@ test('names that lead to this machine, to link-local or metadata addresses are n
     const answer = bodyOf(await opened.post(pathOf(challenges[0].url), {}))
     assert.equal(answer.status, 'invalid', address)
     assert.match(answer.error.type, /rejectedIdentifier/)
+    assert.match(opened.challengeFailures.pop() ?? '', /rejectedIdentifier/)
   }
   assert.deepEqual(network.asked, [])
   network.addresses = ['169.254.169.254', '10.0.0.7']
   const order = bodyOf(await orderFor(opened, { type: 'dns', value: 'a.test' }))
   await proveAll(opened, order)
   assert.deepEqual(network.asked, ['http 10.0.0.7'])
+})
+
+test('a name that leads elsewhere a moment later does not lead the look there', async (t) => {
+  const { client, network } = await start(t)
+  const opened = await client()
+  let asked = 0
+  Object.defineProperty(network, 'addresses', { get: () => [asked++ === 0 ? '10.0.0.7' : '127.0.0.1'] })
+  await proveAll(opened, bodyOf(await orderFor(opened, { type: 'dns', value: 'a.test' })))
+  assert.deepEqual([network.asked, asked], [['http 10.0.0.7'], 1])
 })
 
 test('a client on this machine may prove names of this machine', async (t) => {

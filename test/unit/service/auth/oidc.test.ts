@@ -20,7 +20,7 @@ function oidcAt(provider: StubProvider, clock: ManualClock, options: Partial<Oid
     {
       issuer: provider.issuer,
       clientId: CLIENT.id,
-      clientSecret: CLIENT.secret,
+      clientSecret: () => CLIENT.secret,
       nameClaim: 'preferred_username',
       roleClaim: 'realm_access.roles',
       roles: { devs: 'operator', bosses: 'admin' },
@@ -158,7 +158,14 @@ test('new keys of the provider are found; a provider that is away or another is 
   flow.provider.metadata = {}
   const untrusting = createOidc(
     { clock: flow.clock, random: systemRandom, log: silentLogger, fetchJson: createFetchJson() },
-    { issuer: flow.provider.issuer, clientId: 'x', clientSecret: undefined, nameClaim: 'n', roleClaim: 'r', roles: {} },
+    {
+      issuer: flow.provider.issuer,
+      clientId: 'x',
+      clientSecret: () => undefined,
+      nameClaim: 'n',
+      roleClaim: 'r',
+      roles: {},
+    },
   )
   await assert.rejects(untrusting.begin(REDIRECT), isUnavailable, 'its certificate is nobody’s')
 })
@@ -168,7 +175,11 @@ test('a browser goes to the provider and comes back with a session; without its 
   await using provider = await startProvider(() => clock.wallMs())
   provider.claims = { preferred_username: 'ada', realm_access: { roles: ['devs'] } }
   await using node = await startStubNode({ oidc: oidcAt(provider, clock) })
-  assert.deepEqual((await node.ask('/auth/methods')).json(), { password: true, oidc: { issuer: provider.issuer } })
+  assert.deepEqual((await node.ask('/auth/methods')).json(), {
+    password: true,
+    passkey: false,
+    oidc: { issuer: provider.issuer },
+  })
   const begin = async () => {
     const answer = await node.ask('/auth/oidc/start', { redirect: 'manual' })
     assert.equal(answer.status, 302)

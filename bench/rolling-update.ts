@@ -1,4 +1,5 @@
 import { type ClientHttp2Session, connect } from 'node:http2'
+import { Agent, request } from 'node:https'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import type { NodeApi } from '../test/e2e/support/node-api.ts'
@@ -10,12 +11,14 @@ import { LiveCluster, type ServiceFiles } from './services/live-cluster.ts'
  * once, in a cluster of three nodes: a person's calls over one HTTP/2 connection to the coordinator, to the service desk on a worker, to the
  * service shop on a worker. No method is idempotent, so that nothing that may have run is made again. Calls are sent when
  * their time has come, however slow the answers are.
- *   node --conditions=source bench/rolling-update.ts [--rate 200] [--updates 6] [--command PATH]
+ *   node --conditions=source bench/rolling-update.ts [--rate 200] [--updates 6] [--http1] [--command PATH]
  */
 
 export interface RollingUpdateOptions {
   callsPerSecond: number
   updates: number
+  /** Over HTTP/1.1 connections that are used again, at most {@link HTTP1_CONNECTIONS_MAX} of them. */
+  isHttp1?: boolean
   /** Another installation's `p2p`. */
   command?: string | undefined
   onProgress?: (line: string) => void
@@ -34,6 +37,7 @@ export interface RollingUpdateResult {
 const WORK_MS = 20
 const IN_FLIGHT_MAX = 10_000
 const TICK_MS = 5
+const HTTP1_CONNECTIONS_MAX = 256
 
 /** Answers after a while, so that an update always meets calls that are under way. */
 function shop(version: string): ServiceFiles {
@@ -74,14 +78,14 @@ const SERVICES = { shop, desk }
 const CHANGES: readonly (readonly (keyof typeof SERVICES)[])[] = [['shop'], ['desk'], ['shop', 'desk']]
 
 export function benchRollingUpdate(options: RollingUpdateOptions): Promise<RollingUpdateResult> {
-  const { updates, callsPerSecond, command, onProgress = () => {} } = options
+  const { updates, callsPerSecond, isHttp1 = false, command, onProgress = () => {} } = options
   return withCleanup(async (cleanup) => {
     const cluster = new LiveCluster(cleanup, { workers: ['w1', 'w2'], command })
     await cluster.start()
     const first = { count: 2, placement: { labels: { role: 'worker' } }, healthy_ms: 500 }
     for (const [name, files] of Object.entries(SERVICES)) await cluster.deploy(name, files('1.0.0'), first)
     await Promise.all(Object.keys(SERVICES).map((name) => cluster.rolledOut(name)))
-    const load = new SteadyLoad(cluster.api, callsPerSecond)
+    const load = new SteadyLoad(cluster.api, callsPerSecond, isHttp1)
     const running = load.run()
     const updateSeconds: number[] = []
     for (let update = 1; update <= updates; update++) {
@@ -104,20 +108,15 @@ class SteadyLoad {
   readonly failures = new Map<string, number>()
   readonly answers = new Map<string, number>()
   readonly latenciesMs: number[] = []
-  readonly #accessToken: string
   readonly #callsPerSecond: number
-  readonly #session: ClientHttp2Session
+  readonly #client: Client
   readonly #open = new Set<Promise<void>>()
   #sent = 0
   #isOver = false
 
-  constructor(api: NodeApi, callsPerSecond: number) {
-    const { url, caCertificate: ca } = api
-    this.#accessToken = api.accessToken
+  constructor(api: NodeApi, callsPerSecond: number, isHttp1: boolean) {
     this.#callsPerSecond = callsPerSecond
-    this.#session = connect(url, { ca, checkServerIdentity: () => undefined })
-    // The calls tell.
-    this.#session.on('error', () => {})
+    this.#client = isHttp1 ? new Http1Client(api) : new Http2Client(api)
   }
 
   get sent(): number {
@@ -141,7 +140,7 @@ class SteadyLoad {
       await pause(TICK_MS)
     }
     await Promise.all(this.#open)
-    this.#session.close()
+    this.#client.close()
   }
 
   #send(article: number): void {
@@ -161,7 +160,7 @@ class SteadyLoad {
   /** @returns by which versions it was answered. @throws what came instead */
   async #order(article: number): Promise<string> {
     const body = { jsonrpc: '2.0', id: article, method: 'desk/order', params: { article } }
-    const { result, error } = JSON.parse(await this.#post('/rpc', JSON.stringify(body))) as {
+    const { result, error } = JSON.parse(await this.#client.post('/rpc', JSON.stringify(body))) as {
       result?: { article: number; price: number; versions: string }
       error?: { message: string; data?: { code: string } }
     }
@@ -169,27 +168,85 @@ class SteadyLoad {
     if (result?.article !== article || result.price !== article * 3) throw new Error('the answer of another call')
     return result.versions
   }
+}
 
-  #post(path: string, body: string): Promise<string> {
+interface Client {
+  /** @returns the text of an answer with status 200. @throws what came instead */
+  post(path: string, body: string): Promise<string>
+  close(): void
+}
+
+class Http2Client implements Client {
+  readonly #headers: Record<string, string>
+  readonly #session: ClientHttp2Session
+
+  constructor({ url, caCertificate: ca, accessToken }: NodeApi) {
+    this.#headers = headersOf(accessToken)
+    this.#session = connect(url, { ca, checkServerIdentity: () => undefined })
+    // The calls tell.
+    this.#session.on('error', () => {})
+  }
+
+  post(path: string, body: string): Promise<string> {
     return new Promise((resolve, reject) => {
-      const stream = this.#session.request({
-        ':method': 'POST',
-        ':path': path,
-        authorization: `Bearer ${this.#accessToken}`,
-        'content-type': 'application/json',
-      })
+      const stream = this.#session.request({ ':method': 'POST', ':path': path, ...this.#headers })
       let status = 0
-      let text = ''
       stream.on('response', (headers) => (status = Number(headers[':status'])))
-      stream.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
-      stream.on('end', () => {
-        if (status === 200) resolve(text)
-        else reject(new Error(`HTTP ${status}: ${text}`))
-      })
+      readAnswer(stream, () => status, resolve, reject)
       stream.on('error', reject)
       stream.end(body)
     })
   }
+
+  close(): void {
+    this.#session.close()
+  }
+}
+
+class Http1Client implements Client {
+  readonly #api: NodeApi
+  readonly #agent: Agent
+
+  constructor(api: NodeApi) {
+    this.#api = api
+    const { caCertificate: ca } = api
+    const limits = { maxSockets: HTTP1_CONNECTIONS_MAX, keepAlive: true }
+    this.#agent = new Agent({ ...limits, ca, checkServerIdentity: () => undefined })
+  }
+
+  post(path: string, body: string): Promise<string> {
+    const { url, accessToken } = this.#api
+    return new Promise((resolve, reject) => {
+      const options = { method: 'POST', agent: this.#agent, headers: headersOf(accessToken) }
+      const outgoing = request(new URL(path, url), options, (answer) => {
+        readAnswer(answer, () => answer.statusCode ?? 0, resolve, reject)
+      })
+      outgoing.on('error', reject)
+      outgoing.end(body)
+    })
+  }
+
+  close(): void {
+    this.#agent.destroy()
+  }
+}
+
+function headersOf(accessToken: string): Record<string, string> {
+  return { authorization: `Bearer ${accessToken}`, 'content-type': 'application/json' }
+}
+
+function readAnswer(
+  source: NodeJS.ReadableStream,
+  status: () => number,
+  resolve: (text: string) => void,
+  reject: (error: Error) => void,
+): void {
+  let text = ''
+  source.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
+  source.on('end', () => {
+    if (status() === 200) resolve(text)
+    else reject(new Error(`HTTP ${status()}: ${text}`))
+  })
 }
 
 function count(counts: Map<string, number>, what: string): void {
@@ -201,11 +258,18 @@ if (import.meta.main) {
     options: {
       rate: { type: 'string', default: '200' },
       updates: { type: 'string', default: '6' },
+      http1: { type: 'boolean', default: false },
       command: { type: 'string' },
     },
   })
-  const { rate, updates, command } = values
-  const options = { callsPerSecond: Number(rate), updates: Number(updates), command, onProgress: console.log }
+  const { rate, updates, http1: isHttp1, command } = values
+  const options = {
+    callsPerSecond: Number(rate),
+    updates: Number(updates),
+    isHttp1,
+    command,
+    onProgress: console.log,
+  }
   const result = await benchRollingUpdate(options)
   const sorted = result.latenciesMs.sort((x, y) => x - y)
   const quantile = (part: number): string => (sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(0)

@@ -20,8 +20,8 @@ export {
 } from './agent/artifact-exchange.ts'
 export type { AgentArtifacts, UnpackedArtifact } from './agent/agent-artifacts.ts'
 export type { Assignment, AssignmentReport, NodePlan, NodeReport } from './model.ts'
+export { contextOfNode } from './node-call.ts'
 export { type ControlRequest, createNodeControl, type NodeControl } from './node-control.ts'
-export { isSecretName, SECRET_BYTES_MAX, SECRETS_MAX } from './secrets/secrets.ts'
 export type { PlanSigner, PlanVerifier, SignedPlan } from './signed-plan.ts'
 export {
   type ArtifactRepository,
@@ -42,7 +42,7 @@ export {
   createArtifactInstaller,
   type InstalledArtifact,
 } from './artifacts/artifact-installer.ts'
-export { type ArtifactSource, CHUNK_BYTES_MAX } from './artifacts/artifact-source.ts'
+export { type ArtifactSource } from './artifacts/artifact-source.ts'
 export { type ArtifactStore, type ArtifactStoreOptions, createArtifactStore } from './artifacts/artifact-store.ts'
 export { type BundleFolders, createBundleFolders, type UnpackedBundle } from './bundle/bundle-folders.ts'
 export { createProgramAgent, type ProgramAgent, type ProgramAgentNeeds } from './program/program-agent.ts'
@@ -60,7 +60,6 @@ export {
   type UpgradeCoordinator,
   type UpgradeCoordinatorNeeds,
 } from './program/upgrade-coordinator.ts'
-export { BUNDLE_LIMITS } from './bundle/bundle-limits.ts'
 export type { BundleFile, BundleManifest, BundleMethod } from './bundle/bundle-manifest.ts'
 export { type PackedBundle, packBundle, type PackOptions } from './bundle/pack-bundle.ts'
 export { readBundleManifest } from './bundle/read-bundle.ts'
@@ -68,7 +67,5 @@ export {
   type BundleSigner,
   type BundleStatement,
   type BundleVerifier,
-  signBundle,
   type SignedBundle,
-  verifiedStatement,
 } from './bundle/signed-bundle.ts'

@@ -1,6 +1,6 @@
 import type { Deployment } from '../base/deployment.ts'
 import type { NodeId } from '../base/identity.ts'
-import type { InstanceState } from '../service/index.ts'
+import type { InstanceState, MethodCallers } from '../service/index.ts'
 
 /** What one node is to run of one service. */
 export interface Assignment {
@@ -46,6 +46,8 @@ export interface AssignmentReport {
   waitsFor?: string
   /** A person stopped it on this node alone. */
   isStoppedHere?: boolean
+  /** Who has called it here of late. */
+  callers?: MethodCallers
 }
 
 export interface NodeReport {

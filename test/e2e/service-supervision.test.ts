@@ -123,6 +123,24 @@ describe('an instance that is no use', () => {
     assert.equal(first(node, 'leak').reason, 'it ran out of memory: limits.memoryMb in manifest.json is 160')
   })
 
+  test('because it starts more programs than it may ends with them, and says so', {
+    skip: process.platform !== 'linux',
+  }, async (t) => {
+    const node = await startServices(t, {
+      'bomb/run.sh': 'for i in 1 2 3 4 5 6 7 8 9; do sleep 65432 & done; wait',
+      'bomb/manifest.json': manifest({
+        exec: { command: 'sh', args: ['run.sh'] },
+        limits: { processes: 6 },
+        restart: { policy: 'never' },
+        stopTimeoutMs: 200,
+      }),
+    })
+    await node.until(() => node.instances('bomb')[0]?.state === 'failed')
+    const { reason = '' } = node.instances('bomb')[0] ?? {}
+    assert.match(reason, /^it has \d+ processes; limits\.processes in manifest\.json is 6$/)
+    assert.deepEqual(sleepers(65_432), [])
+  })
+
   test('because its method says it is ill is avoided, then started again', async (t) => {
     const node = await startServices(t, {
       'moody/main.js': service(
@@ -445,10 +463,10 @@ test('a service in a thread lives and dies apart from its node', async (t) => {
 })
 
 /** Processes `sleep 98765` on this machine. */
-function sleepers(): string[] {
+function sleepers(seconds = 98_765): string[] {
   return readdirSync('/proc').filter((name) => {
     try {
-      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8') === 'sleep\x0098765\0'
+      return /^\d+$/.test(name) && readFileSync(`/proc/${name}/cmdline`, 'utf8') === `sleep\0${seconds}\0`
     } catch {
       return false
     }

@@ -5,7 +5,7 @@ import type { NodeIdentity } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
-import type { Clock } from '../../base/time.ts'
+import type { Clock, Timer } from '../../base/time.ts'
 import type { Caller, ServiceDefinition, ServiceHost } from '../../service/index.ts'
 import { Delivery } from '../delivery.ts'
 import type { NodePlan, NodeReport } from '../model.ts'
@@ -16,11 +16,14 @@ import type { AgentArtifacts } from './agent-artifacts.ts'
 import { createAgentService } from './agent-service.ts'
 import { AgentState } from './agent-state.ts'
 import { missingDependency } from './dependencies.ts'
+import { RecentCallers } from './recent-callers.ts'
 import { ServiceKeeper } from './service-keeper.ts'
 
-export const AGENT_SERVICE = 'deploy_agent'
+const AGENT_SERVICE = 'deploy_agent'
 
 const CALL_TIMEOUT_MS = 10_000
+/** Who calls is looked at this often; a caller is told once an hour. */
+const CALLERS_MS = 10_000
 
 export interface DeployAgentNeeds {
   clock: Clock
@@ -78,6 +81,8 @@ class VaultDeployAgent implements DeployAgent {
   readonly #reports: Delivery
   readonly #rejected: RejectedPlans = { forged: 0, foreign: 0, older: 0 }
   readonly #unlisten: (() => void)[] = []
+  readonly #callers = new RecentCallers()
+  #looking: Timer | undefined
   /** When the coordinators that got the last report were started. */
   #knownCoordinators = ''
   #plan: NodePlan | undefined
@@ -111,12 +116,13 @@ class VaultDeployAgent implements DeployAgent {
   }
 
   async start(): Promise<void> {
-    const { host, membership } = this.#needs
+    const { clock, host, membership } = this.#needs
     this.#isRunning = true
     this.#unlisten.push(
       host.onChange(() => this.#hostChanged()),
       membership.onChange(() => this.#membersChanged()),
     )
+    this.#looking = clock.every(CALLERS_MS, () => this.#lookAtCallers())
     this.#membersChanged()
     this.#follow()
   }
@@ -124,6 +130,7 @@ class VaultDeployAgent implements DeployAgent {
   async stop(): Promise<void> {
     this.#isRunning = false
     for (const unlisten of this.#unlisten.splice(0)) unlisten()
+    this.#looking?.cancel()
     await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()))
     await this.#reports.stop()
     await this.#turn.catch(() => {})
@@ -210,6 +217,7 @@ class VaultDeployAgent implements DeployAgent {
       onInUse: (name, digest) => this.#inUse(name, digest),
       run: (name) => this.#state.run(name),
       keepRun: (name, run) => this.#state.keepRun(name, run),
+      callers: (name) => this.#callers.of(name),
       onChange: () => this.#keeperChanged(keeper),
     })
     this.#keepers.set(service, keeper)
@@ -219,6 +227,11 @@ class VaultDeployAgent implements DeployAgent {
   #hostChanged(): void {
     for (const keeper of this.#keepers.values()) keeper.hostChanged()
     this.#reports.request()
+  }
+
+  #lookAtCallers(): void {
+    const { clock, host } = this.#needs
+    if (this.#callers.note(clock.nowMs(), host.takeCallers())) this.#reports.request()
   }
 
   #keeperChanged(keeper: ServiceKeeper): void {

@@ -1,7 +1,13 @@
 import { messageOf } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
-import { askedPermissions, type ServiceHost, type ServiceSpec, type ServiceState } from '../../service/index.ts'
+import {
+  askedPermissions,
+  type MethodCallers,
+  type ServiceHost,
+  type ServiceSpec,
+  type ServiceState,
+} from '../../service/index.ts'
 import type { Assignment, AssignmentReport } from '../model.ts'
 import type { ArtifactDigest, Deployment } from '../../base/deployment.ts'
 import { effectivePermissions } from '../permissions.ts'
@@ -26,6 +32,8 @@ export interface KeeperNeeds {
   /** The newest run of a job that was begun here; durable. */
   run(service: string): JobRun | undefined
   keepRun(service: string, run: JobRun): Promise<void>
+  /** Who has called it here of late. */
+  callers(service: string): MethodCallers | undefined
   /** What {@link ServiceKeeper.report} tells has changed. */
   onChange(): void
 }
@@ -109,6 +117,7 @@ export class ServiceKeeper {
   report(): AssignmentReport {
     const state = this.#onHost()
     const run = this.#needs.run(this.service)
+    const callers = this.#needs.callers(this.service)
     return {
       service: this.service,
       generation: this.#target?.generation ?? state?.generation ?? 0,
@@ -126,6 +135,7 @@ export class ServiceKeeper {
       ...(this.#waitsFor !== undefined && { waitsFor: this.#waitsFor }),
       // One that is being taken away is stopped by the plan, not by a person.
       ...(state?.isStopped && this.#target && { isStoppedHere: true }),
+      ...(callers && { callers }),
     }
   }
 
@@ -230,6 +240,8 @@ export class ServiceKeeper {
     const secrets = await this.#needs.secretsOf(deployment, signal)
     const { folder, manifest, kind } = await this.#needs.artifacts.ensure(deployment.artifact, signal)
     signal.throwIfAborted()
+    // What kept it from being fetched is over: told beside what was fetched, it would be taken for a fault of the version.
+    if (!this.#isFetched) this.#failure = undefined
     this.#isFetched = true
     this.#needs.onChange()
     const { granted } = deployment

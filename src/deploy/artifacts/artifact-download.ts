@@ -56,6 +56,8 @@ export class ArtifactDownload {
   async run(): Promise<ArtifactWriter> {
     let writer = await this.#write()
     if (writer.offset > 0) this.#givers.add(undefined)
+    const startedMs = this.#needs.clock.nowMs()
+    const offset = writer.offset
     try {
       while (!writer.isWhole) {
         if (writer.offset === writer.sizeBytes) {
@@ -68,6 +70,12 @@ export class ArtifactDownload {
         this.#givers.add(source.nodeId)
         await this.#take(source, writer)
       }
+      this.#needs.log.info('An artifact was fetched', {
+        digest: this.#task.statement.digest,
+        bytes: writer.sizeBytes,
+        from: [...this.#givers].map((giver) => giver ?? `an earlier fetch (${offset} bytes)`),
+        ms: Math.round(this.#needs.clock.nowMs() - startedMs),
+      })
       return writer
     } catch (error) {
       await writer.close()

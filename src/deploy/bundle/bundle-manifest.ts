@@ -154,7 +154,7 @@ function checkService({ service, version, kind, manifest }: BundleManifest): voi
 }
 
 /** @throws {DeployError} P2P_BUNDLE_INVALID, P2P_BUNDLE_TOO_LARGE, P2P_BUNDLE_ENTRY_FORBIDDEN */
-export function checkFiles(files: readonly BundleFile[]): void {
+function checkFiles(files: readonly BundleFile[]): void {
   if (files.length > BUNDLE_LIMITS.fileCountMax) {
     throw tooLarge('too-many-files', undefined, `has ${files.length} files; ${BUNDLE_LIMITS.fileCountMax} are allowed.`)
   }

@@ -11,6 +11,7 @@ import type { Orchestrator } from '../../base/orchestrator.ts'
 import { SecretStore } from '../secrets/secret-store.ts'
 import type { Secrets } from '../../base/secrets.ts'
 import type { PlanSigner } from '../signed-plan.ts'
+import { CallerLedger } from './caller-ledger.ts'
 import { DesiredState } from './desired-state.ts'
 import { ManagedSecrets } from './managed-secrets.ts'
 import type { OrchestratorArtifacts } from './orchestrator-artifacts.ts'
@@ -43,6 +44,8 @@ export interface DeployCoordinatorOptions {
 export interface DeployCoordinator extends Component {
   readonly orchestrator: Orchestrator
   readonly secrets: Secrets
+  /** The present value of a secret, for the coordinator itself; undefined: there is none of that name. */
+  secretValue(name: string): string | undefined
   /** `orchestrator` and `update_manager`: to be registered before the services start, which loads what is stored. */
   readonly services: readonly ServiceDefinition[]
   /** Nodes that said they have the artifact. */
@@ -57,6 +60,7 @@ export function createDeployCoordinator(
   const { clock, random, store, signer, membership, calls, artifacts, isReserved } = needs
   const log = needs.log.child('Orchestrator')
   const state = new DesiredState(store)
+  const callers = new CallerLedger(store, clock)
   const secretStore = new SecretStore({ store, clock, log })
   const reconciler = new Reconciler({ clock, random, log, membership, calls, signer, state }, identity)
   const orchestrator = new StoredOrchestrator({
@@ -67,12 +71,17 @@ export function createDeployCoordinator(
     reconciler,
     secrets: secretStore,
     artifacts,
+    callers,
     isReserved,
   })
   return {
     name: 'orchestrator',
     orchestrator,
     secrets: new ManagedSecrets(secretStore, orchestrator, reconciler),
+    secretValue(name) {
+      const version = secretStore.version(name)
+      return version === undefined ? undefined : secretStore.value(name, version)
+    },
     services: [
       createOrchestratorService(
         {
@@ -80,8 +89,12 @@ export function createDeployCoordinator(
           load: async () => {
             await state.load()
             await secretStore.load()
+            await callers.load()
           },
-          takeReport: (report, startedAtMs) => reconciler.takeReport(report, startedAtMs),
+          async takeReport(report, startedAtMs) {
+            await reconciler.takeReport(report, startedAtMs)
+            await callers.note(report)
+          },
           secretsFor: (nodeId, wanted) => secretsForNode({ state, secrets: secretStore }, nodeId, wanted),
         },
         { softwareVersion },

@@ -47,7 +47,7 @@ export function nextDeployment(next: NextDeployment): Deployment {
 }
 
 /** Processes are only started anew when what they are made of has changed. */
-export function withProcessGeneration(base: Deployment | undefined, next: Deployment): Deployment {
+function withProcessGeneration(base: Deployment | undefined, next: Deployment): Deployment {
   const isSame =
     base !== undefined &&
     PROCESS_FIELDS.every((field) => isDeepStrictEqual(base[field] ?? undefined, next[field] ?? undefined))

@@ -4,6 +4,10 @@ import type { NodeReport } from '../model.ts'
 /** A node has no more assignments, and a service no more copies there, than these. */
 const ASSIGNMENTS_MAX = 512
 const INSTANCES_MAX = 256
+/** Callers of a method that a node tells of. */
+const CALLERS_MAX = 32
+const METHOD_NAME = z.string().regex(/^[A-Za-z][\w-]{0,62}$/)
+const CALLER_NAME = z.string().max(128)
 
 const TEXT = z.string().max(4_096)
 const COUNT = z.number().int().nonnegative()
@@ -40,6 +44,7 @@ export const NODE_REPORT: z.ZodType<NodeReport> = z.object({
         failure: TEXT.exactOptional(),
         waitsFor: z.string().max(63).exactOptional(),
         isStoppedHere: z.boolean().exactOptional(),
+        callers: z.record(METHOD_NAME, z.array(CALLER_NAME).max(CALLERS_MAX)).exactOptional(),
       }),
     )
     .max(ASSIGNMENTS_MAX),

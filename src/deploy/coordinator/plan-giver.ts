@@ -27,6 +27,8 @@ export class PlanGiver {
   readonly #needs: PlanGiverNeeds
   readonly #newest = new Map<NodeId, NodePlan>()
   readonly #deliveries = new Map<NodeId, Delivery>()
+  /** Nodes that should have got their plan when it was not made yet (this coordinator has just started), or they were away. */
+  readonly #passedOver = new Set<NodeId>()
 
   constructor(needs: PlanGiverNeeds) {
     this.#needs = needs
@@ -52,7 +54,8 @@ export class PlanGiver {
     const revision = isNew ? (given?.revision ?? 0) + 1 : given.revision
     if (isNew) await state.setGiven(nodeId, { revision, digest })
     this.#newest.set(nodeId, { ...content, revision })
-    if (isNew) this.#delivery(nodeId).request()
+    const isDue = isNew || (this.#passedOver.has(nodeId) && this.#needs.isPresent(nodeId))
+    if (isDue) this.#delivery(nodeId).request()
   }
 
   /**
@@ -89,8 +92,11 @@ export class PlanGiver {
 
   async #deliver(nodeId: NodeId, signal: AbortSignal): Promise<void> {
     const plan = this.#newest.get(nodeId)
-    // A node that is away says what it follows when it comes back.
-    if (!plan || !this.#needs.isPresent(nodeId)) return
+    if (!plan || !this.#needs.isPresent(nodeId)) {
+      this.#passedOver.add(nodeId)
+      return
+    }
+    this.#passedOver.delete(nodeId)
     await this.#needs.give(nodeId, signPlan(this.#needs.signer, plan), signal)
   }
 }

@@ -1,8 +1,9 @@
 import type { ErrorCode } from '../../base/errors.ts'
-import { isServiceName, type MethodDescriptor } from '../../service/index.ts'
+import { isServiceName } from '../../service/index.ts'
 import type { ArtifactFacts } from '../artifacts/artifact-facts.ts'
 import type { Deployment } from '../../base/deployment.ts'
 import type { DeployPlan, DeployRequest } from '../../base/deployment.ts'
+import type { MethodsOfBundle } from './known-methods.ts'
 import { missingGrants, NO_PERMISSIONS } from '../permissions.ts'
 import { deploymentOf, planDeployment, type PlanNode, type ServicePlan } from '../plan/index.ts'
 import { nextDeployment } from './next-deployment.ts'
@@ -15,9 +16,12 @@ export interface PreparationInput {
   nodes: readonly PlanNode[]
   /** Names of all services of the cluster, whoever started them. */
   services: ReadonlySet<string>
-  /** Of the artifact that is to run, and of the one that runs now; undefined where there is none. */
+  /** Of the artifact that is to run; undefined where there is none. */
   artifact: ArtifactFacts | undefined
-  presentArtifact: ArtifactFacts | undefined
+  /** What is known of their methods; undefined where the bundle stays as it is. */
+  methods: { before: MethodsOfBundle; after: MethodsOfBundle } | undefined
+  /** Who has called a method of the service in the last days: names of services, and `person:<name>`. */
+  callersOf: (method: string) => readonly string[]
   /** The newest version of a secret; undefined: there is no such secret. */
   secretVersion: (name: string) => number | undefined
   isReserved: (service: string) => boolean
@@ -40,7 +44,7 @@ const DEPLOYMENTS_MAX = 256
 
 /** What a request would make of what is deployed, and what speaks against it. Changes nothing. */
 export function prepareDeployment(input: PreparationInput): Prepared {
-  const { request, plans, nodes, services, artifact, presentArtifact } = input
+  const { request, plans, nodes, services, methods } = input
   const plan = plans.find(({ service }) => service === request.service)
   const deployment = deploymentFor(input, plan && deploymentOf(plan))
   const force = request.force ?? false
@@ -49,12 +53,13 @@ export function prepareDeployment(input: PreparationInput): Prepared {
     plans,
     nodes,
     services,
-    methods: { before: methodsOf(presentArtifact), after: methodsOf(artifact) },
-    callersOf: () => dependents(plans, request.service),
+    methods: { before: methods?.before.methods, after: methods?.after.methods },
+    callersOf: (method) => runningCallers(input, method),
     force,
   })
   const refusals = [...ownRefusals(input, plan, deployment), ...(force ? [] : busyRefusal(plan)), ...preview.refusals]
-  return { deployment, preview: { ...preview, refusals } }
+  const warnings = [...preview.warnings, ...unknownMethods(input, deployment)]
+  return { deployment, preview: { ...preview, refusals, warnings } }
 }
 
 function deploymentFor(input: PreparationInput, base: Deployment | undefined): Deployment {
@@ -122,21 +127,22 @@ function busyRefusal(plan: ServicePlan | undefined): Refusal[] {
   return [{ code: 'P2P_DEPLOY_BUSY', message }]
 }
 
-/** Who says that it needs the service, calls it. */
-function dependents(plans: readonly ServicePlan[], service: string): string[] {
-  return plans
-    .filter((plan) => deploymentOf(plan).dependsOn.some((needed) => needed.service === service))
-    .map((plan) => plan.service)
+/** A service that called and is nowhere any more misses nothing. */
+function runningCallers({ plans, services, callersOf }: PreparationInput, method: string): string[] {
+  const isThere = (name: string): boolean => services.has(name) || plans.some(({ service }) => service === name)
+  return callersOf(method).filter((caller) => caller.startsWith('person:') || isThere(caller))
 }
 
-/** Only names and schemas are in a bundle; the rest is equal on both sides of the comparison. */
-function methodsOf(facts: ArtifactFacts | undefined): MethodDescriptor[] | undefined {
-  return facts?.methods?.map((method) => ({
-    service: facts.service,
-    description: '',
-    timeoutMs: 0,
-    cacheTtlMs: 0,
-    requiredRole: 'operator',
-    ...method,
-  }))
+function unknownMethods({ methods, plans, request }: PreparationInput, { version }: Deployment): string[] {
+  if (!methods) return []
+  const runs = plans.find(({ service }) => service === request.service)
+  const found = [
+    [runs && deploymentOf(runs).version, methods.before],
+    [version, methods.after],
+  ] as const
+  return found.flatMap(([of, { unknown }]) =>
+    unknown === undefined
+      ? []
+      : [`Whether callers would break is not known: the methods of ${of} cannot be told: ${unknown}`],
+  )
 }

@@ -5,7 +5,7 @@ import type { Member, Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import type { Caller } from '../../service/index.ts'
-import type { NodeReport } from '../model.ts'
+import type { AssignmentReport, NodeReport } from '../model.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
 import { contextOfNode } from '../node-call.ts'
 import { assignmentsOf, type PlanNode, reconcile } from '../plan/index.ts'
@@ -107,11 +107,20 @@ export class Reconciler {
 
   /** Whether a node that is there follows another plan than its newest, or still has something of the service. */
   mayHave(nodeId: NodeId, service: string): boolean {
+    return this.#mayTell(nodeId, (told) => told.service === service)
+  }
+
+  /** The same for what runs there of any service. */
+  mayRun(nodeId: NodeId): boolean {
+    return this.#mayTell(nodeId, ({ instances }) => instances.length > 0)
+  }
+
+  #mayTell(nodeId: NodeId, isMeant: (told: AssignmentReport) => boolean): boolean {
     const { membership, state } = this.#needs
     if (!this.#isRunning || !isPresent(membership.get(nodeId))) return false
     const { report } = this.#reports.get(nodeId) ?? {}
     if (!report || report.revision < (state.given(nodeId)?.revision ?? 0)) return true
-    return report.assignments.some((told) => told.service === service)
+    return report.assignments.some(isMeant)
   }
 
   /** Nodes that said they have what this artifact is made of. */

@@ -1,7 +1,7 @@
 import type { NodeId } from '../../base/identity.ts'
 import type { AssignmentReport, NodeReport } from '../model.ts'
 import type { RolloutStatus, ServiceStatus } from '../../base/deployment.ts'
-import { deploymentOf, type ServicePlan } from '../plan/index.ts'
+import { deploymentOf, isKeptStopped, type ServicePlan } from '../plan/index.ts'
 
 export interface StatusInput {
   plan: ServicePlan
@@ -38,7 +38,7 @@ export function serviceStatus({ plan, reports, wanted, problems }: StatusInput):
     wanted,
     instances,
     rollout: rolloutStatus(plan),
-    problems: [...problems, ...told.flatMap(({ nodeId, report }) => problemsOf(nodeId, report))],
+    problems: [...keptStopped(plan), ...problems, ...told.flatMap(({ nodeId, report }) => problemsOf(nodeId, report))],
     ...(job && { job }),
   }
 }
@@ -62,6 +62,13 @@ export function rolloutStatus({ service, rollout }: ServicePlan): RolloutStatus 
     startedAtMs,
     endedAtMs,
   }
+}
+
+/** A first version that failed has nothing to go back to. */
+function keptStopped({ service, rollout }: ServicePlan): string[] {
+  if (!isKeptStopped(rollout)) return []
+  const { toVersion, reason = 'it failed' } = rollout
+  return [`${toVersion} is kept stopped: ${reason}. Deploy a mended one; p2p start ${service} tries this one again`]
 }
 
 function problemsOf(nodeId: NodeId, report: AssignmentReport): string[] {

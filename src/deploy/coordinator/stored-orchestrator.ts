@@ -3,12 +3,14 @@ import type { NodeId } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Clock } from '../../base/time.ts'
-import type { Deployment } from '../../base/deployment.ts'
+import type { ArtifactDigest, Deployment } from '../../base/deployment.ts'
 import type { DeployPlan, DeployRequest, HistoryEntry, RolloutStatus, ServiceStatus } from '../../base/deployment.ts'
-import type { Orchestrator } from '../../base/orchestrator.ts'
+import type { DrainState, Orchestrator } from '../../base/orchestrator.ts'
 import { cancelChange, changeTo, deploymentOf, type ServicePlan } from '../plan/index.ts'
 import type { SecretStore } from '../secrets/secret-store.ts'
+import type { CallerLedger } from './caller-ledger.ts'
 import type { DesiredState } from './desired-state.ts'
+import { KnownMethods, type MethodsOfBundle } from './known-methods.ts'
 import type { OrchestratorArtifacts } from './orchestrator-artifacts.ts'
 import { type Prepared, prepareDeployment } from './prepare-deployment.ts'
 import type { Reconciler } from './reconciler.ts'
@@ -22,6 +24,7 @@ export interface StoredOrchestratorNeeds {
   reconciler: Reconciler
   secrets: SecretStore
   artifacts: OrchestratorArtifacts
+  callers: CallerLedger
   /** Names that no deployment may have: of the parts of a node. */
   isReserved: (service: string) => boolean
 }
@@ -32,9 +35,11 @@ const REMOVE_WAIT_MS_MAX = 15_000
 /** People's commands: each makes a new generation, durable before it is answered, and a pass that begins its rollout. */
 export class StoredOrchestrator implements Orchestrator {
   readonly #needs: StoredOrchestratorNeeds
+  readonly #methods: KnownMethods
 
   constructor(needs: StoredOrchestratorNeeds) {
     this.#needs = needs
+    this.#methods = new KnownMethods(needs.artifacts)
   }
 
   list(): ServiceStatus[] {
@@ -45,13 +50,16 @@ export class StoredOrchestrator implements Orchestrator {
     return this.#statusOf(this.#known(service))
   }
 
-  plan(request: DeployRequest): Promise<DeployPlan> {
-    return this.#inTurn(async () => this.#prepare(request, 'a plan').preview)
+  async plan(request: DeployRequest): Promise<DeployPlan> {
+    const methods = await this.#methodsFor(request)
+    return this.#inTurn(async () => this.#prepare(request, 'a plan', methods).preview)
   }
 
-  deploy(request: DeployRequest, by: string): Promise<RolloutStatus> {
+  async deploy(request: DeployRequest, by: string): Promise<RolloutStatus> {
+    // Code is asked before it is its turn: other commands do not wait for it.
+    const methods = await this.#methodsFor(request)
     return this.#inTurn(async () => {
-      const { preview, deployment } = this.#prepare(request, by)
+      const { preview, deployment } = this.#prepare(request, by, methods)
       refuse(preview)
       const status = await this.#change(deployment)
       await this.#collect()
@@ -105,7 +113,7 @@ export class StoredOrchestrator implements Orchestrator {
 
   async remove(service: string, by: string): Promise<void> {
     const holders = await this.#inTurn(async () => {
-      const { state, log } = this.#needs
+      const { state, callers, log } = this.#needs
       const { nodes } = this.#known(service)
       const users = state
         .plans()
@@ -116,6 +124,7 @@ export class StoredOrchestrator implements Orchestrator {
         throw new DeployError('P2P_DEPLOY_REFUSED', message, { service, needed_by: names })
       }
       await state.removePlan(service)
+      await callers.forget(service)
       log.info('A deployment was removed', { service, by })
       await this.#passNow()
       await this.#collect()
@@ -130,6 +139,11 @@ export class StoredOrchestrator implements Orchestrator {
 
   undrain(nodeId: NodeId, by: string): Promise<void> {
     return this.#setDrained(nodeId, false, by)
+  }
+
+  drains(): ReadonlyMap<NodeId, DrainState> {
+    const { state, reconciler } = this.#needs
+    return new Map([...state.drained()].map((nodeId) => [nodeId, reconciler.mayRun(nodeId) ? 'draining' : 'drained']))
   }
 
   async history(service: string): Promise<HistoryEntry[]> {
@@ -241,11 +255,21 @@ export class StoredOrchestrator implements Orchestrator {
     })
   }
 
-  #prepare(request: DeployRequest, by: string): Prepared {
-    const { clock, state, reconciler, secrets, artifacts, isReserved } = this.#needs
+  /** By digest: of the bundle that runs and of the one that is to take its place. */
+  async #methodsFor({ service, artifact }: DeployRequest): Promise<ReadonlyMap<ArtifactDigest, MethodsOfBundle>> {
+    const plan = this.#needs.state.plan(service)
+    const present = plan && deploymentOf(plan).artifact
+    if (present === undefined || artifact === undefined || artifact === present) return new Map()
+    const asked = [present, artifact].map(async (digest) => [digest, await this.#methods.of(digest)] as const)
+    return new Map(await Promise.all(asked))
+  }
+
+  #prepare(request: DeployRequest, by: string, methods: ReadonlyMap<ArtifactDigest, MethodsOfBundle>): Prepared {
+    const { clock, state, reconciler, secrets, artifacts, callers, isReserved } = this.#needs
     const plan = state.plan(request.service)
     const present = plan && deploymentOf(plan).artifact
     const wanted = request.artifact ?? present
+    const [before, after] = [methods.get(present ?? ''), methods.get(wanted ?? '')]
     return prepareDeployment({
       request,
       plans: state.plans(),
@@ -253,7 +277,8 @@ export class StoredOrchestrator implements Orchestrator {
       nodes: reconciler.planNodes(),
       services: new Set(reconciler.servicesUp().keys()),
       artifact: wanted === undefined ? undefined : artifacts.get(wanted),
-      presentArtifact: present === undefined ? undefined : artifacts.get(present),
+      methods: before && after && { before, after },
+      callersOf: (method) => callers.callersOf(request.service, method),
       secretVersion: (name) => secrets.version(name),
       isReserved,
       by,

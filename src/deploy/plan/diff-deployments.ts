@@ -44,8 +44,8 @@ function fieldsOf(deployment: Deployment): Map<string, string> {
   add('placement.spreadBy', placement.spreadBy)
   add('placement.perNodeMax', placement.perNodeMax)
   add('update', updateText(deployment.update))
-  add('healthyMs', deployment.healthyMs)
-  add('deadlineMs', deployment.deadlineMs)
+  add('healthyFor', seconds(deployment.healthyMs))
+  add('deadline', seconds(deployment.deadlineMs))
   add('reserve.memoryMb', reserve.memoryMb)
   add('reserve.cpus', reserve.cpus)
   if (job) add('job', jobText(job))
@@ -75,10 +75,14 @@ function updateText(update: UpdateStrategy): string {
     case 'rolling':
       return `rolling, ${update.batch} at a time`
     case 'canary':
-      return `canary on ${update.nodes}, watched for ${update.watchMs} ms, then ${update.batch} at a time`
+      return `canary on ${update.nodes}, watched for ${seconds(update.watchMs)}, then ${update.batch} at a time`
     case 'all-at-once':
       return 'all at once'
   }
+}
+
+function seconds(ms: number): string {
+  return `${ms / 1_000} s`
 }
 
 function jobText(job: JobRule): string {

@@ -9,7 +9,7 @@ export {
   type PlannedNode,
   type ServicePlan,
 } from './service-plan.ts'
-export type { Rollout, RolloutNode } from './rollout.ts'
+export { isKeptStopped, type Rollout, type RolloutNode } from './rollout.ts'
 export type { JobAttempt, JobPlan, JobRun, JobSlot } from './job.ts'
 export { nextRunMs, scheduleProblem } from './cron.ts'
 export { type Presence, startOrder, unmetDependency } from './dependencies.ts'

@@ -40,7 +40,8 @@ export function healthOf(
   wanted: Wanted,
   restartsMax: number | undefined,
 ): Health {
-  if (!report || report.generation !== wanted.generation) return { kind: 'starting' }
+  // It has not taken its plan yet: that is no fault of the version.
+  if (!report || report.generation !== wanted.generation) return { kind: 'fetching' }
   // A person's will on one node says nothing of the version.
   if (report.isStoppedHere) return { kind: 'good' }
   // Whatever keeps it from being fetched may pass; once it is there, what fails is the version.
@@ -54,7 +55,7 @@ export function healthOf(
     const ended = own.find(({ state }) => state === 'backoff')
     if (ended || restartCount(report, wanted.processGeneration) > restartsMax) {
       const reason = ended?.reason ?? own.find(({ restarts }) => restarts > 0)?.reason
-      return { kind: 'bad', reason: reason === undefined ? 'it ended by itself' : `it ended: ${reason}`, isFinal: true }
+      return { kind: 'bad', reason: reason ?? 'it ended by itself', isFinal: true }
     }
   }
   if (healthyCount(report, wanted.processGeneration) >= wanted.instances) return { kind: 'good' }

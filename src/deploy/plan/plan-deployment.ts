@@ -19,7 +19,7 @@ export interface PlanDeploymentInput {
   services: ReadonlySet<string>
   /** Methods of the version that runs and of the next one; undefined: not known, and not compared. */
   methods: { before: readonly MethodDescriptor[] | undefined; after: readonly MethodDescriptor[] | undefined }
-  /** Services that call a method now, from elsewhere. */
+  /** Who called a method in the last days, from elsewhere: names of services, and `person:<name>`. */
   callersOf(method: string): readonly string[]
   /** What a person may insist on is warned of instead of refused. */
   force: boolean
@@ -78,7 +78,7 @@ export function planDeployment(input: PlanDeploymentInput): DeployPlan {
       ...(isNowhere ? [] : problems),
       ...found.breaking
         .filter(({ callers }) => callers.length === 0)
-        .map(({ method, what }) => `${method}: ${what}; nobody is known to call it`),
+        .map(({ method, what }) => `${method}: ${what}; nobody has called it in the last days`),
       ...found.unclear.map(({ method, what }) => `${method}: ${what}`),
       ...versionWarnings(before, next, found),
     ],
@@ -125,8 +125,17 @@ function compatibilityRefusals({ breaking }: Incompatibilities): Refusal[] {
     .filter(({ callers }) => callers.length > 0)
     .map(({ method, what, callers }) => ({
       code: 'INCOMPATIBLE',
-      message: `${method}: ${what}, and ${callers.join(', ')} ${callers.length === 1 ? 'calls' : 'call'} it: keep the method as it was beside the new one, or --force`,
+      message: `${method}: ${what}, and ${list(callers)} called it in the last days: keep the method as it was beside the new one, or --force`,
     }))
+}
+
+/** At most so many callers are named in a sentence. */
+const NAMED_MAX = 5
+
+function list(callers: readonly string[]): string {
+  const names = callers.slice(0, NAMED_MAX).map((caller) => caller.replace(/^person:/, ''))
+  const more = callers.length - names.length
+  return [...names, ...(more > 0 ? [`${more} more`] : [])].join(', ').replace(/, ([^,]*)$/, ' and $1')
 }
 
 function dependencyRefusals({ next, plans, services }: PlanDeploymentInput): Refusal[] {

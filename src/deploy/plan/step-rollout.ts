@@ -5,9 +5,9 @@ import { type Health, healthOf, healthyCount, restartCount } from './instance-he
 import { type Rollout, type RolloutNode, waitingNode } from './rollout.ts'
 
 /** A node has this long to fetch an artifact: 1 GiB at 1.2 MB/s. */
-export const FETCH_MS_MAX = 15 * 60_000
+const FETCH_MS_MAX = 15 * 60_000
 /** A change waits this long for the services it depends on. */
-export const HELD_MS_MAX = 10 * 60_000
+const HELD_MS_MAX = 10 * 60_000
 
 export interface RolloutInput {
   /** Since the step before. */
@@ -152,7 +152,7 @@ class Step {
       case 'fetching':
         node.state = 'fetching'
         if (node.fetchingMs < FETCH_MS_MAX) return undefined
-        return `it did not get the artifact within ${seconds(FETCH_MS_MAX)}${because(health.reason)}`
+        return `it did not get its plan and the artifact within ${seconds(FETCH_MS_MAX)}${because(health.reason)}`
       case 'bad':
         if (health.isFinal || (node.wasHealthy && !this.#isInPlace)) return health.reason
         break

@@ -7,7 +7,7 @@ import type { Clock } from '../../base/time.ts'
 import { isUp, quality } from '../instance-quality.ts'
 import { isServiceName } from '../jsonrpc/index.ts'
 import type { CallOrigin } from '../invocation.ts'
-import type { ServedCall } from '../link/call-link.ts'
+import type { Reply, ServedCall } from '../link/call-link.ts'
 import { HOPS_MAX } from '../local-dispatch.ts'
 import type { PeerRpc } from '../peer-rpc.ts'
 import { RawJson, readParams, textOf } from '../raw-json.ts'
@@ -152,10 +152,12 @@ export class EventHub {
     method: string,
     params: RawJson | undefined,
     { caller, traceId, hops = 0 }: CallOrigin,
+    reply: Reply,
   ): ServedCall | undefined {
     if (method !== EVENT_METHOD || caller.kind !== 'node') return undefined
     this.#take(caller.nodeId, params ?? {}, { traceId, hops })
-    return { result: Promise.resolve(null), cancel: () => {} }
+    reply.resolve(null)
+    return { cancel: () => {} }
   }
 
   #take(nodeId: NodeId, params: unknown, cause: EventCause): void {

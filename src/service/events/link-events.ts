@@ -2,7 +2,7 @@ import { codeOf, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
-import type { CallLink, LinkContext, ServedCall } from '../link/call-link.ts'
+import type { CallLink, LinkContext, Reply, ServedCall } from '../link/call-link.ts'
 import { type RawJson, readParams } from '../raw-json.ts'
 import type { ServiceEvent, ServiceEvents, SubscribeOptions } from '../sdk/service-events.ts'
 import { checkedHandler, type EventHandler } from './event-handler.ts'
@@ -55,17 +55,15 @@ export class LinkEvents implements ServiceEvents {
   }
 
   /** An event for a subscription of this process. @returns undefined when the method is not that of events */
-  serve(method: string, params: RawJson | undefined, context: LinkContext): ServedCall | undefined {
+  serve(method: string, params: RawJson | undefined, context: LinkContext, reply: Reply): ServedCall | undefined {
     if (method !== EVENT_METHOD) return undefined
     const { number, topic, from, data } = readParams(method, params ?? {}) as Record<string, unknown>
     const { traceId, hops = 0 } = context
     const event = { topic, from, traceId } as ServiceEvent
-    const result = new Promise<null>((resolve) => {
-      const taken = (): void => resolve(null)
-      // Nobody there any more, or too much waiting: it is lost, as events may be.
-      if (!this.#queues.get(number as number)?.push({ data, event, hops, taken })) taken()
-    })
-    return { result, cancel: () => {} }
+    const taken = (): void => reply.resolve(null)
+    // Nobody there any more, or too much waiting: it is lost, as events may be.
+    if (!this.#queues.get(number as number)?.push({ data, event, hops, taken })) taken()
+    return { cancel: () => {} }
   }
 
   /** The service has stopped. */

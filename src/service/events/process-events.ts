@@ -1,6 +1,6 @@
 import { RpcError } from '../../base/errors.ts'
 import type { Clock } from '../../base/time.ts'
-import type { CallLink, LinkContext, ServedCall } from '../link/call-link.ts'
+import type { CallLink, LinkContext, Reply, ServedCall } from '../link/call-link.ts'
 import { RawJson, readParams } from '../raw-json.ts'
 import { EVENT_METHOD, PUBLISH_METHOD, SUBSCRIBE_METHOD, UNSUBSCRIBE_METHOD } from './event-methods.ts'
 import type { EventHub } from './event-hub.ts'
@@ -25,13 +25,14 @@ export class ProcessEvents {
   }
 
   /** @returns undefined when the method is none of the events' */
-  serve(method: string, params: RawJson | undefined, context: LinkContext): ServedCall | undefined {
+  serve(method: string, params: RawJson | undefined, context: LinkContext, reply: Reply): ServedCall | undefined {
     if (method !== SUBSCRIBE_METHOD && method !== UNSUBSCRIBE_METHOD && method !== PUBLISH_METHOD) return undefined
     const given = readParams(method, params ?? {}) as Record<string, unknown>
     if (method === PUBLISH_METHOD) this.#publish(given, context)
     else if (method === SUBSCRIBE_METHOD) this.#subscribe(given)
     else this.#end(given.number as number)
-    return { result: Promise.resolve(null), cancel: () => {} }
+    reply.resolve(null)
+    return { cancel: () => {} }
   }
 
   /** The process has ended. */

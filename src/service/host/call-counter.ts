@@ -1,3 +1,4 @@
+import type { Reply } from '../link/call-link.ts'
 import { isStream } from '../raw-json.ts'
 
 /** Counts what is under way, streams until they have been read, and tells when nothing is. */
@@ -9,28 +10,26 @@ export class CallCounter {
     return this.#count
   }
 
-  /** Counts until `work` is settled; a stream it gives until that has ended. */
-  track(work: Promise<unknown>): Promise<unknown> {
+  /** Counts until the reply comes, which is passed on; a stream until that has ended. */
+  begin(reply: Reply): Reply {
     this.#count++
-    return work.then(this.#onValue, this.#onError)
+    return {
+      resolve: (value) => {
+        const isOpen = isStream(value)
+        if (!isOpen) this.#ended()
+        reply.resolve(isOpen ? this.#followed(value) : value)
+      },
+      reject: (error) => {
+        this.#ended()
+        reply.reject(error)
+      },
+    }
   }
 
   /** Resolves when nothing is under way. */
   idle(): Promise<void> {
     if (this.#count === 0) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.push(resolve))
-  }
-
-  // Made once: a call through here costs one promise and nothing else.
-  readonly #onValue = (value: unknown): unknown => {
-    if (isStream(value)) return this.#followed(value)
-    this.#ended()
-    return value
-  }
-
-  readonly #onError = (error: unknown): never => {
-    this.#ended()
-    throw error
   }
 
   #ended(): void {

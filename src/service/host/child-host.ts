@@ -9,7 +9,7 @@ import type { Clock } from '../../base/time.ts'
 import { createServiceProxy } from '../create-proxy.ts'
 import { LinkEvents } from '../events/link-events.ts'
 import { unknownMethod } from '../missing-method.ts'
-import { type CallLink, createCallLink, type LinkContext, type ServedCall } from '../link/call-link.ts'
+import { type CallLink, createCallLink, type Reply, type ServedCall, type ServedContext } from '../link/call-link.ts'
 import { LinkCaller } from '../link-caller.ts'
 import { LocalDispatch } from '../local-dispatch.ts'
 import { createModuleLoader, messageWithPlace, placeOf } from '../module-loader.ts'
@@ -20,7 +20,7 @@ import { showSourceLines } from '../translate.ts'
 import { withinLimit } from '../within-limit.ts'
 import { permissionRemedy } from './permission-remedy.ts'
 import type { HostChannel } from './host-channel.ts'
-import type { HostOrder, HostReport, LoadOrder } from './host-message.ts'
+import type { HostOrder, HostReport, LoadOrder, ReconfigureOrder } from './host-message.ts'
 import { createLinkLogger } from './link-logger.ts'
 
 export interface ChildHostNeeds {
@@ -58,7 +58,7 @@ export class ChildHost {
       clock: needs.clock,
       log: this.#log,
       channel: this.#channel,
-      serve: (method, params, context) => this.#serve(method, params, context),
+      serve: (method, params, context, reply) => this.#serve(method, params, context, reply),
     })
     this.#events = new LinkEvents({ link: this.#link, clock: needs.clock, random: needs.random, log: this.#log })
     // Without its node a service is nobody's: it ends, however the node ended.
@@ -82,6 +82,12 @@ export class ChildHost {
         break
       case 'initialize':
         void this.#initialize()
+        break
+      case 'describe':
+        this.#describe()
+        break
+      case 'reconfigure':
+        void this.#reconfigure(order)
         break
       case 'stop':
         void this.#stop()
@@ -121,16 +127,46 @@ export class ChildHost {
 
   async #initialize(): Promise<void> {
     const source = this.#source
-    const order = this.#order
-    if (!source || !order || !this.#dispatch || this.#instance) return
+    if (!source || this.#instance) return
+    const instance = this.#instanceOf(source)
+    this.#instance = instance
+    await instance.start(source)
+    const { status, version, description, methods } = instance.describe()
+    if (status === 'running') this.#report({ type: 'ready', version, description, methods })
+    else if (instance.failure) this.#failed(instance.failure, codeOf(instance.failure) === 'P2P_SERVICE_LOAD_FAILED')
+  }
+
+  #describe(): void {
+    const source = this.#source
+    if (!source || this.#instance) return
+    try {
+      const methods = this.#instanceOf(source).methodsOf(source)
+      this.#report({ type: 'ready', version: '', description: '', methods })
+      this.#end(0)
+    } catch (error) {
+      this.#failed(error, true)
+    }
+  }
+
+  async #reconfigure({ number, config, secrets }: ReconfigureOrder): Promise<void> {
+    try {
+      await this.#instance?.reconfigure({ config, secrets })
+      this.#report({ type: 'reconfigured', number })
+    } catch (error) {
+      this.#report({ type: 'reconfigured', number, reason: messageWithPlace(error, this.#order?.folder) })
+    }
+  }
+
+  #instanceOf(source: ServiceSource): ServiceInstance {
     const { clock, random } = this.#needs
+    const order = this.#order as LoadOrder
     const { nodeId, role, folder, config, secrets, dataDirectory, callTimeoutMs, startTimeoutMs, stopTimeoutMs } = order
     const principal: Principal = { kind: 'node', nodeId, role, service: source.name }
-    const instance = new ServiceInstance(
+    return new ServiceInstance(
       {
         clock,
         log: this.#log,
-        dispatch: this.#dispatch,
+        dispatch: this.#dispatch as LocalDispatch,
         createProxy: (_name, runtime) =>
           createServiceProxy({ clock, random, caller: new LinkCaller(this.#link), callTimeoutMs }, principal, runtime),
         createEvents: () => this.#events,
@@ -139,31 +175,20 @@ export class ChildHost {
       source.name,
       { isBuiltin: false, folder, startTimeoutMs, stopTimeoutMs, config, secrets, dataDirectory },
     )
-    this.#instance = instance
-    await instance.start(source)
-    const { status, version, description, methods } = instance.describe()
-    if (status === 'running') this.#report({ type: 'ready', version, description, methods })
-    else if (instance.failure) this.#failed(instance.failure, codeOf(instance.failure) === 'P2P_SERVICE_LOAD_FAILED')
   }
 
   /** @throws {RpcError} P2P_RPC_METHOD_NOT_FOUND */
-  #serve(method: string, params: RawJson | undefined, context: LinkContext): ServedCall {
-    const event = this.#events.serve(method, params, context)
+  #serve(method: string, params: RawJson | undefined, context: ServedContext, reply: Reply): ServedCall {
+    const event = this.#events.serve(method, params, context, reply)
     if (event) return event
     const dispatch = this.#dispatch
     const found = dispatch?.find(method)
     if (!dispatch || !found) throw unknownMethod(method, [], 'this service')
-    const { caller = { kind: 'anonymous' }, relayedBy, traceId, spanId, isOwnSpan, hops, timeoutMs } = context
-    const deadlineMs = this.#needs.clock.nowMs() + timeoutMs
-    const invocation = dispatch.start(found, params, {
-      caller,
-      relayedBy,
-      traceId,
-      ...(isOwnSpan ? { ownSpanId: spanId } : { parentSpanId: spanId }),
-      hops,
-      deadlineMs,
-    })
-    return { result: invocation.result, cancel: (reason) => dispatch.cancel(invocation, reason) }
+    const { caller = { kind: 'anonymous' }, relayedBy, traceId, spanId, isOwnSpan, hops, deadlineMs } = context
+    const [parentSpanId, ownSpanId] = isOwnSpan ? [undefined, spanId] : [spanId, undefined]
+    const origin = { caller, relayedBy, traceId, parentSpanId, ownSpanId, hops, deadlineMs }
+    const invocation = dispatch.start(found, params, origin, reply)
+    return { cancel: (reason) => dispatch.cancel(invocation, reason) }
   }
 
   #reportHealth(): void {

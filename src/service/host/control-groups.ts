@@ -9,6 +9,7 @@ const OWN = 'node'
 export interface ResourceLimits {
   memoryMb?: number | undefined
   cpus?: number | undefined
+  processes?: number | undefined
 }
 
 /** The group of one instance. */
@@ -23,9 +24,11 @@ export interface ControlGroup {
  */
 export class ControlGroups {
   readonly #directory: string
+  readonly #canCount: boolean
 
-  private constructor(directory: string) {
+  private constructor(directory: string, canCount: boolean) {
     this.#directory = directory
+    this.#canCount = canCount
   }
 
   /**
@@ -49,8 +52,9 @@ export class ControlGroups {
       const members = (await readFile(join(directory, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean)
       await mkdir(join(directory, OWN), { recursive: true })
       for (const pid of members) await writeFile(join(directory, OWN, 'cgroup.procs'), pid)
-      await writeFile(join(directory, 'cgroup.subtree_control'), '+cpu +memory')
-      return new ControlGroups(directory)
+      const canCount = controllers.includes('pids')
+      await writeFile(join(directory, 'cgroup.subtree_control'), `+cpu +memory${canCount ? ' +pids' : ''}`)
+      return new ControlGroups(directory, canCount)
     } catch {
       // It is there and not ours: as if it were not there.
       return undefined
@@ -58,13 +62,14 @@ export class ControlGroups {
   }
 
   /** @throws a system error when the process is gone already */
-  async add(instance: string, pid: number, { memoryMb, cpus }: ResourceLimits): Promise<ControlGroup> {
+  async add(instance: string, pid: number, { memoryMb, cpus, processes }: ResourceLimits): Promise<ControlGroup> {
     const group = join(this.#directory, `service-${instance.replace('#', '-')}-${pid}`)
     await mkdir(group)
     if (memoryMb !== undefined) await writeFile(join(group, 'memory.max'), String(memoryMb * MIB))
     if (cpus !== undefined) {
       await writeFile(join(group, 'cpu.max'), `${Math.max(1_000, Math.round(cpus * PERIOD_US))} ${PERIOD_US}`)
     }
+    if (processes !== undefined && this.#canCount) await writeFile(join(group, 'pids.max'), String(processes))
     await writeFile(join(group, 'cgroup.procs'), String(pid))
     return {
       async remove() {

@@ -3,11 +3,14 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { messageOf, RpcError } from '../../base/errors.ts'
 import type { ServiceMetricsSnapshot } from '../descriptor.ts'
-import type { ExecProgram } from '../manifest.ts'
+import { type ExecProgram, PROCESSES_MAX } from '../manifest.ts'
 import type { DriverNeeds, DriverOptions } from './driver-needs.ts'
+import { OTHERS_DIRECTORIES } from './confinement.ts'
 import { causeOf, exitText } from './exit-text.ts'
 import { filledIn, type Placeholders } from './placeholders.ts'
+import type { Settings } from './host-message.ts'
 import type { ProcessTable } from './process-table.ts'
+import { ProgramFiles } from './program-files.ts'
 import type { Driver, RunEnd, RunEvents, RunOrder, RunUsage, ServiceRun } from './run.ts'
 import { dataDirectoryOf } from './service-directories.ts'
 import { ServiceLog } from './service-log.ts'
@@ -29,12 +32,18 @@ export class ExecDriver implements Driver {
   }
 }
 
+/** Of a shell: there is no such program, or it may not be run. */
+const NOT_FOUND_CODES: ReadonlySet<number> = new Set([126, 127])
+const HIDDEN = ` (in its sandbox it sees nothing below ${OTHERS_DIRECTORIES.join(', ')} but what permissions.read in manifest.json names)`
+
 class ExecRun implements ServiceRun {
   readonly #needs: DriverNeeds & { processes: ProcessTable }
   readonly #options: DriverOptions
   readonly #order: RunOrder
   readonly #events: RunEvents
   #process: SpawnedProcess | undefined
+  #files: ProgramFiles | undefined
+  #values: Placeholders | undefined
   #wantsEnd = false
 
   readonly callsUnderWay = 0
@@ -57,13 +66,22 @@ class ExecRun implements ServiceRun {
     return this.#process?.pid
   }
 
-  invoke(method: string): never {
+  forward(method: string): never {
     throw new RpcError('P2P_RPC_METHOD_NOT_FOUND', `${this.#order.id} is a program without methods`, { method })
   }
 
   async idle(): Promise<void> {}
 
   async ping(): Promise<void> {}
+
+  async reconfigure(settings: Settings): Promise<void> {
+    const files = this.#files
+    if (!files || !this.#values) throw new Error('it has no exec.files in which it would find them')
+    const values = { ...this.#values, ...settings }
+    await files.write(this.#texts(values))
+    this.#values = values
+    await this.#process?.hangUp()
+  }
 
   metrics(): ServiceMetricsSnapshot | undefined {
     return undefined
@@ -92,6 +110,12 @@ class ExecRun implements ServiceRun {
       const isHopeless = error instanceof RpcError && error.code === 'P2P_SERVICE_LOAD_FAILED'
       end = { cause: isHopeless ? 'hopeless' : 'fault', reason: messageOf(error) }
     }
+    await this.#files?.remove().catch((error: unknown) => {
+      this.#needs.log.warning('Files of a program were not removed', {
+        instance: this.#order.id,
+        reason: messageOf(error),
+      })
+    })
     this.#events.ended(end)
   }
 
@@ -110,15 +134,21 @@ class ExecRun implements ServiceRun {
         Object.entries(ports).map(async ([name, port]) => [name, port === 0 ? await freePort() : port]),
       ),
     ) as Record<string, number>
-    const command = this.#command(exec, {
+    const needs = await processes.needs()
+    const names = Object.keys(exec.files ?? {})
+    const made = names.length > 0 ? await ProgramFiles.create(stateDirectory) : undefined
+    this.#files = made
+    this.#values = {
       ports: this.ports,
       folder,
       data: dataDirectory,
       instance: id.slice(id.indexOf('#') + 1),
       config: spec.config,
       secrets: spec.secrets,
-    })
-    const needs = await processes.needs()
+      files: Object.fromEntries(names.map((name) => [name, made?.pathOf(name) ?? ''])),
+    }
+    await made?.write(this.#texts(this.#values))
+    const command = this.#command(exec, this.#values)
     if (this.#wantsEnd) return { cause: 'killed', reason: 'it was stopped before it began' }
     const serviceLog = new ServiceLog(clock, log.child(`Service.${spec.name}`), logBudget.of(spec.name))
     const child = spawnProcess(needs, {
@@ -130,17 +160,25 @@ class ExecRun implements ServiceRun {
         folder,
         dataDirectory,
         stateDirectory,
-        program: filesOf(command.command[0] as string),
+        program: [...filesOf(command.command[0] as string), ...(made ? [made.directory] : [])],
       },
       hasLink: false,
-      limits: { memoryMb: limits?.memoryMb, cpus: limits?.cpus },
+      limits: { memoryMb: limits?.memoryMb, cpus: limits?.cpus, processes: limits?.processes ?? PROCESSES_MAX },
       log: serviceLog,
     })
     this.#process = child
     this.#events.ready({ version: spec.version, description: spec.manifest.description ?? '', methods: [] })
     const exit = await child.exited
     await processes.endEscaped(id)
-    return { cause: causeOf(exit), reason: exitText(exit, serviceLog.tail, undefined) }
+    const hint = needs.tools.bwrap !== undefined && NOT_FOUND_CODES.has(exit.code ?? 0) ? HIDDEN : ''
+    return { cause: causeOf(exit), reason: `${exitText(exit, serviceLog.tail, undefined)}${hint}` }
+  }
+
+  #texts(values: Placeholders): Record<string, string> {
+    const { files = {} } = this.#order.spec.manifest.exec ?? {}
+    return Object.fromEntries(
+      Object.entries(files).map(([name, text]) => [name, filledIn(text, values, `exec.files.${name}`)]),
+    )
   }
 
   #command(

@@ -32,6 +32,7 @@ export class HealthLoop {
   #timer: Timer | undefined
   #asking: AbortController | undefined
   #hasSucceeded = false
+  #lastFailure: string | undefined
 
   constructor(clock: Clock, rhythm: HealthRhythm, { probe, isPatient, onAnswer }: HealthLoopOptions) {
     this.#isPatient = isPatient
@@ -45,6 +46,11 @@ export class HealthLoop {
   /** Why the instance is failing; undefined while it is healthy. */
   get reason(): string | undefined {
     return this.#meter.reason
+  }
+
+  /** What kept it from being well for the first time, so far; undefined once it was. */
+  get waitsBecause(): string | undefined {
+    return this.#isWaited ? this.#lastFailure : undefined
   }
 
   get isHopeless(): boolean {
@@ -91,6 +97,7 @@ export class HealthLoop {
   }
 
   #failed(reason: string): void {
+    this.#lastFailure = reason
     if (!this.#isWaited) this.#meter.failed(reason)
   }
 

@@ -60,7 +60,7 @@ async function askMethod(
     signal,
   }
   // What a method sees of a call beside this is made where it runs.
-  await run.invoke(method, {}, call as MethodCall)
+  await new Promise((resolve, reject) => run.forward(method, {}, call as MethodCall, { resolve, reject }))
 }
 
 function askHttp(port: number, path: string, signal: AbortSignal): Promise<void> {

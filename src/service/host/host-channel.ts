@@ -5,7 +5,7 @@ import type { LinkChannel } from '../link/link-channel.ts'
 
 /** As between nodes, so that whatever arrives here can be passed on. */
 export const FRAME_BYTES_MAX = 8 * 1024 * 1024
-/** So much does not wait for the end of the turn: the other end works on it meanwhile, instead of after this one. */
+/** So much does not wait for the end of what runs: the other end works on it meanwhile, instead of after this one. */
 const WRITE_BYTES = 4 * 1024
 const SEND_QUEUE_BYTES_MAX = 32 * 1024 * 1024
 /** Frame kinds: a message of the call link, or an order or report of the host (JSON). */
@@ -32,7 +32,7 @@ export interface HostChannelNeeds {
 
 /**
  * The channel between a node and one of its services' hosts: calls, and beside them what the two tell each other. Messages of
- * one turn of the event loop leave together, in a few writes.
+ * one callback and the promises it settles leave together, in a few writes.
  */
 export class HostChannel implements LinkChannel {
   readonly label: string
@@ -94,7 +94,8 @@ export class HostChannel implements LinkChannel {
     const bytes = FRAME_HEADER_BYTES + payload.length
     const queued = this.#queueBytes + this.#pipe.backlogBytes
     if (queued + bytes > SEND_QUEUE_BYTES_MAX) throw this.#overloaded(queued)
-    if (this.#queueBytes === 0) setImmediate(this.#flush)
+    // A link has gathered what it sends by now: until the end of the turn nothing more would come.
+    if (this.#queueBytes === 0) queueMicrotask(this.#flush)
     this.#queue.push({ kind, payload })
     this.#queueBytes += bytes
     if (this.#queueBytes >= WRITE_BYTES) this.#flush()

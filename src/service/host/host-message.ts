@@ -5,8 +5,10 @@ import type { MethodDescriptor, ServiceMetricsSnapshot } from '../descriptor.ts'
 /*
  * What a node and the host of a service tell each other beside the calls. The node gives orders, the host reports:
  *
- *   node   load ────────────► initialize ─────────► ping … ─► stop
- *   host          loaded ───►             ready ───► pong … ─► stopped
+ *   node   load ────────────► initialize ─────────► ping … ─► reconfigure ───────────────► stop
+ *   host          loaded ───►             ready ───► pong …                reconfigured ───► stopped
+ *
+ * Of code of which only the methods are asked, `describe` takes the place of `initialize`, and it ends when it has told them.
  */
 
 /** What the host needs to bring a service to life. Comes over the link, so that no other process ever sees it. */
@@ -32,12 +34,27 @@ export interface LoadOrder {
   stopTimeoutMs: number
 }
 
+/** From now on these. The answer has the same number. */
+export interface ReconfigureOrder extends Settings {
+  type: 'reconfigure'
+  number: number
+}
+
 export type HostOrder =
   | LoadOrder
   /** The name is free: begin. */
   | { type: 'initialize' }
+  /** Only tell which methods there are, by `ready`: nothing is initialized. */
+  | { type: 'describe' }
+  | ReconfigureOrder
   | { type: 'stop' }
   | { type: 'ping' }
+
+/** What whoever deployed a service gives it, and may change while it runs. */
+export interface Settings {
+  config: Readonly<Record<string, unknown>>
+  secrets: Readonly<Record<string, string>>
+}
 
 /** What is known of a service that runs. */
 export interface ReadyReport {
@@ -61,6 +78,8 @@ export type HostReport =
   | ReadyReport
   /** It cannot start. `isHopeless`: not later either, for its code is wrong. `isUnparsable`: where is not known. */
   | { type: 'failed'; reason: string; isHopeless: boolean; isUnparsable: boolean }
+  /** `reason`: why it does not take them; it has what it had. */
+  | { type: 'reconfigured'; number: number; reason?: string | undefined }
   | { type: 'health'; health: 'healthy' | 'failing'; reason?: string | undefined }
   /** `traceId`: of the call or event it was written in. */
   | {

@@ -6,7 +6,7 @@ import type { ServiceMetricsSnapshot } from '../descriptor.ts'
 import type { EventHub } from '../events/event-hub.ts'
 import { ProcessEvents } from '../events/process-events.ts'
 import { forwardCall } from '../forward-call.ts'
-import { type CallLink, createCallLink, type LinkContext, type ServedCall } from '../link/call-link.ts'
+import { type CallLink, createCallLink, type Reply, type ServedCall, type ServedContext } from '../link/call-link.ts'
 import { messageWithPlace } from '../module-loader.ts'
 import type { RawJson } from '../raw-json.ts'
 import type { OwnCaller } from '../router.ts'
@@ -14,7 +14,7 @@ import type { MethodCall } from '../sdk/method.ts'
 import { syntaxErrorOf } from '../translate.ts'
 import { CallCounter } from './call-counter.ts'
 import type { HostChannel } from './host-channel.ts'
-import type { HostReport, LoadOrder, PongReport } from './host-message.ts'
+import type { HostReport, LoadOrder, PongReport, Settings } from './host-message.ts'
 import { parseReport } from './parse-report.ts'
 import type { RunEnd, RunEvents, RunOrder, RunUsage, ServiceRun } from './run.ts'
 import type { ServiceLog } from './service-log.ts'
@@ -61,6 +61,9 @@ export class HostedRun implements ServiceRun {
   #principal: Principal | undefined
   #pong: PongReport | undefined
   #pings: (() => void)[] = []
+  /** Settings that were given and not answered yet, by their numbers. */
+  readonly #given = new Map<number, PromiseWithResolvers<void>>()
+  #givenCount = 0
   /** What the host itself said of its end. */
   #lastWord: RunEnd | undefined
   #isUnparsable = false
@@ -85,10 +88,10 @@ export class HostedRun implements ServiceRun {
     return this.#calls.count
   }
 
-  invoke(method: string, params: unknown, call: MethodCall): Promise<unknown> {
+  forward(method: string, params: unknown, call: MethodCall, reply: Reply): void {
     const link = this.#link
     if (!link) throw new RpcError('P2P_RPC_NO_INSTANCE', `${this.#order.id} does not run`, { method })
-    return this.#calls.track(forwardCall(link, method, params, call))
+    forwardCall(link, method, params, call, this.#calls.begin(reply))
   }
 
   idle(): Promise<void> {
@@ -101,6 +104,15 @@ export class HostedRun implements ServiceRun {
       this.#pings.push(resolve)
       this.#tell({ type: 'ping' })
     })
+  }
+
+  /** The host keeps the time, and answers always, unless it ends. */
+  reconfigure(settings: Settings): Promise<void> {
+    const number = ++this.#givenCount
+    const answer = Promise.withResolvers<void>()
+    this.#given.set(number, answer)
+    this.#tell({ type: 'reconfigure', number, ...settings })
+    return answer.promise
   }
 
   metrics(): ServiceMetricsSnapshot | undefined {
@@ -130,6 +142,8 @@ export class HostedRun implements ServiceRun {
       const isHopeless = error instanceof RpcError && error.code === 'P2P_SERVICE_LOAD_FAILED'
       end = { cause: isHopeless ? 'hopeless' : 'fault', reason: messageOf(error) }
     }
+    for (const { reject } of this.#given.values()) reject(new Error(end.reason))
+    this.#given.clear()
     this.#events.ended(end)
   }
 
@@ -147,7 +161,7 @@ export class HostedRun implements ServiceRun {
       clock,
       log,
       channel: host.channel,
-      serve: (method, params, context) => this.#serve(method, params, context),
+      serve: (method, params, context, reply) => this.#serve(method, params, context, reply),
     })
     if (this.#wantsKill) host.kill()
     this.#tell(order)
@@ -179,6 +193,9 @@ export class HostedRun implements ServiceRun {
         this.#lastWord = { cause: report.isHopeless ? 'hopeless' : 'fault', reason: report.reason }
         this.#isUnparsable = report.isUnparsable
         break
+      case 'reconfigured':
+        this.#settle(report)
+        break
       case 'health':
         this.#events.health(report.health, report.reason)
         break
@@ -200,12 +217,19 @@ export class HostedRun implements ServiceRun {
     }
   }
 
+  #settle({ number, reason }: Extract<HostReport, { type: 'reconfigured' }>): void {
+    const answer = this.#given.get(number)
+    this.#given.delete(number)
+    if (reason === undefined) answer?.resolve()
+    else answer?.reject(new Error(reason))
+  }
+
   #begin(name: string): void {
     if (this.#name !== undefined) return
     this.#name = name
     try {
       this.#events.loaded(name)
-      this.#tell({ type: 'initialize' })
+      this.#tell({ type: this.#order.isOnlyDescribed ? 'describe' : 'initialize' })
     } catch (error) {
       this.#lastWord = { cause: 'hopeless', reason: messageOf(error) }
       this.#tell({ type: 'stop' })
@@ -213,14 +237,14 @@ export class HostedRun implements ServiceRun {
   }
 
   /** What the service calls, in its own name: whatever it writes over the link, it is this service on this node. */
-  #serve(method: string, params: RawJson | undefined, context: LinkContext): ServedCall {
+  #serve(method: string, params: RawJson | undefined, context: ServedContext, reply: Reply): ServedCall {
     const { clock, hub } = this.#needs
     const link = this.#link as CallLink
     this.#hears ??= new ProcessEvents({ hub, clock, link }, this.#name ?? this.#order.spec.name)
-    const served = this.#hears.serve(method, params, context)
+    const served = this.#hears.serve(method, params, context, reply)
     if (served) return served
     this.#principal ??= this.#ownPrincipal()
-    return this.#needs.caller.startOwn(method, params, context, this.#principal)
+    return this.#needs.caller.startOwn(method, params, context, this.#principal, reply)
   }
 
   #ownPrincipal(): Principal {

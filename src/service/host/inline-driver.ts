@@ -6,6 +6,7 @@ import { createServiceProxy } from '../create-proxy.ts'
 import type { ServiceMetricsSnapshot } from '../descriptor.ts'
 import { OwnEvents } from '../events/own-events.ts'
 import type { LocalDispatch } from '../local-dispatch.ts'
+import type { Reply } from '../link/call-link.ts'
 import type { LocalMethod } from '../local-method.ts'
 import { messageWithPlace, type ModuleLoader, placeOf } from '../module-loader.ts'
 import type { MethodCall } from '../sdk/method.ts'
@@ -14,6 +15,7 @@ import { ServiceInstance } from '../service-instance.ts'
 import { syntaxErrorOf } from '../translate.ts'
 import { withinLimit } from '../within-limit.ts'
 import type { DriverNeeds } from './driver-needs.ts'
+import type { Settings } from './host-message.ts'
 import { findMain } from './main-file.ts'
 import type { Driver, RunEnd, RunEvents, RunOrder, ServiceRun } from './run.ts'
 import { dataDirectoryOf } from './service-directories.ts'
@@ -68,10 +70,13 @@ class InlineRun implements ServiceRun {
     void this.#run()
   }
 
-  invoke(method: string, params: unknown, call: MethodCall): unknown {
+  forward(method: string, params: unknown, call: MethodCall, reply: Reply): void {
     const found = this.#methods.find(({ name }) => name === method)
-    if (!found) throw new RpcError('P2P_RPC_METHOD_NOT_FOUND', `${this.#order.id} has no ${method}`, { method })
-    return found.invoke(params, call)
+    if (!found?.invoke) throw new RpcError('P2P_RPC_METHOD_NOT_FOUND', `${this.#order.id} has no ${method}`, { method })
+    Promise.try(found.invoke, params, call).then(
+      (value) => reply.resolve(value),
+      (error: unknown) => reply.reject(error),
+    )
   }
 
   idle(): Promise<void> {
@@ -79,6 +84,10 @@ class InlineRun implements ServiceRun {
   }
 
   async ping(): Promise<void> {}
+
+  async reconfigure(settings: Settings): Promise<void> {
+    await this.#instance?.reconfigure(settings)
+  }
 
   metrics(): ServiceMetricsSnapshot | undefined {
     return this.#instance?.snapshot()

@@ -7,11 +7,12 @@ import type { NodeIdentity } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
-import type { Caller } from '../descriptor.ts'
+import type { Caller, MethodDescriptor } from '../descriptor.ts'
 import { isServiceName } from '../jsonrpc/index.ts'
 import type { LocalDispatch } from '../local-dispatch.ts'
-import type { ServiceHost, ServiceKind, ServiceSpec, ServiceState } from '../service-spec.ts'
+import type { MethodCallers, ServiceHost, ServiceKind, ServiceSpec, ServiceState } from '../service-spec.ts'
 import { checkSpec } from './check-spec.ts'
+import { describeMethods } from './describe-methods.ts'
 import type { HostProgram } from './driver-needs.ts'
 import { Drivers } from './drivers.ts'
 import { healthProbe } from './health-probe.ts'
@@ -102,6 +103,17 @@ export class LocalHost implements ServiceHost {
 
   states(): ServiceState[] {
     return this.pools().map((pool) => pool.state())
+  }
+
+  takeCallers(): ReadonlyMap<string, MethodCallers> {
+    const told = this.pools().map((pool) => [pool.name, pool.takeCallers()] as const)
+    return new Map(told.filter(([, methods]) => Object.keys(methods).length > 0))
+  }
+
+  async methodsOf(spec: ServiceSpec): Promise<readonly MethodDescriptor[]> {
+    if (spec.kind === 'exec') return []
+    const driver = this.#drivers.of({ ...spec, kind: 'process' })
+    return describeMethods({ driver, clock: this.#needs.clock }, spec)
   }
 
   onChange(listener: () => void): () => void {

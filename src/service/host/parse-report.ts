@@ -64,6 +64,7 @@ const REPORT = z.discriminatedUnion('type', [
     isHopeless: z.boolean(),
     isUnparsable: z.boolean(),
   }),
+  z.object({ type: z.literal('reconfigured'), number: z.int(), reason: TEXT.optional() }),
   z.object({ type: z.literal('health'), health: z.enum(['healthy', 'failing']), reason: z.string().optional() }),
   z.object({
     type: z.literal('log'),

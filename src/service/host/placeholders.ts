@@ -14,10 +14,12 @@ export interface Placeholders {
   config: Readonly<Record<string, unknown>>
   /** `{secret:name}` */
   secrets: Readonly<Record<string, string>>
+  /** `{file:name}`: the path of a file of `exec.files`. */
+  files: Readonly<Record<string, string>>
 }
 
 /** Other braces are the program's own. */
-const PLACEHOLDER = /\{(port|folder|data|instance|config|secret)(?::([\w.-]+))?\}/g
+const PLACEHOLDER = /\{(port|folder|data|instance|config|secret|file)(?::([\w.-]+))?\}/g
 
 /**
  * Puts the values in.
@@ -43,6 +45,8 @@ function valueOf(kind: string, name: string | undefined, values: Placeholders): 
     }
     case 'secret':
       return name === undefined ? undefined : values.secrets[name]
+    case 'file':
+      return name === undefined ? undefined : values.files[name]
     case 'folder':
       return values.folder
     case 'data':

@@ -1,4 +1,5 @@
 import { realpathSync } from 'node:fs'
+import { PROCESSES_MAX } from '../manifest.ts'
 import type { ProcessTable } from './process-table.ts'
 import type { DriverNeeds, DriverOptions } from './driver-needs.ts'
 import { type Confinement, nodePermissionArgs } from './confinement.ts'
@@ -55,7 +56,7 @@ export class ProcessDriver implements Driver {
   ): Promise<LaunchedHost> {
     const { program, stateDirectory } = this.#options
     const { spec, id } = order
-    const { memoryMb, cpus } = spec.manifest.limits ?? {}
+    const { memoryMb, cpus, processes = PROCESSES_MAX } = spec.manifest.limits ?? {}
     const confinement: Confinement = {
       permissions: spec.permissions,
       folder: load.folder,
@@ -76,7 +77,7 @@ export class ProcessDriver implements Driver {
       env: {},
       confinement,
       hasLink: true,
-      limits: { memoryMb, cpus },
+      limits: { memoryMb, cpus, processes },
       log: serviceLog,
     })
     const { socket } = child

@@ -1,7 +1,9 @@
+import { realpathSync } from 'node:fs'
 import type { Files } from '../../base/files.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
 import { Leftovers } from './leftovers.ts'
+import { ProgramFiles } from './program-files.ts'
 import { OrphanGuard } from './orphan-guard.ts'
 import { servicesStateOf } from './service-directories.ts'
 import { ControlGroups } from './control-groups.ts'
@@ -13,10 +15,12 @@ export class ProcessTable {
   readonly #clock: Clock
   readonly #guard = new OrphanGuard()
   readonly #leftovers: Leftovers
+  readonly #stateDirectory: string
   #ready: Promise<SpawnNeeds> | undefined
 
   constructor({ clock, files, log }: { clock: Clock; files: Files; log: Logger }, stateDirectory: string) {
     this.#clock = clock
+    this.#stateDirectory = stateDirectory
     this.#leftovers = new Leftovers({ files, log }, servicesStateOf(stateDirectory))
   }
 
@@ -41,6 +45,8 @@ export class ProcessTable {
       ControlGroups.open(process.getuid?.()),
       this.#leftovers.endAll(),
     ])
+    // After those that read them.
+    await ProgramFiles.sweep(realpathSync(this.#stateDirectory))
     return { clock: this.#clock, tools, groups, guard: this.#guard, leftovers: this.#leftovers }
   }
 }

@@ -1,16 +1,18 @@
 import type { ServiceMetricsSnapshot } from '../descriptor.ts'
 import type { InstanceFacts, ServiceSpec } from '../service-spec.ts'
 import type { EndCause } from '../supervision/restart-counter.ts'
+import type { Reply } from '../link/call-link.ts'
 import type { MethodCall } from '../sdk/method.ts'
 import type { LocalMethod } from '../local-method.ts'
 import type { MethodDescriptor } from '../descriptor.ts'
+import type { Settings } from './host-message.ts'
 
 /** What is known of a service that has become ready. */
 export interface RunFacts {
   version: string
   description: string
   methods: readonly MethodDescriptor[]
-  /** Of code in the node's own thread: its methods themselves, which need no `invoke`. */
+  /** Of code in the node's own thread: its methods themselves, which need no `forward`. */
   direct?: readonly LocalMethod[]
 }
 
@@ -39,12 +41,14 @@ export interface ServiceRun {
   readonly ports: Readonly<Record<string, number>>
   /** Calls under way, streams that are being read included. */
   readonly callsUnderWay: number
-  /** @returns the result (a `RawJson` from elsewhere) or a stream, or a promise of it. @throws what the method throws */
-  invoke(method: string, params: unknown, call: MethodCall): unknown
+  /** @param reply told of the result, a `RawJson` from elsewhere, or a stream. @throws {RpcError} when it cannot be called at all */
+  forward(method: string, params: unknown, call: MethodCall, reply: Reply): void
   /** Resolves when no call is under way. */
   idle(): Promise<void>
   /** Whether it answers; for kinds that have a link. @throws when it does not before the signal aborts */
   ping(signal: AbortSignal): Promise<void>
+  /** Gives what runs another configuration and other secrets. Rejects, and changes nothing, when it does not take them. */
+  reconfigure(settings: Settings): Promise<void>
   metrics(): ServiceMetricsSnapshot | undefined
   /** Undefined where it cannot be told apart from the node's own. */
   usage(): Promise<RunUsage | undefined>
@@ -57,6 +61,8 @@ export interface RunUsage {
   memoryBytes: number
   /** Processor time since its start. */
   cpuMs: number
+  /** That it is at this moment; undefined where they cannot be counted. */
+  processes?: number
 }
 
 /** One way of running services. */
@@ -73,4 +79,6 @@ export interface RunOrder {
   processStartMs: number
   startTimeoutMs: number
   stopTimeoutMs: number
+  /** Only its methods are asked: it is not initialized, and `ready` tells them. */
+  isOnlyDescribed?: boolean
 }

@@ -1,9 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
-import { RpcError } from '../../base/errors.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
 import { silentLogger } from '../../base/log.ts'
 import type { ServiceRecord } from '../../base/member.ts'
 import type { Clock } from '../../base/time.ts'
 import type { MethodMetrics, ServiceDescription, ServiceMetricsSnapshot, ServiceStatus } from '../descriptor.ts'
+import { CallerNotes } from '../caller-notes.ts'
 import { formatMethodName } from '../jsonrpc/index.ts'
 import type { LocalDispatch } from '../local-dispatch.ts'
 import type { LocalMethod } from '../local-method.ts'
@@ -11,7 +12,7 @@ import { MethodStats } from '../method-stats.ts'
 import { parameterNames } from '../schema-check.ts'
 import { createServiceMetrics } from '../sdk/service-metrics.ts'
 import type { ServiceRuntime } from '../sdk/service-runtime.ts'
-import type { ServiceSpec, ServiceState } from '../service-spec.ts'
+import type { MethodCallers, ServiceSpec, ServiceState } from '../service-spec.ts'
 import { mergedMetrics } from './merged-metrics.ts'
 import type { RunFacts, ServiceRun } from './run.ts'
 import type { InstanceOwner, SupervisedInstance } from './supervised-instance.ts'
@@ -59,6 +60,7 @@ export class ServicePool implements InstanceOwner {
   #facts: RunFacts | undefined
   #methods: readonly LocalMethod[] = []
   readonly #stats = new Map<string, MethodStats>()
+  readonly #callers = new CallerNotes()
   #startedAtMs: number | undefined
   #rotation = 0
   #work: Promise<unknown> = Promise.resolve()
@@ -113,8 +115,14 @@ export class ServicePool implements InstanceOwner {
    */
   deploy(spec: ServiceSpec, options: DeployOptions = {}): Promise<void> {
     return this.#inTurn(async () => {
+      // What kept a folder of this name from running is no matter of what takes its place.
+      this.#refusal = undefined
       if (this.#isStopped) this.#spec = spec
-      else if (!options.isForced && hasSameContent(spec, this.#spec) && this.#instances.length > 0) {
+      else if (options.isForced || this.#instances.length === 0) await this.#replace(spec, options)
+      else if (hasSameContent(spec, this.#spec) && spec.generation === this.#spec.generation) {
+        await this.#rescale(spec, options)
+      } else if (takesSettings(spec, this.#spec)) {
+        await this.#reconfigure(spec)
         await this.#rescale(spec, options)
       } else await this.#replace(spec, options)
     })
@@ -247,6 +255,10 @@ export class ServicePool implements InstanceOwner {
     return this.#methods.map(({ stats, descriptor }) => stats.metrics(this.#name, descriptor.name))
   }
 
+  takeCallers(): MethodCallers {
+    return this.#callers.take()
+  }
+
   metrics(): ServiceMetricsSnapshot | undefined {
     return mergedMetrics(this.#ready.map(({ run }) => run?.metrics()).filter((metrics) => metrics !== undefined))
   }
@@ -270,6 +282,25 @@ export class ServicePool implements InstanceOwner {
     for (const instance of fresh) instance.start()
     this.changed()
     await Promise.all([this.#allReady(this.#instances, options), this.#retireApart(tooMany)])
+  }
+
+  /**
+   * Tells one instance after the other; when one does not take it, all have what they had.
+   * @throws {RpcError} P2P_SERVICE_START_FAILED
+   */
+  async #reconfigure(spec: ServiceSpec): Promise<void> {
+    const before = this.#spec
+    const told: SupervisedInstance[] = []
+    try {
+      for (const instance of this.#instances) {
+        await instance.reconfigure(spec)
+        told.push(instance)
+      }
+    } catch (error) {
+      for (const instance of told) await instance.reconfigure(before).catch(() => instance.relabel(before))
+      const message = `Service ${this.#name} did not take its new settings: ${messageOf(error)}`
+      throw new RpcError('P2P_SERVICE_START_FAILED', message, { service: this.#name }, { cause: error })
+    }
   }
 
   async #replace(spec: ServiceSpec, options: DeployOptions): Promise<void> {
@@ -320,7 +351,9 @@ export class ServicePool implements InstanceOwner {
       readyTimeoutMs === undefined
         ? undefined
         : this.#needs.clock.after(readyTimeoutMs, () => {
-            limit.abort(this.#startFailed(`it was not ready within ${readyTimeoutMs} ms`))
+            const reason = instances.map((instance) => instance.facts().reason).find((found) => found !== undefined)
+            const because = reason === undefined ? '' : `: ${reason}`
+            limit.abort(this.#startFailed(`it was not ready within ${readyTimeoutMs} ms${because}`))
           })
     const signals = signal ? AbortSignal.any([signal, limit.signal]) : limit.signal
     try {
@@ -353,6 +386,7 @@ export class ServicePool implements InstanceOwner {
     const { dispatch } = this.#needs
     const before = this.#methods
     this.#methods = facts ? (facts.direct ?? this.#passedOn(facts)) : []
+    for (const method of this.#methods) method.callers = this.#callers
     dispatch.add(this.#methods)
     dispatch.remove(before)
   }
@@ -371,8 +405,7 @@ export class ServicePool implements InstanceOwner {
         result: undefined,
         parameterNames: parameterNames(descriptor.params),
         stats: this.#statsOf(descriptor.name),
-        takesRaw: true,
-        invoke: (params, call) => this.#leastBusy(name).invoke(name, params, call),
+        forward: (params, call, reply) => this.#leastBusy(name).forward(name, params, call, reply),
       }
     })
   }
@@ -457,7 +490,17 @@ const RECORD_HEALTH = {
 
 /** Nothing but the number of instances, or its label, is different. */
 function hasSameContent(a: ServiceSpec, b: ServiceSpec): boolean {
-  const { instances: _a, generation: _ga, ...contentA } = a
-  const { instances: _b, generation: _gb, ...contentB } = b
-  return isDeepStrictEqual(contentA, contentB)
+  return isDeepStrictEqual(contentOf(a), contentOf(b))
+}
+
+/** Nothing but configuration and secrets is different, and whoever wrote the service says that this starts nothing anew. */
+function takesSettings(next: ServiceSpec, now: ServiceSpec): boolean {
+  const codeOf = (spec: ServiceSpec): object => ({ ...contentOf(spec), config: {}, secrets: {} })
+  const isOtherwiseSame = next.manifest.reload === 'signal' && isDeepStrictEqual(codeOf(next), codeOf(now))
+  // A generation with the same settings is a restart that somebody asked for.
+  return isOtherwiseSame && !hasSameContent(next, now)
+}
+
+function contentOf({ instances: _instances, generation: _generation, ...content }: ServiceSpec): object {
+  return content
 }

@@ -48,6 +48,8 @@ export interface SpawnedProcess {
   usage(): Promise<RunUsage | undefined>
   /** SIGTERM. */
   terminate(): void
+  /** SIGHUP to the program alone: what it has started would end of it. */
+  hangUp(): Promise<void>
   /** SIGKILL to the whole group. */
   kill(): void
 }
@@ -109,6 +111,7 @@ class GroupedProcess implements SpawnedProcess {
     return {
       memoryBytes: known.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0),
       cpuMs: known.reduce((sum, { cpuMs }) => sum + cpuMs, 0),
+      processes: known.length,
     }
   }
 
@@ -120,6 +123,12 @@ class GroupedProcess implements SpawnedProcess {
     else signalTo(-pid, 'SIGTERM')
   }
 
+  async hangUp(): Promise<void> {
+    const { pid } = this.#child
+    const program = this.#isWrapped && pid !== undefined ? (await familyOf(pid))[2] : pid
+    if (program !== undefined) signalTo(program, 'SIGHUP')
+  }
+
   kill(): void {
     const { pid } = this.#child
     if (pid !== undefined) signalTo(-pid, 'SIGKILL')
@@ -129,8 +138,7 @@ class GroupedProcess implements SpawnedProcess {
     const { guard, leftovers, groups } = this.#needs
     const child = this.#child
     const { pid } = child
-    const hasLimits = limits.memoryMb !== undefined || limits.cpus !== undefined
-    const group = pid !== undefined && hasLimits ? groups?.add(instance, pid, limits).catch(() => undefined) : undefined
+    const group = pid !== undefined ? groups?.add(instance, pid, limits).catch(() => undefined) : undefined
     if (pid !== undefined && limits.cpus !== undefined && !groups) {
       beNice(pid)
       log.write(

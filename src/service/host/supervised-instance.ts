@@ -3,7 +3,7 @@ import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import { formatBytes } from '../../base/bytes.ts'
-import { HEARTBEAT_DEFAULT, type HealthCheck, RESTART_DEFAULT, TCP_DEFAULT } from '../manifest.ts'
+import { HEARTBEAT_DEFAULT, type HealthCheck, PROCESSES_MAX, RESTART_DEFAULT, TCP_DEFAULT } from '../manifest.ts'
 import type { InstanceFacts, ServiceSpec } from '../service-spec.ts'
 import { type InstanceAction, type InstanceEvent, InstanceMachine } from '../supervision/instance-machine.ts'
 import type { RestartRule } from '../supervision/restart-counter.ts'
@@ -38,10 +38,12 @@ export interface InstanceOwner {
 export class SupervisedInstance {
   readonly id: string
   readonly #needs: SupervisedNeeds
-  readonly #order: RunOrder
+  #order: RunOrder
   readonly #owner: InstanceOwner
   readonly #machine: InstanceMachine
   #spec: ServiceSpec
+  /** Times it was started again before its present generation. */
+  #restartsBefore = 0
   #run: ServiceRun | undefined
   #runFacts: RunFacts | undefined
   #wake: Timer | undefined
@@ -49,6 +51,7 @@ export class SupervisedInstance {
   #sampling: Timer | undefined
   #usage: (RunUsage & { atMs: number; cpuPercent: number | undefined }) | undefined
   #reported: string | undefined
+  #told: string | undefined
   #startedAtMs: number | undefined
   readonly #stateWaiters = new Set<() => void>()
 
@@ -98,9 +101,9 @@ export class SupervisedInstance {
       generation: this.#spec.generation,
       kind: this.#spec.kind,
       pid: isAlive ? this.#run?.pid : undefined,
-      restarts,
+      restarts: Math.max(0, restarts - this.#restartsBefore),
       health: failing === undefined ? 'healthy' : 'failing',
-      reason: failing ?? reason,
+      reason: failing ?? this.#waitsBecause() ?? reason,
       startedAtMs: isAlive ? this.#startedAtMs : undefined,
       memoryBytes: isAlive ? this.#usage?.memoryBytes : undefined,
       cpuPercent: isAlive ? this.#usage?.cpuPercent : undefined,
@@ -108,9 +111,21 @@ export class SupervisedInstance {
     }
   }
 
-  /** The same content under another generation. */
+  /** The same content under another generation, or only with other settings. */
   relabel(spec: ServiceSpec): void {
+    if (spec.generation !== this.#spec.generation) this.#restartsBefore = this.#machine.restarts
     this.#spec = spec
+    this.#order = { ...this.#order, spec }
+  }
+
+  /**
+   * Has these settings from now on, and at each start to come. What does not run has nothing to be told.
+   * @throws {Error} why the service does not take them; it has those it had
+   */
+  async reconfigure(spec: ServiceSpec): Promise<void> {
+    if (this.#machine.state === 'starting') await this.settled()
+    if (this.isReady) await this.#run?.reconfigure({ config: spec.config, secrets: spec.secrets })
+    this.relabel(spec)
   }
 
   start(): void {
@@ -196,6 +211,7 @@ export class SupervisedInstance {
   #spawn(): void {
     const { driver, clock, random } = this.#needs
     this.#reported = undefined
+    this.#told = undefined
     this.#usage = undefined
     this.#runFacts = undefined
     this.#startedAtMs = clock.wallMs()
@@ -231,7 +247,15 @@ export class SupervisedInstance {
     else if (loop.isHopeless) {
       const reason = `its health check (${check.kind}) failed: ${loop.reason}`
       this.#step({ type: 'unusable', reason, isDeaf: check.kind === 'heartbeat' })
-    } else this.#owner.changed()
+    } else this.#tellHealth()
+  }
+
+  /** A check is asked often, and mostly says what it said before. */
+  #tellHealth(): void {
+    const told = this.#failing() ?? this.#waitsBecause()
+    if (told === this.#told) return
+    this.#told = told
+    this.#owner.changed()
   }
 
   #entered(state: InstanceFacts['state']): void {
@@ -260,13 +284,24 @@ export class SupervisedInstance {
       const last = this.#usage
       const cpuPercent = last && ((usage.cpuMs - last.cpuMs) / (atMs - last.atMs)) * 100
       this.#usage = { ...usage, atMs, cpuPercent }
-      const { memoryMb } = this.#spec.manifest.limits ?? {}
+      const { memoryMb, processes = PROCESSES_MAX } = this.#spec.manifest.limits ?? {}
+      if (usage.processes !== undefined && usage.processes > processes) {
+        const reason = `it has ${usage.processes} processes; limits.processes in manifest.json is ${processes}`
+        this.#step({ type: 'unusable', reason, isDeaf: false })
+        return
+      }
       if (memoryMb === undefined || usage.memoryBytes <= memoryMb * MIB) return
       const reason = `it uses ${formatBytes(usage.memoryBytes)}; limits.memoryMb in manifest.json is ${memoryMb}`
       this.#step({ type: 'unusable', reason, isDeaf: false })
     } catch (error) {
       this.#needs.log.debug('What a service uses could not be read', { instance: this.id, reason: messageOf(error) })
     }
+  }
+
+  /** Of what starts and whose check has not passed yet. */
+  #waitsBecause(): string | undefined {
+    const reason = this.#loops.find(({ waitsBecause }) => waitsBecause !== undefined)?.waitsBecause
+    return reason === undefined ? undefined : `its health check does not pass: ${reason}`
   }
 
   #failing(): string | undefined {

@@ -3,7 +3,7 @@ import { ATTACH, SERVICE_CLASS } from './brands.ts'
 import { createServiceMetrics, type ServiceMetrics } from './service-metrics.ts'
 import type { ServiceEvents } from './service-events.ts'
 import type { ServiceProxy } from './service-proxy.ts'
-import type { ServiceRuntime } from './service-runtime.ts'
+import type { ServiceRuntime, SettingsChange } from './service-runtime.ts'
 
 /** What a service says of itself; set it in the constructor or in `initialize`. What is left empty comes from `manifest.json`. */
 export interface ServiceInfo {
@@ -82,6 +82,12 @@ export class BaseService {
 
   /** Called once, after the last call and after `signal` was aborted. */
   cleanup(): void | Promise<void> {}
+
+  /**
+   * Called when `config` or `secrets` have other values than before, of services with `"reload": "signal"` in `manifest.json`. What
+   * throws, or takes longer than a start may, is not taken: the service has the old values again, and the change is taken back.
+   */
+  reconfigure(_change: SettingsChange): void | Promise<void> {}
 
   /** The node's way in, for a subclass whose constructor did not hand on the proxy. */
   [ATTACH](runtime: ServiceRuntime): void {

@@ -1,6 +1,6 @@
 import { SERVICE_DEFINITION } from './brands.ts'
 import type { AnyMethodDefinition } from './method.ts'
-import type { ServiceRuntime } from './service-runtime.ts'
+import type { ServiceRuntime, SettingsChange } from './service-runtime.ts'
 
 /** A service written without a class. */
 export interface ServiceOptions<Methods extends Record<string, AnyMethodDefinition>> {
@@ -15,6 +15,11 @@ export interface ServiceOptions<Methods extends Record<string, AnyMethodDefiniti
   initialize?(service: ServiceRuntime): void | Promise<void>
   /** Called once, after the last call and after `service.signal` was aborted. */
   cleanup?(service: ServiceRuntime): void | Promise<void>
+  /**
+   * Called when `service.config` or `service.secrets` have other values than before, of services with `"reload": "signal"` in
+   * `manifest.json`. What throws is not taken: the service has the old values again, and the change is taken back.
+   */
+  reconfigure?(service: ServiceRuntime, change: SettingsChange): void | Promise<void>
 }
 
 /** What `defineService` returns. */

@@ -3,6 +3,12 @@ import type { ServiceEvents } from './service-events.ts'
 import type { ServiceMetrics } from './service-metrics.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
+/** Names of what got another value, was added or taken away. */
+export interface SettingsChange {
+  readonly config: readonly string[]
+  readonly secrets: readonly string[]
+}
+
 /** What the node gives to a service. */
 export interface ServiceRuntime {
   readonly name: string
@@ -12,9 +18,12 @@ export interface ServiceRuntime {
   /** What it tells other services, and hears of them. */
   readonly events: ServiceEvents
   readonly metrics: ServiceMetrics
-  /** As it was deployed, over what `manifest.json` says; JSON. A change starts the service anew. */
+  /**
+   * As it was deployed, over what `manifest.json` says; JSON. A change starts the service anew, or, with `"reload": "signal"` in
+   * `manifest.json`, is there from one moment to the next: read it where it is used.
+   */
   readonly config: Readonly<Record<string, unknown>>
-  /** Values of the secrets that `manifest.json` names; they are nowhere but in memory. */
+  /** Values of the secrets that `manifest.json` names; they are nowhere but in memory. They change as `config` does. */
   readonly secrets: Readonly<Record<string, string>>
   /** Its own folder for what it keeps; stays over updates. Empty where there is none: in a test, and in a built-in service. */
   readonly dataDirectory: string

@@ -1,4 +1,4 @@
-import type { MethodDescriptor } from '../../../service/index.ts'
+import type { JsonSchema, MethodDescriptor } from '../../../service/index.ts'
 import { schemaFindings } from './schema-comparison.ts'
 
 export interface MethodChange {
@@ -40,6 +40,13 @@ export function incompatibilities(
   return found
 }
 
+function itemFindings(before: JsonSchema, after: JsonSchema): { what: string; isCertain: boolean }[] {
+  return schemaFindings(before, after, 'result').map(({ what, isCertain }) => ({
+    what: `of each item: ${what}`,
+    isCertain,
+  }))
+}
+
 function methodFindings(
   old: MethodDescriptor,
   now: MethodDescriptor | undefined,
@@ -63,5 +70,13 @@ function methodFindings(
   else if (now.params) findings.push({ what: 'params are checked now, and were not before', isCertain: false })
   if (old.result && now.result) findings.push(...schemaFindings(old.result, now.result, 'result'))
   else if (old.result) findings.push({ what: 'the result is no longer promised by a schema', isCertain: false })
+  const [streamed, streams] = [old.isStream ?? false, now.isStream ?? false]
+  if (streamed !== streams) {
+    findings.push({
+      what: streams ? 'it answers with a stream now' : 'it answers with a stream no more',
+      isCertain: true,
+    })
+  } else if (old.item && now.item) findings.push(...itemFindings(old.item, now.item))
+  else if (old.item) findings.push({ what: 'the items are no longer promised by a schema', isCertain: false })
   return findings
 }

@@ -1,6 +1,6 @@
 import type { JsonSchema } from '../../../service/index.ts'
 
-export const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const
+const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const
 export type TypeName = (typeof TYPES)[number]
 
 /** Keywords that say nothing about which values are taken. */

@@ -125,6 +125,22 @@ describe('what cannot be done', () => {
     assert.equal(node.report.assignments[0]?.failure, undefined)
   })
 
+  test('of a fetch is over once it is fetched: while it starts nothing is told of it', async () => {
+    node.artifacts.failure = new DeployError('P2P_ARTIFACT_UNAVAILABLE', 'nobody is there yet')
+    await node.take({ revision: 1, assignments: [assignment(deployment('web'))] })
+    assert.deepEqual(
+      [node.report.assignments[0]?.hasArtifact, node.report.assignments[0]?.failure],
+      [false, 'nobody is there yet'],
+    )
+    node.artifacts.failure = undefined
+    const gate = Promise.withResolvers<void>()
+    node.host.gates.set('web', gate.promise)
+    await node.clock.run(1_000)
+    const [web] = node.report.assignments
+    assert.deepEqual([web?.hasArtifact, web?.failure], [true, undefined])
+    gate.resolve()
+  })
+
   test('does not end what runs: a version that does not start leaves the old one', async () => {
     await node.take({ revision: 1, assignments: [assignment(deployment('web'))] })
     node.host.failures.set('web', new Error('main.ts:3:1 is wrong'))

@@ -2,6 +2,8 @@ import { RpcError } from '../../../../src/base/errors.ts'
 import type {
   InstanceFacts,
   InstanceState,
+  MethodCallers,
+  MethodDescriptor,
   ServiceHost,
   ServiceSpec,
   ServiceState,
@@ -17,6 +19,8 @@ export class StubHost implements ServiceHost {
   /** By service: its next deploy waits for this. */
   readonly gates = new Map<string, Promise<void>>()
   readonly folders = new Set<string>()
+  /** Who has called, since that was taken last. */
+  readonly callers = new Map<string, MethodCallers>()
   /** Over the end of the host, as a node keeps them. */
   readonly #stopped: Set<string>
   readonly #states = new Map<string, { state: InstanceState; isStopped: boolean; reason?: string }>()
@@ -57,6 +61,16 @@ export class StubHost implements ServiceHost {
       instances: [],
     }
     return [...deployed, ...folders, system]
+  }
+
+  takeCallers(): ReadonlyMap<string, MethodCallers> {
+    const taken = new Map(this.callers)
+    this.callers.clear()
+    return taken
+  }
+
+  async methodsOf(): Promise<readonly MethodDescriptor[]> {
+    return []
   }
 
   onChange(listener: () => void): () => void {

@@ -36,6 +36,8 @@ export interface Uploaded {
   service: string
   version: string
   manifest: Manifest
+  /** Why its code does not tell its methods. */
+  unreadable?: string
   methods?: { name: string; isPublic: boolean; params?: object; result?: object }[]
 }
 
@@ -247,6 +249,9 @@ export class Cluster {
         const signed = { statement: '', signature: '', chain: '' }
         const sizes = { sizeBytes: 1, fileCount: 1, unpackedBytes: 1, storedAtMs: 0 }
         return { digest, kind: 'process', signed, ...sizes, ...uploaded } as ReturnType<OrchestratorArtifacts['get']>
+      },
+      methodsOf: async ({ digest }) => {
+        throw new Error(this.uploaded.get(digest)?.unreadable ?? 'its code was not asked')
       },
       keepOnly: async (digests) => {
         this.kept = digests

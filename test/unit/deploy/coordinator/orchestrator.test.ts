@@ -166,17 +166,50 @@ describe('a deployment is refused, and nothing changes, when', () => {
     )
   })
 
-  test('a method would vanish that a dependent calls', async () => {
-    const buy = { name: 'buy', isPublic: true }
-    const first = cluster.upload('shop', '1.0.0', { methods: [buy] })
-    await cluster.orchestrator.deploy({ service: 'shop', artifact: first, ...ONLY_WORKERS }, ADA)
+  test('a method would vanish that was called, unless somebody insists; one that nobody calls may go', async () => {
+    const methods = ['buy', 'sell'].map((name) => ({ name, isPublic: true }))
+    const first = cluster.upload('shop', '1.0.0', { methods })
+    await cluster.orchestrator.deploy({ service: 'shop', artifact: first, ...ONLY_WORKERS, count: 'every' }, ADA)
     await cluster.ended('shop')
-    await deployed('web', '1.0.0', { dependsOn: [{ service: 'shop', healthy: true }] })
+    await deployed('web', '1.0.0')
+    cluster.host('w2').callers.set('shop', { buy: ['web', 'person:ada', 'shop', 'gone'] })
+    await cluster.pass(10_000)
     const artifact = cluster.upload('shop', '2.0.0', { methods: [] })
-    await assert.rejects(cluster.orchestrator.deploy({ service: 'shop', artifact }, ADA), {
+    const refusal = {
       code: 'P2P_DEPLOY_REFUSED',
-      message: /buy.*gone.*web/,
-    })
+      message:
+        'Service shop was not deployed: buy: the method is gone, and web and ada called it in the last days: keep the method as it was beside the new one, or --force',
+    }
+    await assert.rejects(cluster.orchestrator.deploy({ service: 'shop', artifact }, ADA), refusal)
+    await cluster.killCoordinator()
+    await cluster.startCoordinator()
+    const plan = await cluster.orchestrator.plan({ service: 'shop', artifact })
+    assert.deepEqual(
+      plan.incompatible.map(({ method, callers }) => ({ method, callers })),
+      [
+        { method: 'buy', callers: ['web', 'person:ada'] },
+        { method: 'sell', callers: [] },
+      ],
+    )
+    assert.deepEqual(plan.warnings, ['sell: the method is gone; nobody has called it in the last days'])
+    const kept = cluster.upload('shop', '2.1.0', { methods: methods.slice(0, 1) })
+    await cluster.orchestrator.deploy({ service: 'shop', artifact: kept }, ADA)
+    assert.equal(await cluster.ended('shop'), 'succeeded')
+    await cluster.orchestrator.deploy({ service: 'shop', artifact, force: true }, ADA)
+    assert.equal(await cluster.ended('shop'), 'succeeded')
+  })
+
+  test('its code does not tell its methods: that is said, and no reason to refuse it', async () => {
+    await deployed('web', '1.0.0')
+    const artifact = cluster.upload('web', '1.1.0', { unreadable: 'main.ts:3:7: it needs a database' })
+    const { refusals, warnings } = await cluster.orchestrator.plan({ service: 'web', artifact })
+    assert.deepEqual(refusals, [])
+    assert.match(warnings.join(), /the methods of 1\.1\.0 cannot be told: main\.ts:3:7: it needs a database/)
+  })
+
+  test('another service needs one that is to be removed', async () => {
+    await deployed('shop', '1.0.0')
+    await deployed('web', '1.0.0', { dependsOn: [{ service: 'shop', healthy: true }] })
     await assert.rejects(cluster.orchestrator.remove('shop', ADA), {
       code: 'P2P_DEPLOY_REFUSED',
       message: /needed by web/,
@@ -186,6 +219,21 @@ describe('a deployment is refused, and nothing changes, when', () => {
 
 describe('an update', () => {
   const canary = { update: { kind: 'canary', nodes: 1, watchMs: 10_000, batch: 1 } } as const
+
+  test('that is the first one and fails is kept stopped, with the reason and what helps', async () => {
+    for (const { host } of cluster.workers.values()) failsFrom(host, '1.0.0')
+    await cluster.orchestrator.deploy(
+      { service: 'web', artifact: cluster.upload('web', '1.0.0'), ...ONLY_WORKERS },
+      ADA,
+    )
+    assert.equal(await cluster.ended('web'), 'failed')
+    assert.deepEqual(cluster.running('web'), {})
+    const [problem = ''] = cluster.orchestrator.get('web').problems
+    assert.match(
+      problem,
+      /^1\.0\.0 is kept stopped: w\d: .*\. Deploy a mended one; p2p start web tries this one again$/,
+    )
+  })
 
   test('goes from node to node and is told as it goes', async () => {
     await deployed('web', '1.0.0', { count: 3 })
@@ -255,8 +303,13 @@ describe('nodes', () => {
   test('that are drained hand over what they have and get nothing until they are back', async () => {
     await deployed('web', '1.0.0', { count: 2 })
     const [drained] = Object.keys(cluster.running('web')) as [string]
+    const told: (string | undefined)[] = []
+    const unlisten = cluster.orchestrator.onChange(() => told.push(cluster.orchestrator.drains().get(drained)))
     await cluster.orchestrator.drain(drained, ADA)
+    assert.equal(told[0], 'draining', 'until its services have gone')
     await cluster.pass(30_000)
+    assert.equal(told.at(-1), 'drained')
+    unlisten()
     const after = cluster.running('web')
     assert.equal(after[drained], undefined)
     assert.equal(Object.keys(after).length, 2)
@@ -265,6 +318,7 @@ describe('nodes', () => {
     await cluster.orchestrator.undrain(drained, ADA)
     await cluster.settled()
     assert.equal(cluster.agent(drained).plan()?.isDraining, false)
+    assert.deepEqual([...cluster.orchestrator.drains()], [])
   })
 
   test('that die for good are replaced; one that comes back in time has exactly what it had', async () => {

@@ -101,7 +101,7 @@ test('a new service changes from nothing, and shows only what it would not get a
     version: '1.1.0',
     artifact: 'aaaaaaaaaaaa',
     count: '1',
-    healthyMs: '1000',
+    healthyFor: '1 s',
     'secrets.DB': 'secret shop/db',
     'config.port': '80',
     'config.tls.min': '1.3',
@@ -132,7 +132,7 @@ test('each field has its words, and long values are cut', () => {
     { path: 'state', from: 'running', to: 'stopped' },
     { path: 'placement.spreadBy', from: undefined, to: 'rack' },
     { path: 'placement.perNodeMax', from: undefined, to: '2' },
-    { path: 'update', from: 'rolling, 1 at a time', to: 'canary on 1, watched for 60000 ms, then 2 at a time' },
+    { path: 'update', from: 'rolling, 1 at a time', to: 'canary on 1, watched for 60 s, then 2 at a time' },
     { path: 'job', from: undefined, to: '0 4 * * * (UTC), 1 retry' },
     { path: 'dependsOn.db', from: undefined, to: 'healthy' },
     { path: 'secrets.DB', from: 'secret db, value 1', to: 'secret db, value 2' },
@@ -161,10 +161,10 @@ test('a method that somebody calls may not vanish', () => {
   const methods = { before: [LEND, { ...LEND, name: 'unused' }], after: [] }
   const refused = plan({}, { methods, callersOf: (method) => (method === 'lend' ? ['web'] : []) })
   assert.deepEqual(codes(refused), ['INCOMPATIBLE'])
-  assert.match(refused.refusals[0]?.message ?? '', /^lend: the method is gone, and web calls it: /)
+  assert.match(refused.refusals[0]?.message ?? '', /^lend: the method is gone, and web called it in the last days: /)
   assert.equal(refused.incompatible.length, 2)
   assert.deepEqual(refused.warnings, [
-    'unused: the method is gone; nobody is known to call it',
+    'unused: the method is gone; nobody has called it in the last days',
     '1.3.0 promises to be compatible with 1.2.0 and is not: raise the major version',
   ])
   assert.deepEqual(codes(plan({}, { methods })), [])

@@ -40,7 +40,7 @@ test('a first deployment that ends by itself has failed at once, and is kept sto
   cluster.run(1)
   const { state, reason, isBad } = cluster.plan.rollout
   assert.deepEqual([state, isBad, cluster.generations], ['failed', true, ''])
-  assert.equal(reason, 'n2: it ended: exit code 1 (main.ts:3)')
+  assert.equal(reason, 'n2: exit code 1 (main.ts:3)')
   cluster.run(100)
   assert.equal(cluster.generations, '')
   cluster.change(deployment({ generation: 2, count: 2 }))
@@ -105,11 +105,11 @@ test('a canary whose health check begins to fail goes back at the next pass, and
 
 test('each way to fail has its words, and stops the update at the first node', () => {
   const ways = [
-    ['crash', 1, 'n1: it ended: exit code 1 (main.ts:3)'],
+    ['crash', 1, 'n1: exit code 1 (main.ts:3)'],
     ['refused', 1, 'n1: it asks for the network, which was not granted'],
     ['failing', 30, 'n1: not healthy after 30 s: its health check fails: the disk is full'],
     ['slow', 30, 'n1: not healthy after 30 s'],
-    ['no-artifact', 900, 'n1: it did not get the artifact within 900 s'],
+    ['no-artifact', 900, 'n1: it did not get its plan and the artifact within 900 s'],
   ] as const
   for (const [how, seconds, reason] of ways) {
     const cluster = running(3)
@@ -143,7 +143,7 @@ test('when the old version does not come back either, that is said', () => {
   cluster.run(32)
   const { state, reason } = cluster.plan.rollout
   assert.equal(state, 'failed')
-  assert.equal(reason, 'n1: it ended: exit code 1 (main.ts:3); then version 1.1.0 did not come back on n1')
+  assert.equal(reason, 'n1: exit code 1 (main.ts:3); then version 1.1.0 did not come back on n1')
   assert.equal(cluster.plan.generation, 1)
 })
 

@@ -22,11 +22,13 @@ test('the node moves into a group of its own, and each instance gets one with it
   const { group, places } = hierarchy(t)
   const groups = await ControlGroups.open(1_000, places)
   assert.equal(readFileSync(join(group, 'node/cgroup.procs'), 'utf8'), '4711')
-  assert.equal(readFileSync(join(group, 'cgroup.subtree_control'), 'utf8'), '+cpu +memory')
-  const made = await groups?.add('shop#2', 99, { memoryMb: 64, cpus: 0.5 })
+  assert.equal(readFileSync(join(group, 'cgroup.subtree_control'), 'utf8'), '+cpu +memory +pids')
+  const made = await groups?.add('shop#2', 99, { memoryMb: 64, cpus: 0.5, processes: 7 })
   const own = join(group, 'service-shop-2-99')
-  const written = ['memory.max', 'cpu.max', 'cgroup.procs'].map((name) => readFileSync(join(own, name), 'utf8'))
-  assert.deepEqual(written, ['67108864', '50000 100000', '99'])
+  const written = ['memory.max', 'cpu.max', 'pids.max', 'cgroup.procs'].map((name) =>
+    readFileSync(join(own, name), 'utf8'),
+  )
+  assert.deepEqual(written, ['67108864', '50000 100000', '7', '99'])
   await made?.remove()
   assert.equal(readFileSync(join(own, 'cgroup.kill'), 'utf8'), '1')
 })

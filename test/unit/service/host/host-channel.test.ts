@@ -42,11 +42,11 @@ function pair() {
   }
 }
 
-test('messages of one turn leave in one write, in order, calls and control alike', async () => {
+test('messages of one callback leave in one write, in order, calls and control alike', async () => {
   const { near, received, control, writes } = pair()
   near.send(Buffer.from('one'))
   near.sendControl({ type: 'ping' })
-  await Promise.resolve().then(() => near.send(Buffer.from('two')))
+  near.send(Buffer.from('two'))
   assert.equal(writes.length, 0)
   await turn()
   assert.deepEqual([writes.length, received, control], [1, ['one', 'two'], [{ type: 'ping' }]])

@@ -9,12 +9,16 @@ const VALUES: Placeholders = {
   instance: '2',
   config: { name: 'Ada', depth: 3, list: [1] },
   secrets: { key: 'hunter2' },
+  files: { 'app.conf': '/memory/app.conf' },
 }
 
 test('each placeholder gets its value, and other braces stay', () => {
   const text =
-    '{port:web} {folder}/x {data} {instance} {config:name} {config:depth} {config:list} {secret:key} ${HOME} {"a":1} {ports}'
-  assert.equal(filledIn(text, VALUES, 'x'), '8080 /srv/web/x /state/web 2 Ada 3 [1] hunter2 ${HOME} {"a":1} {ports}')
+    '{port:web} {folder}/x {data} {instance} {config:name} {config:depth} {config:list} {secret:key} {file:app.conf} ${HOME} {"a":1} {ports}'
+  assert.equal(
+    filledIn(text, VALUES, 'x'),
+    '8080 /srv/web/x /state/web 2 Ada 3 [1] hunter2 /memory/app.conf ${HOME} {"a":1} {ports}',
+  )
 })
 
 test('a value is not looked at again', () => {
@@ -24,7 +28,7 @@ test('a value is not looked at again', () => {
 
 test('the only port needs no name; a value that is not there is named with its place', () => {
   assert.equal(portOf({ web: 80 }, undefined), '80')
-  for (const text of ['{port}', '{port:other}', '{config:none}', '{secret:none}', '{config}', '{secret}']) {
+  for (const text of ['{port}', '{port:other}', '{config:none}', '{secret:none}', '{config}', '{secret}', '{file:x}']) {
     assert.throws(() => filledIn(text, VALUES, 'exec.args.1'), {
       code: 'P2P_SERVICE_LOAD_FAILED',
       message: `exec.args.1: there is no ${text.slice(1, -1)}`,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { RpcError } from '../base/errors.ts'
 import { type NodeId, type Principal, principalLabel } from '../base/identity.ts'
-import { LOG_LEVELS, type LogEntry, type Logger } from '../base/log.ts'
+import { LOG_LEVELS, type Logger } from '../base/log.ts'
 import {
   defineService,
   LOG_FILTER,
@@ -16,7 +16,7 @@ import {
   type ServiceDefinition,
 } from '../service/index.ts'
 import { BATCH_LINES_MAX, type LogSpool, type LogStore } from '../telemetry/index.ts'
-import type { LogMemory } from './log-memory.ts'
+import type { LogMemory, RememberedEntry } from './log-memory.ts'
 
 export interface LogCollectorNeeds {
   memory: LogMemory
@@ -69,7 +69,7 @@ const STATS = z.object({
       added: z.int(),
       duplicates: z.int().describe('Lines that were sent again'),
       lost: z.int().describe('Lines that nodes said they had lost'),
-      removed: z.int().describe('Lines removed for their age'),
+      removed: z.int().describe('Lines removed for their age or for want of room'),
       subscribers: z.int(),
       failing: z.boolean(),
     })
@@ -216,6 +216,7 @@ function refuseOthers(asked: NodeId | undefined, nodeId: NodeId): void {
 }
 
 /** The entry with the field names of the Python program. */
-function logLine({ timeMs, level, logger, message, fields }: LogEntry, nodeId: NodeId) {
-  return { timestamp: new Date(timeMs).toISOString(), node_id: nodeId, level, logger_name: logger, message, fields }
+function logLine({ timeMs, level, logger, message, fields, traceId }: RememberedEntry, nodeId: NodeId) {
+  const place = { timestamp: new Date(timeMs).toISOString(), node_id: nodeId, level, logger_name: logger }
+  return { ...place, message, fields, ...(traceId !== undefined && { trace_id: traceId }) }
 }

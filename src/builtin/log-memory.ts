@@ -1,6 +1,6 @@
 import type { LogFilter } from '../base/log-line.ts'
 import type { LogEntry, LogLevel } from '../base/log.ts'
-import { lineMatcher } from '../telemetry/index.ts'
+import { lineMatcher, traceOf } from '../telemetry/index.ts'
 
 /** Longest message and longest JSON of the fields that are kept, in characters; the logger writes at most about as much. */
 export const MESSAGE_CHARACTERS_MAX = 16_384
@@ -12,9 +12,12 @@ export const PAGE_BYTES_MAX = 4 * 1_024 * 1_024
 /** What a line costs besides its texts: the object, its slot, its number. */
 const LINE_BYTES_FIXED = 96
 
+/** A line of this node. `traceId` is absent when it belongs to no call. */
+export type RememberedEntry = LogEntry & { traceId?: string }
+
 export interface LogPage {
   /** Newest first. */
-  entries: LogEntry[]
+  entries: RememberedEntry[]
   /** How many lines match in all. */
   total: number
 }
@@ -39,6 +42,8 @@ export interface LogMemory {
 export interface LogMemoryOptions {
   /** Lines kept at most. They are also held to 2 KiB each on average: beyond that the oldest go earlier. */
   max: number
+  /** Trace of the call on whose behalf code is running. */
+  traceId?: () => string | undefined
 }
 
 export function createLogMemory(options: LogMemoryOptions): LogMemory {
@@ -52,25 +57,29 @@ interface KeptLine {
   logger: string
   message: string
   fieldsJson: string
+  /** Empty when the line belongs to no call. */
+  traceId: string
   bytes: number
 }
 
 class LogRing implements LogMemory {
   readonly #max: number
   readonly #bytesMax: number
+  readonly #traceId: () => string | undefined
   /** The line with number n is in slot n modulo the maximum. */
   readonly #slots: (KeptLine | undefined)[] = []
   #oldest = 0
   #next = 0
   #bytes = 0
 
-  constructor({ max }: LogMemoryOptions) {
+  constructor({ max, traceId = () => undefined }: LogMemoryOptions) {
     this.#max = max
+    this.#traceId = traceId
     this.#bytesMax = max * LINE_BYTES_MEAN
   }
 
   readonly sink = (entry: LogEntry): void => {
-    const line = keptLine(entry)
+    const line = keptLine(entry, traceOf(entry, this.#traceId()))
     while (this.#oldest < this.#next && (this.#isFull() || this.#bytes + line.bytes > this.#bytesMax)) {
       this.#dropOldest()
     }
@@ -81,7 +90,7 @@ class LogRing implements LogMemory {
 
   find(filter: LogFilter, { offset, limit }: { offset: number; limit: number }): LogPage {
     const matches = lineMatcher(filter)
-    const entries: LogEntry[] = []
+    const entries: RememberedEntry[] = []
     let total = 0
     let pageBytes = 0
     let isPageOpen = true
@@ -128,16 +137,17 @@ class LogRing implements LogMemory {
   }
 }
 
-function keptLine({ timeMs, level, logger, message, fields }: LogEntry): KeptLine {
+function keptLine({ timeMs, level, logger, message, fields }: LogEntry, traceId = ''): KeptLine {
   const text = cut(message, MESSAGE_CHARACTERS_MAX)
   const fieldsJson = jsonOf(fields)
   // Two bytes a character is the most an engine takes.
   const bytes = LINE_BYTES_FIXED + 2 * (logger.length + text.length + fieldsJson.length)
-  return { timeMs, level, logger, message: text, fieldsJson, bytes }
+  return { timeMs, level, logger, message: text, fieldsJson, traceId, bytes }
 }
 
-function entryOf({ timeMs, level, logger, message, fieldsJson }: KeptLine): LogEntry {
-  return { timeMs, level, logger, message, fields: JSON.parse(fieldsJson) as Record<string, unknown> }
+function entryOf({ timeMs, level, logger, message, fieldsJson, traceId }: KeptLine): RememberedEntry {
+  const fields = JSON.parse(fieldsJson) as Record<string, unknown>
+  return { timeMs, level, logger, message, fields, ...(traceId !== '' && { traceId }) }
 }
 
 /** The text, or its beginning with how much is missing. */

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { RpcError } from '../base/errors.ts'
 import type { Clock } from '../base/time.ts'
 import { defineService, method, type ServiceDefinition, type ServiceDirectory } from '../service/index.ts'
 import { gossipStatsMethod, type GossipStatsNeeds } from './gossip-stats.ts'
@@ -10,6 +11,8 @@ export interface SystemServiceNeeds extends GossipStatsNeeds {
   services: ServiceDirectory
   /** The configuration as it may be shown: secrets already replaced. */
   shownConfig: () => Record<string, unknown>
+  /** Begins to renew the node's certificate now. */
+  renewCertificate: () => void
 }
 
 export interface SystemServiceOptions {
@@ -85,11 +88,30 @@ const SERVICE_LIST = z.object({
   total: z.number(),
 })
 
+const SCHEMA = z.record(z.string(), z.unknown()).nullable().describe('JSON Schema')
+
+const SERVICE_METHODS = z.object({
+  name: z.string(),
+  version: z.string(),
+  description: z.string(),
+  method_details: z
+    .array(
+      z.object({
+        name: z.string(),
+        description: z.string(),
+        params: SCHEMA,
+        result: SCHEMA,
+        required_role: z.enum(['viewer', 'operator', 'admin']),
+      }),
+    )
+    .describe('Those that people may call'),
+})
+
 /**
- * The built-in service `system`: facts about this machine and node. It runs no commands and changes nothing.
+ * The built-in service `system`: facts about this machine and node. It runs no commands; all it can be made to do is to renew the node's certificate early.
  */
 export function createSystemService(needs: SystemServiceNeeds, options: SystemServiceOptions): ServiceDefinition {
-  const { clock, host, services, shownConfig } = needs
+  const { clock, host, services, shownConfig, renewCertificate } = needs
   return defineService({
     name: 'system',
     version: options.softwareVersion,
@@ -172,6 +194,25 @@ export function createSystemService(needs: SystemServiceNeeds, options: SystemSe
           return { services: found, total: found.length }
         },
       }),
+      describe_service: method({
+        description: 'Tells what the methods of a service of this node take and give',
+        public: true,
+        requiredRole: 'viewer',
+        params: z.strictObject({ name: z.string().max(128) }),
+        result: SERVICE_METHODS,
+        handler: ({ name }) => describeService(services, name, options.nodeId),
+      }),
+      renew_certificate: method({
+        description: 'Has this node get a new certificate with a new key now, before it is due',
+        public: true,
+        requiredRole: 'admin',
+        params: NOTHING,
+        result: z.object({ node_id: z.string() }),
+        handler() {
+          renewCertificate()
+          return { node_id: options.nodeId }
+        },
+      }),
       get_gossip_stats: gossipStatsMethod(needs),
       get_config: method({
         description: 'Shows the configuration in force on this node; secrets are left out',
@@ -183,6 +224,26 @@ export function createSystemService(needs: SystemServiceNeeds, options: SystemSe
       }),
     },
   })
+}
+
+function describeService(services: ServiceDirectory, name: string, nodeId: string): z.infer<typeof SERVICE_METHODS> {
+  const service = services.get(name)
+  if (!service) throw new RpcError('P2P_SERVICE_NOT_FOUND', `${nodeId} has no service ${name}`, { service: name })
+  const { version, description, methods } = service
+  return {
+    name,
+    version,
+    description,
+    method_details: methods
+      .filter((known) => known.isPublic)
+      .map((known) => ({
+        name: known.name,
+        description: known.description,
+        params: known.params ?? null,
+        result: known.result ?? null,
+        required_role: known.requiredRole,
+      })),
+  }
 }
 
 async function diskUsage(host: HostFacts, path: string): Promise<z.infer<typeof DISK>> {

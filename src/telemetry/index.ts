@@ -5,6 +5,7 @@ export { createTimelineSources, type TimelineSourcesNeeds } from './events/timel
 export { type ClusterWhyNeeds, createClusterWhy } from './events/why/cluster-why.ts'
 export { BATCH_LINES_MAX } from './logs/limits.ts'
 export { lineMatcher } from './logs/line-filter.ts'
+export { traceOf } from './logs/line-text.ts'
 export { createLogShipper, type LogShipperNeeds, type LogShipperOptions } from './logs/log-shipper.ts'
 export {
   createLogSpool,
@@ -22,6 +23,7 @@ export {
   type ReceivedBatch,
 } from './logs/log-store.ts'
 export { type OpenThread, storeThreads } from './logs/store-thread.ts'
+export { createMetricFiles, type MetricFilesNeeds } from './metrics/metric-files.ts'
 export { type ClusterMetrics, type ClusterMetricsNeeds, createClusterMetrics } from './metrics/cluster-metrics.ts'
 export {
   createMachineSampler,

@@ -10,9 +10,9 @@ const told = <S extends z.ZodType>(schema: S, description: string): S => {
 const NAME = z.string().min(1).max(63)
 const MOMENT = z.iso.datetime({ offset: true })
 
-export const ALERT_STATES = ['firing', 'resolved'] as const
+const ALERT_STATES = ['firing', 'resolved'] as const
 
-export const ALERT = z
+const ALERT = z
   .object({
     id: told(z.string(), 'The same as long as the trouble is the same'),
     rule: told(z.string(), '`node`, `service`, `disk`, `certificate`, `clock`, `logs`'),
@@ -61,7 +61,7 @@ export const SILENCE_REQUEST = z.strictObject({
 })
 export type SilenceRequest = z.infer<typeof SILENCE_REQUEST>
 
-export const ALERT_TARGET = z
+const ALERT_TARGET = z
   .object({
     name: z.string(),
     waiting: told(z.int(), 'Messages that wait to be sent'),
@@ -89,6 +89,8 @@ export type AlertTest = z.infer<typeof ALERT_TEST>
 /** A coordinator's alerts. */
 export interface AlertsApi {
   list(): AlertsWire
+  /** @param listener told whenever anything in the list may be new @returns a function that unregisters it */
+  onChange(listener: () => void): () => void
   /** Nobody is reminded of it any more. @returns false when no such alert fires */
   acknowledge(id: string, by: string, note: string | undefined): Promise<boolean>
   /** @throws {RpcError} P2P_RPC_INVALID_PARAMS when it would silence everything, ends in the past, or there are too many */

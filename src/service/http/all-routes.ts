@@ -17,6 +17,7 @@ import { registerEventRoutes } from './routes/event-routes.ts'
 import { registerLogRoutes } from './routes/log-routes.ts'
 import { registerMetricsRoute } from './routes/metrics-route.ts'
 import { registerOidcRoutes } from './routes/oidc-routes.ts'
+import { registerPasskeyRoutes } from './routes/passkey-routes.ts'
 import { registerSecretRoutes } from './routes/secret-routes.ts'
 import { registerServiceRoutes } from './routes/service-routes.ts'
 import { registerTimelineRoutes } from './routes/timeline-routes.ts'
@@ -36,6 +37,7 @@ export function registerRoutes(app: App, needs: RouteNeeds, openApi: OpenApiSour
   registerDashboardPageRoutes(app, needs)
   registerAuthRoutes(app, needs)
   registerAccountRoutes(app, needs)
+  registerPasskeyRoutes(app, needs)
   registerOidcRoutes(app, needs)
   registerUserRoutes(app, needs)
   registerEnrolmentRoutes(app, needs)

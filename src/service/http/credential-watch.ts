@@ -3,7 +3,7 @@ import type { Authenticator } from '../auth/authenticator.ts'
 import type { GateRequest } from './gate.ts'
 
 /** A revoked session sees its last event so long after at the latest. */
-export const CREDENTIAL_CHECK_MS = 4_000
+const CREDENTIAL_CHECK_MS = 4_000
 
 interface Followed {
   request: GateRequest

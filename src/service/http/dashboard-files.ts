@@ -1,13 +1,11 @@
 import { dirname, join } from 'node:path'
 import { RpcError } from '../../base/errors.ts'
 import type { Files } from '../../base/files.ts'
+import { type PackedFile, readPacked } from './packed-file.ts'
 
 /** A file of the page as it goes out. */
-export interface DashboardFile {
+export interface DashboardFile extends PackedFile {
   contentType: string
-  /** Of the copy that was chosen; absent for the plain one. */
-  encoding?: 'br' | 'gzip'
-  body: Uint8Array
 }
 
 /** Names as the build gives them: no folder, no dot in front, a kind of file that the page is made of. */
@@ -19,12 +17,6 @@ const CONTENT_TYPES: Record<string, string> = {
   css: 'text/css; charset=utf-8',
   svg: 'image/svg+xml',
 }
-
-/** Smallest first. The build writes both beside each file. */
-const ENCODINGS = [
-  { encoding: 'br', suffix: '.br' },
-  { encoding: 'gzip', suffix: '.gz' },
-] as const
 
 /**
  * Reads a file of `dist/dashboard`, which lies beside `dist/assets`, in the smallest form that the browser takes.
@@ -39,32 +31,10 @@ export async function readDashboardFile(
 ): Promise<DashboardFile> {
   const directory = join(dirname(assetsDirectory.replace(/[\\/]$/, '')), 'dashboard')
   const contentType = CONTENT_TYPES[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream'
-  for (const { encoding, suffix } of ENCODINGS) {
-    if (!acceptsEncoding(accepted, encoding)) continue
-    const body = await readIfThere(files, join(directory, path + suffix))
-    if (body) return { contentType, encoding, body }
-  }
-  const body = await readIfThere(files, join(directory, path))
-  if (body) return { contentType, body }
+  const file = await readPacked(files, join(directory, path), accepted)
+  if (file) return { contentType, ...file }
   throw new RpcError(
     'P2P_HTTP_NOT_FOUND',
     `The dashboard's ${path} is not in this build; "npm run build" puts it there`,
   )
-}
-
-/** RFC 9110 section 12.5.3, as far as browsers use it: named, and not with weight 0. */
-function acceptsEncoding(accepted: string, encoding: string): boolean {
-  return accepted.split(',').some((entry) => {
-    const [name = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())
-    return name === encoding && !parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))
-  })
-}
-
-async function readIfThere(files: Pick<Files, 'readFile'>, path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await files.readFile(path)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }

@@ -22,8 +22,8 @@ export interface DashboardSource {
   stats(): DashboardStats
   /** Of nodes that are members and have reported. */
   machines(): MachineReading[]
-  /** Oldest first, at most `points`; undefined for a node that never reported or has left. */
-  history(nodeId: NodeId, range: HistoryRange, points: number): HistoryPoint[] | undefined
+  /** Oldest first, at most `points`; undefined for a node that never reported or has left. The first waits for the disk. */
+  history(nodeId: NodeId, range: HistoryRange, points: number): Promise<HistoryPoint[] | undefined>
   /** The newest points that are later than `afterMs` (Unix), at most `points`, oldest first. */
   recent(nodeId: NodeId, afterMs: number, points: number): HistoryPoint[]
   services(): ServiceFigures[]

@@ -168,7 +168,7 @@ export interface AttentionItem {
 }
 
 /** One service of a node, as the node tells it. */
-export const SERVICE_REPORT = z.object({
+const SERVICE_REPORT = z.object({
   status: z.string().max(32),
   version: z.string().max(128),
   wanted: z.int().min(0),

@@ -84,7 +84,7 @@ const SECRETS = z
   .refine((names) => Object.keys(names).length <= 64, 'may name 64 secrets at most')
 
 /** A sentence for the history, on one line. */
-export const REASON = z
+const REASON = z
   .string()
   .max(500)
   .refine((text) => !/\p{Cc}/u.test(text), 'must be one line')
@@ -109,7 +109,7 @@ export const DEPLOY_REQUEST = z.strictObject({
 
 const MOMENT_MS = told(z.number(), 'Unix milliseconds')
 
-export const DEPLOYMENT = z
+const DEPLOYMENT = z
   .object({
     service: z.string(),
     generation: z.int(),

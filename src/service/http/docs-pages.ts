@@ -137,12 +137,34 @@ dark.addEventListener('change', follow)
 follow()
 
 const { spec, token } = await loadDocument()
+
+// Swagger UI would read the document as YAML, and follow each reference in all of it, before it shows anything. It is JSON, and
+// what it asks for first has no references; the rest is followed when an operation is opened.
+const quickStart = () => ({
+  statePlugins: {
+    spec: {
+      wrapActions: {
+        parseToJson: (_original, { specActions }) => (text) => specActions.updateJsonSpec(JSON.parse(text)),
+        requestResolvedSubtree: (original, { specActions }) => (path) =>
+          path.join('/') === 'components/securitySchemes'
+            ? specActions.updateResolvedSubtree(path, spec.components.securitySchemes)
+            : original(path),
+      },
+    },
+  },
+})
+
 const ui = SwaggerUIBundle({
   spec,
   dom_id: '#page',
   deepLinking: true,
   validatorUrl: null,
-  defaultModelsExpandDepth: 0,
+  // Two hundred operations and as many schemas are made when somebody opens them, not before anybody sees anything.
+  docExpansion: 'none',
+  defaultModelsExpandDepth: -1,
+  syntaxHighlight: { activated: false },
+  filter: true,
+  plugins: [quickStart],
   onComplete: () => token && ui.preauthorizeApiKey('bearer', token),
 })
 `

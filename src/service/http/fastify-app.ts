@@ -14,9 +14,10 @@ import type { AuditAct, AuditOutcome } from '../../base/audit.ts'
 import { codeOf, messageOf, P2PError, RpcError } from '../../base/errors.ts'
 import { ANONYMOUS, type Principal, principalLabel } from '../../base/identity.ts'
 import { ACCESS, accessRoleOf, type RouteKey } from '../auth/access.ts'
-import { isAudited } from '../auth/audited.ts'
+import { isAudited, isAuditedThoughOpen } from '../auth/audited.ts'
 import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
 import { CredentialWatch } from './credential-watch.ts'
+import { recordForgery } from './forgeries.ts'
 import { pathOf, toProblem } from './fastify-problem.ts'
 import type { RouteNeeds } from './http-needs.ts'
 import { type Problem, problemHeaders } from './problem.ts'
@@ -91,9 +92,11 @@ export function createApp(needs: RouteNeeds): App {
       request.caller = await gate.admit(key, { headers: request.headers, connection })
     } catch (error) {
       if (isRecorded) audit?.refused({ ...act(), ...callerRefused(error) }, codeOf(error) ?? messageOf(error))
+      else
+        recordForgery(audit, error, { act: key ?? 'unknown path', from: connection.remoteAddress, traceId: request.id })
       throw error
     }
-    if (isRecorded) request.endAct = await audit?.begin(act())
+    if (isRecorded) request.endAct = await audit?.begin(act(), { isOpen: isAuditedThoughOpen(key) })
   })
   app.addHook('onSend', async (request, reply, payload) => {
     const isStream =

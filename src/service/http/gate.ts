@@ -18,8 +18,11 @@ const JOINING_LIMIT = { perMinute: 6_000, burst: 3_000 } as const
 /** The parts of a large bundle follow each other as fast as the network takes them; their bytes are the bound, not their number. */
 const UPLOAD_LIMIT = { perMinute: 1_200, burst: 300 } as const
 
+/** A page is a dozen files, asked for at once and kept by the browser; several people may sit behind one address. */
+const PAGE_FILES_LIMIT = { perMinute: 6_000, burst: 1_000 } as const
+
 /** Classes that are not configured. */
-type Lane = 'joining' | 'uploads'
+type Lane = 'joining' | 'uploads' | 'page-files'
 
 export interface GateNeeds {
   clock: Clock
@@ -56,6 +59,7 @@ class TableGate implements Gate {
       ...limits,
       joining: createRateLimiter({ clock }, JOINING_LIMIT),
       uploads: createRateLimiter({ clock }, UPLOAD_LIMIT),
+      'page-files': createRateLimiter({ clock }, PAGE_FILES_LIMIT),
     }
   }
 
@@ -97,6 +101,7 @@ function limitClassOf(key: RouteKey | undefined): LimitClass | Lane {
   if (key === 'POST /rpc') return 'rpc'
   if (key?.includes(' /internal/') || key?.includes(' /acme/')) return 'joining'
   if (key === 'PUT /api/artifacts/{digest}') return 'uploads'
+  if (key?.endsWith('/assets/{file}')) return 'page-files'
   return key === 'GET /health' || key === 'GET /metrics' ? 'health' : 'default'
 }
 

@@ -20,20 +20,29 @@ import type { DashboardSockets } from './websocket/dashboard-sockets.ts'
  * on the transport's requests come here. `POST /rpc` and `GET /health` are answered on the
  * transport's fast path; the rest, with its libraries (some 40 MB), is loaded when first asked for.
  */
-export function createHttpApi(needs: HttpApiNeeds, options: HttpApiOptions): Component {
-  return new LazyHttpApi(needs, options)
+export function createHttpApi(
+  needs: HttpApiNeeds,
+  options: HttpApiOptions,
+  loadApp: LoadApp = async (routeNeeds) => (await import('./http-app.ts')).createHttpApp(routeNeeds),
+): Component {
+  return new LazyHttpApi(needs, options, loadApp)
 }
+
+/** Loads what answers all but the fast path. */
+type LoadApp = (needs: RouteNeeds) => Promise<HttpApp>
 
 class LazyHttpApi implements Component {
   readonly name = 'http'
   readonly #needs: RouteNeeds
   readonly #log: Logger
+  readonly #loadApp: LoadApp
   #app: HttpApp | undefined
   #loading: Promise<HttpApp> | undefined
   #sockets: Promise<DashboardSockets> | undefined
   #isStopped = false
 
-  constructor(needs: HttpApiNeeds, options: HttpApiOptions) {
+  constructor(needs: HttpApiNeeds, options: HttpApiOptions, loadApp: LoadApp) {
+    this.#loadApp = loadApp
     this.#log = needs.log.child('HTTP')
     this.#needs = {
       ...needs,
@@ -41,6 +50,7 @@ class LazyHttpApi implements Component {
       log: this.#log,
       gate: createGate(needs),
       counts: createRequestCounts(),
+      dashboards: { open: 0, cut: 0 },
       feed: createMemberFeed(needs),
       watchers: createWatcherSlots(),
       deploymentFeed: undefined,
@@ -92,16 +102,22 @@ class LazyHttpApi implements Component {
   }
 
   async #load(...[request, response]: Parameters<FallbackHandler>): Promise<void> {
+    this.#loading ??= this.#loadApp(this.#needs)
+    const loading = this.#loading
     try {
-      this.#loading ??= import('./http-app.ts').then(({ createHttpApp }) => createHttpApp(this.#needs))
-      this.#app = await this.#loading
-      this.#app.handle(request, response)
+      this.#app = await loading
     } catch (error) {
-      // Its files may be being replaced at this moment: the next request tries again.
-      this.#loading = undefined
-      this.#log.error('The HTTP application could not be loaded', { error })
-      this.#refuse(error, request, response)
+      // Its files may be being replaced at this moment: the next request tries again. All that waited come here, the first one clears.
+      if (this.#loading === loading) {
+        this.#loading = undefined
+        this.#log.error('The HTTP application could not be loaded; the next request tries again', { error })
+      }
+      const message =
+        'This part of the node could not be loaded, and is tried again at the next request: its log says why'
+      this.#refuse(new RpcError('P2P_HTTP_STARTING', message, { retry_after_s: 1 }), request, response)
+      return
     }
+    this.#app.handle(request, response)
   }
 
   #refuse(error: unknown, ...[request, response]: Parameters<FallbackHandler>): void {

@@ -27,6 +27,7 @@ import type { Gate, RateLimits } from './gate.ts'
 import type { MemberFeed } from './member-feed.ts'
 import type { NodeControl } from './node-control.ts'
 import type { RequestCounts } from './request-counts.ts'
+import type { DashboardCounts, LogStats } from './telemetry-stats.ts'
 import type { WatcherSlots } from './watcher-slots.ts'
 import type { WhyTeller } from './why-wire.ts'
 
@@ -59,6 +60,7 @@ export interface HttpApiNeeds {
   collectors?: readonly MetricsCollector[]
   /** Told as metrics; absent where there is no such part. */
   gossipStats?: () => GossipStats
+  logStats?: () => LogStats
   dnsStats?: () => DnsStats
   /** What is told of machines as metrics: of this one, on a coordinator of all that report to it. */
   machines?: () => readonly MachineReading[]
@@ -97,6 +99,7 @@ export interface HttpApiOptions {
 export interface RouteNeeds extends HttpApiNeeds, HttpApiOptions {
   gate: Gate
   counts: RequestCounts
+  dashboards: DashboardCounts
   feed: MemberFeed
   watchers: WatcherSlots
   /** The changes of `deployments`; there when they are. */

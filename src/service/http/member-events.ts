@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import type { Membership } from '../../base/member.ts'
+import type { Orchestrator } from '../../base/orchestrator.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import type { MemberChange, MemberFeed } from './member-feed.ts'
@@ -11,6 +12,8 @@ export interface MemberEventsNeeds {
   random: Random
   feed: MemberFeed
   membership: Membership
+  /** Of a coordinator. */
+  deployments?: Pick<Orchestrator, 'drains'>
 }
 
 /** A comment at least so often keeps connections through proxies open, and tells the reader that the node is there. */
@@ -85,8 +88,8 @@ class MemberEvents extends Readable {
   }
 
   #snapshot(): string {
-    const { feed, membership, clock } = this.#needs
-    return eventText('snapshot', feed.index, clusterNodes(membership, clock.wallMs()))
+    const { feed, clock } = this.#needs
+    return eventText('snapshot', feed.index, clusterNodes(this.#needs, clock.wallMs()))
   }
 
   #armHeartbeat(): void {
@@ -112,8 +115,8 @@ const CHANGE_BYTES = new WeakMap<MemberChange, Buffer>()
 function bytesOf(change: MemberChange): Buffer {
   const known = CHANGE_BYTES.get(change)
   if (known) return known
-  const { index, member, previous, wallMs } = change
-  const data = { node: clusterNode(member, wallMs), previous_status: previous ? STATUS_NAMES[previous] : null }
+  const { index, member, previous, wallMs, drain } = change
+  const data = { node: clusterNode(member, wallMs, drain), previous_status: previous ? STATUS_NAMES[previous] : null }
   const bytes = Buffer.from(eventText('member', index, data))
   CHANGE_BYTES.set(change, bytes)
   return bytes

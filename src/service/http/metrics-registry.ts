@@ -1,9 +1,11 @@
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'
+import { EVENT_SEVERITIES } from '../../base/timeline.ts'
 import type { MethodMetrics } from '../descriptor.ts'
 import type { DashboardSource } from './dashboard-source.ts'
 import type { MachineMetrics, ServiceFigures } from './dashboard-wire.ts'
 import { healthOf } from './health.ts'
 import type { RouteNeeds } from './http-needs.ts'
+import type { DashboardCounts, LogStats } from './telemetry-stats.ts'
 import { memberCounts } from './node-view.ts'
 
 type Labels = Record<string, string | number>
@@ -20,6 +22,9 @@ export function createMetricsRegistry(needs: RouteNeeds): Registry {
   addMethodMetrics(registry, needs)
   if (needs.machines) addMachineMetrics(registry, needs.machines)
   if (needs.dashboard) addClusterServices(registry, needs.dashboard)
+  if (needs.logStats) addLogMetrics(registry, needs.logStats)
+  if (needs.alerts) addAlertMetrics(registry, needs.alerts)
+  if (needs.dashboard) addDashboardMetrics(registry, needs.dashboards)
   if (needs.gossipStats) addGossipMetrics(registry, needs.gossipStats)
   if (needs.dnsStats) addDnsMetrics(registry, needs.dnsStats)
   for (const collect of needs.collectors ?? []) collect(registry)
@@ -97,6 +102,53 @@ function addClusterServices(registry: Registry, dashboard: DashboardSource): voi
   add('p2p_cluster_service_p99_seconds', 'What 99 of 100 did not exceed', (service) => seconds(service.p99_ms))
   gauge(registry, 'p2p_cluster_services_left_out', 'Services that are too many to be shown', [], () => [
     [{}, Math.max(0, dashboard.services().length - CLUSTER_SERVICES_MAX)],
+  ])
+}
+
+/** What of the log waits, is kept, and was lost. */
+function addLogMetrics(registry: Registry, stats: () => LogStats): void {
+  const spool = () => stats().spool
+  gauge(registry, 'p2p_log_spool_lines', 'Log lines of this node that no coordinator has yet', [], () => [
+    [{}, spool().waiting],
+  ])
+  gauge(registry, 'p2p_log_spool_bytes', 'What they take on disk', [], () => [[{}, spool().bytesOnDisk]])
+  counter(registry, 'p2p_log_spool_lost_total', 'Log lines of this node that went for want of room', [], () => [
+    [{}, spool().lost],
+  ])
+  if (!stats().store) return
+  type Store = NonNullable<LogStats['store']>
+  const ofStore = (add: typeof gauge, name: string, help: string, read: (store: Store) => number): void =>
+    add(registry, `p2p_log_store_${name}`, help, [], () => {
+      const { store } = stats()
+      return store ? [[{}, read(store)]] : []
+    })
+  ofStore(gauge, 'lines', 'Log lines of all nodes that are kept', ({ total }) => total)
+  ofStore(gauge, 'failing', '1 while no lines can be stored', ({ isFailing }) => Number(isFailing))
+  ofStore(counter, 'added_total', 'Log lines stored', ({ added }) => added)
+  ofStore(counter, 'duplicates_total', 'Log lines sent again, and stored once', ({ duplicates }) => duplicates)
+  ofStore(counter, 'lost_total', 'Log lines that nodes said they had lost', ({ lost }) => lost)
+  ofStore(counter, 'removed_total', 'Log lines removed for their age or want of room', ({ removed }) => removed)
+}
+
+function addAlertMetrics(registry: Registry, alerts: NonNullable<RouteNeeds['alerts']>): void {
+  gauge(registry, 'p2p_alerts_firing', 'Alerts that fire', ['severity'], () => {
+    const firing = alerts.list().alerts.filter(({ state }) => state === 'firing')
+    return EVENT_SEVERITIES.map(
+      (severity): Sample => [{ severity }, firing.filter((alert) => alert.severity === severity).length],
+    )
+  })
+  gauge(registry, 'p2p_alert_messages_waiting', 'Messages that a target has not taken yet', ['target'], () =>
+    alerts.list().targets.map(({ name, waiting }): Sample => [{ target: name }, waiting]),
+  )
+  counter(registry, 'p2p_alert_messages_lost_total', 'Messages given up', ['target'], () =>
+    alerts.list().targets.map(({ name, lost }): Sample => [{ target: name }, lost]),
+  )
+}
+
+function addDashboardMetrics(registry: Registry, dashboards: DashboardCounts): void {
+  gauge(registry, 'p2p_dashboards_open', 'Open WebSockets of dashboards', [], () => [[{}, dashboards.open]])
+  counter(registry, 'p2p_dashboards_cut_total', 'WebSockets cut because they were read too slowly', [], () => [
+    [{}, dashboards.cut],
   ])
 }
 

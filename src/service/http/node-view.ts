@@ -1,4 +1,5 @@
 import type { Member, MemberStatus, Membership } from '../../base/member.ts'
+import type { DrainState, Orchestrator } from '../../base/orchestrator.ts'
 import { parseHostPort } from '../../transport/index.ts'
 import type { ServiceDescription } from '../descriptor.ts'
 import type { InstanceFacts, ServiceState } from '../service-spec.ts'
@@ -18,8 +19,8 @@ export function memberCounts(membership: Membership) {
   return counts
 }
 
-/** A member with the field names of the Python program. */
-export function clusterNode({ record, status, sinceMs }: Member, wallMs: number) {
+/** A member with the field names of the Python program. @param drain as a coordinator knows it */
+export function clusterNode({ record, status, sinceMs }: Member, wallMs: number, drain?: DrainState) {
   const places = record.addresses.map(parseHostPort).filter((place) => place !== undefined)
   return {
     node_id: record.nodeId,
@@ -27,6 +28,7 @@ export function clusterNode({ record, status, sinceMs }: Member, wallMs: number)
     port: places[0]?.port ?? 0,
     role: record.role,
     status: STATUS_NAMES[status],
+    ...(drain && { drain }),
     services: Object.fromEntries(
       record.services.map(({ name, version, health, description, methods }) => [
         name,
@@ -47,8 +49,12 @@ export function clusterNode({ record, status, sinceMs }: Member, wallMs: number)
 }
 
 /** All members as this node sees them, and how many of them are present. */
-export function clusterNodes(membership: Membership, wallMs: number) {
-  const nodes = membership.members().map((member) => clusterNode(member, wallMs))
+export function clusterNodes(
+  { membership, deployments }: { membership: Membership; deployments?: Pick<Orchestrator, 'drains'> },
+  wallMs: number,
+) {
+  const drains = deployments?.drains()
+  const nodes = membership.members().map((member) => clusterNode(member, wallMs, drains?.get(member.record.nodeId)))
   const present = nodes.filter(({ status }) => status === 'alive' || status === 'suspected')
   const coordinators = present.filter(({ role }) => role === 'coordinator').length
   return { nodes, cluster_size: present.length, coordinators, workers: present.length - coordinators }

@@ -21,7 +21,7 @@ export interface Problem {
   details?: ErrorDetails
 }
 
-export const PROBLEM_TYPE = 'application/problem+json'
+const PROBLEM_TYPE = 'application/problem+json'
 
 /** Where it happened: for the problem's body and the log. */
 export interface ProblemPlace {

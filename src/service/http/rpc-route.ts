@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import type { AuditTrail } from '../../base/audit.ts'
 import { P2PError, RpcError } from '../../base/errors.ts'
 import { isNodeId } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
@@ -6,6 +7,7 @@ import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
 import type { RouteHandler, RouteRequest, RouteResponse } from '../../transport/index.ts'
 import type { CallTarget, RpcEndpoint } from '../descriptor.ts'
+import { recordForgery } from './forgeries.ts'
 import type { Gate } from './gate.ts'
 import { problemResponse } from './problem.ts'
 import type { RequestCounts } from './request-counts.ts'
@@ -20,6 +22,8 @@ export interface RpcRouteNeeds {
   gate: Gate
   rpc: RpcEndpoint
   counts: RequestCounts
+  /** Absent: forged tokens are not recorded. */
+  audit?: AuditTrail
 }
 
 /** Header with the caller's patience in milliseconds; without it the method's own limit decides. */
@@ -56,7 +60,10 @@ const JSON_HEADERS = { ...SECURITY_HEADERS, 'content-type': 'application/json' }
 
 async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: string): Promise<RouteResponse> {
   const { clock, gate, rpc } = needs
-  const caller = await gate.admit('POST /rpc', request)
+  const caller = await gate.admit('POST /rpc', request).catch((error: unknown) => {
+    recordForgery(needs.audit, error, { act: 'POST /rpc', from: request.connection.remoteAddress, traceId })
+    throw error
+  })
   requireJson(request.headers['content-type'])
   const { status, body, lines } = await rpc.handleRpc(request.body, {
     caller,

@@ -48,13 +48,17 @@ export const HEALTH = z
   })
   .register(WIRE, { id: 'Health' })
 
-export const CLUSTER_NODE = z
+const CLUSTER_NODE = z
   .object({
     node_id: z.string(),
     address: z.string().register(WIRE, { description: 'The first of `addresses`' }),
     port: z.int(),
     role: z.enum(['coordinator', 'worker']),
     status: z.enum(['alive', 'suspected', 'dead', 'left']),
+    drain: z.enum(['draining', 'drained']).optional().register(WIRE, {
+      description:
+        'Told by a coordinator of a node on which nothing is placed until it is undrained: deployed services still run there, or none does any more',
+    }),
     services: z.record(
       z.string(),
       z.object({

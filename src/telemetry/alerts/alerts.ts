@@ -15,6 +15,7 @@ import type {
   SilenceRequest,
   SilenceWire,
 } from '../../service/index.ts'
+import { person } from '../events/deployment-happenings.ts'
 import type { EventRecorder } from '../events/event-store.ts'
 import { serviceEndOf } from '../events/log-happenings.ts'
 import { type Alert, type AlertNotice, type Condition, type Silence, silencesOf } from './alert.ts'
@@ -63,6 +64,7 @@ class ClusterAlerts implements AlertsApi, Component {
   readonly #errors = new ErrorRise()
   readonly #ends = new RepeatedEnds()
   readonly #stopped = new AbortController()
+  readonly #listeners = new Set<() => void>()
   #machine = new AlertMachine([], 0)
   #silences: Silence[] = []
   #timer: Timer | undefined
@@ -75,7 +77,7 @@ class ClusterAlerts implements AlertsApi, Component {
     this.#needs = needs
     this.#cluster = cluster
     this.#log = needs.log.child('Alerts')
-    this.#outbox = new Outbox({ ...needs, log: this.#log }, needs.senders)
+    this.#outbox = new Outbox({ ...needs, log: this.#log, onChange: () => this.#tell() }, needs.senders)
   }
 
   async start(_signal: AbortSignal): Promise<void> {
@@ -109,12 +111,18 @@ class ClusterAlerts implements AlertsApi, Component {
     }
   }
 
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
   async acknowledge(id: string, by: string, note: string | undefined): Promise<boolean> {
     const { clock, recorder } = this.#needs
     if (!this.#machine.acknowledge(id, by, clock.wallMs(), note)) return false
+    this.#tell()
     await this.#store([])
     const alert = this.#machine.alerts.find((one) => one.id === id)
-    const title = `${by} takes care of: ${alert?.title ?? id}`
+    const title = `${person(by)} takes care of: ${alert?.title ?? id}`
     recorder.record({
       timeMs: clock.wallMs(),
       kind: 'alert',
@@ -199,6 +207,7 @@ class ClusterAlerts implements AlertsApi, Component {
     ]
     const { isChanged, notices } = this.#machine.step(nowMs, conditions, this.#silences)
     if (!isChanged) return
+    this.#tell()
     for (const notice of notices) this.#record(notice)
     // What is in memory is right; the next change stores it again.
     this.#store(notices).then(
@@ -229,7 +238,12 @@ class ClusterAlerts implements AlertsApi, Component {
   async #keepSilences(silences: Silence[]): Promise<void> {
     await this.#needs.store.transact({ operations: [{ type: 'put', key: SILENCES, value: jsonValue(silences) }] })
     this.#silences = silences
+    this.#tell()
     this.#evaluate()
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener()
   }
 
   #record({ type, alert }: AlertNotice): void {

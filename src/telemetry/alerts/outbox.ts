@@ -12,6 +12,8 @@ export interface OutboxNeeds {
   random: Random
   store: ControlStore
   log: Logger
+  /** Told when what `targets` tells is new. */
+  onChange: () => void
 }
 
 const PREFIX = 'alerts/outbox/'
@@ -99,6 +101,7 @@ export class Outbox {
       operations: added.map(({ entry: { key, stored } }) => ({ type: 'put', key, value: jsonValue(stored) })),
       send: () => {
         for (const { lane, entry } of added) lane.waiting.push(entry)
+        this.#needs.onChange()
         for (const lane of this.#lanes.values()) this.#run(lane)
       },
     }
@@ -135,6 +138,7 @@ export class Outbox {
           if (lane.failure === undefined)
             log.warning('An alert could not be sent; it is tried again', { target: lane.sender.name, reason: failure })
           lane.failure = failure
+          this.#needs.onChange()
           const waitMs = Math.min(RETRY_MS_MIN * 2 ** lane.attempts++, RETRY_MS_MAX)
           await delay(clock, waitMs * (0.75 + 0.5 * random.float()), signal)
         }
@@ -172,6 +176,7 @@ export class Outbox {
 
   async #remove(lane: Lane, entries: readonly Lane['waiting'][number][]): Promise<void> {
     lane.waiting = lane.waiting.filter((entry) => !entries.includes(entry))
+    this.#needs.onChange()
     await this.#needs.store.transact({ operations: entries.map(({ key }) => ({ type: 'delete', key })) })
   }
 }

@@ -5,6 +5,8 @@ import type { EventRecorder } from './event-store.ts'
 /** Where the certificate authority keeps what it issued, and who waits to be let in. */
 export const ISSUED_PREFIX = 'pki/issued/'
 export const PENDING_PREFIX = 'pki/pending/'
+/** Where it keeps the latest exchange of itself. */
+export const ROTATION_KEY = 'pki/rotation'
 
 const decoder = new TextDecoder()
 
@@ -51,6 +53,31 @@ export function tellPending(recorder: EventRecorder, change: ChangeEvent, nowMs:
     detail: `From ${address}, its key's fingerprint is ${fingerprint}. It waits until somebody approves or rejects it.`,
     nodeId,
   })
+}
+
+const PHASES = {
+  distributing: 'is exchanged: the nodes are told to trust the new one',
+  renewing: 'is exchanged: the nodes get new certificates',
+  dropping: 'was exchanged: nobody is to trust the old one any more',
+  done: 'was exchanged: nobody trusts the old one any more',
+} as const
+
+/** Tells of each step of an exchange of the certificate authority. */
+export function tellRotation(recorder: EventRecorder, change: ChangeEvent, nowMs: number): void {
+  if (change.type !== 'put') return
+  const { kind, phase, startedAtMs, leftBehind } = parse(change.entry.value) as {
+    kind: 'root' | 'issuing'
+    phase: keyof typeof PHASES
+    startedAtMs: number
+    leftBehind: string[]
+  }
+  recorder.observe('rotation', `${startedAtMs} ${phase}`, () => ({
+    timeMs: nowMs,
+    kind: 'certificate',
+    severity: phase === 'done' && leftBehind.length > 0 ? 'warning' : 'info',
+    title: `The ${kind === 'root' ? 'root' : 'issuing'} CA ${PHASES[phase]}`,
+    detail: leftBehind.length > 0 ? `Nobody waits for: ${leftBehind.join(', ')}` : undefined,
+  }))
 }
 
 /** What is in the store was written by this node: it is trusted to have its type. */

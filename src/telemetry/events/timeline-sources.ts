@@ -9,11 +9,19 @@ import type { NodeId } from '../../base/identity.ts'
 import type { Member, Membership } from '../../base/member.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import { tellAudit } from './audit-happenings.ts'
-import { ISSUED_PREFIX, PENDING_PREFIX, tellCertificate, tellPending } from './certificate-happenings.ts'
+import {
+  ISSUED_PREFIX,
+  PENDING_PREFIX,
+  ROTATION_KEY,
+  tellCertificate,
+  tellPending,
+  tellRotation,
+} from './certificate-happenings.ts'
 import { type DeploymentSource, tellDeployment } from './deployment-happenings.ts'
 import type { EventRecorder } from './event-store.ts'
 import { ErrorCounts, tellServiceEnd } from './log-happenings.ts'
 import { tellHealth, tellMember } from './member-happenings.ts'
+import { tellUpgrade, UPGRADE_KEY } from './upgrade-happenings.ts'
 
 export interface TimelineSourcesNeeds {
   clock: Clock
@@ -67,6 +75,8 @@ class TimelineSources implements Component {
     this.#following = [
       this.#follow(ISSUED_PREFIX, tellCertificate),
       this.#follow(PENDING_PREFIX, tellPending),
+      this.#follow(ROTATION_KEY, tellRotation),
+      this.#follow(UPGRADE_KEY, tellUpgrade),
       this.#followLogs(),
     ]
   }

@@ -3,11 +3,11 @@ import { LOG_LEVELS } from '../../base/log.ts'
 import { partMatcher, wordsMatcher } from './search-words.ts'
 
 /** What a filter looks at. */
-type FilteredLine = Pick<LogLine, 'timeMs' | 'level' | 'logger' | 'message' | 'fieldsJson'>
+type FilteredLine = Pick<LogLine, 'timeMs' | 'level' | 'logger' | 'message' | 'fieldsJson' | 'traceId'>
 
 /** Whether a line matches all of the filter but the node, which the caller knows. */
 export function lineMatcher(filter: LogFilter): (line: FilteredLine) => boolean {
-  const { level, logger, search, sinceMs = -Infinity, untilMs = Infinity } = filter
+  const { level, logger, search, traceId, sinceMs = -Infinity, untilMs = Infinity } = filter
   const rank = level === undefined ? 0 : LOG_LEVELS.indexOf(level)
   const isLogger = partMatcher(logger)
   const hasWords = wordsMatcher(search)
@@ -15,6 +15,7 @@ export function lineMatcher(filter: LogFilter): (line: FilteredLine) => boolean 
     line.timeMs >= sinceMs &&
     line.timeMs <= untilMs &&
     LOG_LEVELS.indexOf(line.level) >= rank &&
+    (traceId === undefined || line.traceId === traceId) &&
     isLogger(line.logger) &&
     hasWords(line.message, line.fieldsJson)
 }

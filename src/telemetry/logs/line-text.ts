@@ -16,14 +16,19 @@ export interface ShippedLine {
 
 const TRACE_ID = /^[\da-f]{32}$/
 
+/** The call a line belongs to: the one its fields name, else the one it was written in. */
+export function traceOf({ fields }: LogEntry, current: string | undefined): string | undefined {
+  const own = fields['traceId'] ?? fields['trace_id']
+  return typeof own === 'string' && TRACE_ID.test(own) ? own : current
+}
+
 /**
  * The line as one line of JSON, with the field names of the Python program. The fields travel as text: nobody in between
  * has to read them, and no name in them can be taken for anything else.
  */
 export function textOfEntry(entry: LogEntry, traceId: string | undefined): string {
   const { timeMs, level, logger, message, fields } = entry
-  const ownTrace = fields['traceId'] ?? fields['trace_id']
-  const trace = typeof ownTrace === 'string' && TRACE_ID.test(ownTrace) ? ownTrace : traceId
+  const trace = traceOf(entry, traceId)
   const fieldsJson = jsonOf(fields)
   return JSON.stringify({
     timestamp: timeMs,

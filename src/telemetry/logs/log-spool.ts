@@ -67,6 +67,8 @@ export interface LogSpool {
 /** So many of the latest lines are also in memory, to be sent without reading them back. */
 const MEMORY_LINES_MAX = 4_000
 const MEMORY_CHARACTERS_MAX = 2 * 1_024 * 1_024
+/** Of these bounds so much is kept when one is passed. */
+const TRIM_TO = 0.75
 /** While nothing can be written memory may take this much more. */
 const UNWRITTEN_CHARACTERS_MAX = 8 * 1_024 * 1_024
 const RECORD_CHARACTERS_MAX = 256 * 1_024
@@ -206,21 +208,27 @@ class NumberedSpool implements LogSpool {
 
   /** Lets go of lines that are acknowledged, then of those that are on disk, and of others only beyond the last bound. */
   #trimMemory(): void {
-    let count = Math.min(this.#memory.length, Math.max(0, this.#acknowledged + 1 - this.#memoryFirst))
+    const acknowledged = Math.min(this.#memory.length, Math.max(0, this.#acknowledged + 1 - this.#memoryFirst))
+    const left = this.#memory.length - acknowledged
+    if (acknowledged === 0 && left <= MEMORY_LINES_MAX && this.#memoryCharacters <= MEMORY_CHARACTERS_MAX) return
+    let count = acknowledged
     let characters = this.#charactersOf(0, count)
-    while (count < this.#memory.length) {
-      const isOnDisk = this.#memoryFirst + count < this.#unwritten
-      const left = this.#memoryCharacters - characters
-      const isTooMuch = isOnDisk
-        ? left > MEMORY_CHARACTERS_MAX || this.#memory.length - count > MEMORY_LINES_MAX
-        : left > UNWRITTEN_CHARACTERS_MAX
-      if (!isTooMuch) break
-      if (!isOnDisk) this.#lost++
-      characters += (this.#memory[count] as string).length
-      count++
+    const onDisk = Math.max(count, this.#unwritten - this.#memoryFirst)
+    // More at once than must go: removing each line when the next one comes would move all others each time.
+    if (left > MEMORY_LINES_MAX || this.#memoryCharacters - characters > MEMORY_CHARACTERS_MAX) {
+      while (
+        count < onDisk &&
+        (this.#memory.length - count > MEMORY_LINES_MAX * TRIM_TO ||
+          this.#memoryCharacters - characters > MEMORY_CHARACTERS_MAX * TRIM_TO)
+      ) {
+        characters += (this.#memory[count++] as string).length
+      }
+    }
+    while (count < this.#memory.length && this.#memoryCharacters - characters > UNWRITTEN_CHARACTERS_MAX) {
+      characters += (this.#memory[count++] as string).length
+      this.#lost++
     }
     if (count === 0) return
-    // Array.prototype.splice moves what stays, which is little against what goes when lines are many.
     this.#memory.splice(0, count)
     this.#memoryFirst += count
     this.#memoryCharacters -= characters

@@ -5,7 +5,7 @@ import type { Files } from '../../base/files.ts'
 import type { NodeId } from '../../base/identity.ts'
 import type { LogFilter, LogLine, LogPage, LogPageRequest, LogReader, LogSources } from '../../base/log-line.ts'
 import { LOG_LEVELS, type Logger } from '../../base/log.ts'
-import type { Clock, Timer } from '../../base/time.ts'
+import { type Clock, delay, type Timer } from '../../base/time.ts'
 import { lineMatcher } from './line-filter.ts'
 import { lineOf, type ShippedLine } from './line-text.ts'
 import { LiveWindow } from './live-window.ts'
@@ -90,6 +90,8 @@ const REOPEN_MS = 5_000
 const EXPIRE_EVERY_MS = 60_000
 /** Fewer new lines are searched without an index as fast as with one. */
 const INDEX_LINES_MIN = 5_000
+/** Between two steps of the index: so many times as long as the step took, at most so long. */
+const INDEX_PAUSE = { times: 2, msMax: 250 }
 /** The reading thread, some 10 MB, is for those who ask. */
 const READER_IDLE_MS = 60_000
 /** Clocks that agree within this are taken as they are. */
@@ -101,7 +103,8 @@ export function createLogStore(needs: LogStoreNeeds, options: LogStoreOptions): 
 
 interface WaitingBatch {
   job: Omit<CommitJob, 'rows'>
-  lines: Omit<LogLine, 'cursor'>[]
+  /** Their cursors are given when they are written. */
+  lines: LogLine[]
   characters: number
   resolve: () => void
   reject: (error: unknown) => void
@@ -264,12 +267,24 @@ class SqliteLogStore implements LogStore {
   #placed(
     line: ShippedLine,
     place: { nodeId: NodeId; seq: number; receivedMs: number; clockOffsetMs: number },
-  ): Omit<LogLine, 'cursor'> {
-    const { receivedMs } = place
-    const timeMs = line.timeMs + place.clockOffsetMs
+  ): LogLine {
+    const { nodeId, seq, receivedMs, clockOffsetMs } = place
+    const { level, logger, message, fieldsJson, traceId } = line
+    const timeMs = line.timeMs + clockOffsetMs
     const isPossible = timeMs <= receivedMs + CLOCK_OFFSET_MS_MIN && timeMs >= receivedMs - this.#options.retentionMs
-    if (isPossible) return { ...line, ...place, timeMs }
-    return { ...line, ...place, timeMs: receivedMs, clockOffsetMs: receivedMs - line.timeMs }
+    return {
+      cursor: 0,
+      nodeId,
+      seq,
+      timeMs: isPossible ? timeMs : receivedMs,
+      receivedMs,
+      clockOffsetMs: isPossible ? clockOffsetMs : receivedMs - line.timeMs,
+      level,
+      logger,
+      message,
+      fieldsJson,
+      traceId,
+    }
   }
 
   /** One transaction at a time; what comes meanwhile goes into the next. */
@@ -310,14 +325,14 @@ class SqliteLogStore implements LogStore {
     let cursor = this.#latest
     const stored: LogLine[] = []
     const jobs = batches.map(({ job, lines }): CommitJob => {
-      const rows = lines.map((unplaced): LineRow => {
-        const line = { cursor: ++cursor, ...unplaced }
+      const rows = lines.map((line): LineRow => {
+        line.cursor = ++cursor
         stored.push(line)
         return rowOf(line, LOG_LEVELS.indexOf(line.level))
       })
       return { ...job, rows }
     })
-    this.#count(await writer.ask('commit', { jobs }))
+    this.#counts.removed += this.#count(await writer.ask('commit', { jobs }))
     for (const { nodeId, epoch, last, rows } of jobs) {
       this.#noteEpoch(nodeId, epoch, last)
       this.#lineCounts.set(nodeId, (this.#lineCounts.get(nodeId) ?? 0) + rows.length)
@@ -498,9 +513,17 @@ class SqliteLogStore implements LogStore {
     for (let isDone = false; !isDone && !this.#stopped.signal.aborted; ) {
       const reader = await this.#openReader()
       const upTo = this.#latest
+      const beganMs = this.#needs.clock.nowMs()
       isDone = (await reader.ask('index', null)).isDone
       if (isDone) this.#indexedTo = upTo
+      // While lines pour in, storing them comes first: the index may lag behind.
+      else if (this.#committing) await this.#pauseIndexing(this.#needs.clock.nowMs() - beganMs)
     }
+  }
+
+  #pauseIndexing(stepMs: number): Promise<void> {
+    const pauseMs = Math.min(stepMs * INDEX_PAUSE.times, INDEX_PAUSE.msMax)
+    return delay(this.#needs.clock, pauseMs, this.#stopped.signal)
   }
 
   #expire(): void {

@@ -1,3 +1,5 @@
+import type { LogFilter } from '../../base/log-line.ts'
+
 /** As the tokenizer of the word index sees them: letters and digits, of any script. */
 const WORD = /[\p{L}\p{N}\p{Co}]+/gu
 const NO_WORD = '[^\\p{L}\\p{N}\\p{Co}]'
@@ -15,10 +17,14 @@ function termsOf(search: string): string[][] {
     .slice(0, TERMS_MAX)
 }
 
-/** @returns an FTS5 query in which nothing of what was typed has a meaning of its own; undefined when there is no word in it */
-export function wordsQuery(search: string): string | undefined {
-  const terms = termsOf(search)
-  return terms.length > 0 ? terms.map((words) => `"${words.join(' ')}" *`).join(' AND ') : undefined
+/**
+ * @param traceId letters and digits only
+ * @returns an FTS5 query in which nothing of what was typed has a meaning of its own; undefined when there is no word in it
+ */
+export function wordsQuery({ search = '', traceId }: Pick<LogFilter, 'search' | 'traceId'>): string | undefined {
+  const terms = termsOf(search).map((words) => `{message fields} : "${words.join(' ')}" *`)
+  if (traceId !== undefined) terms.push(`trace : "${traceId}"`)
+  return terms.length > 0 ? terms.join(' AND ') : undefined
 }
 
 /** Finds the same as the index does, in a line that is at hand. Without a word in `search` every line matches. */

@@ -8,7 +8,7 @@ import { crc32 } from 'node:zlib'
 
 export const RECORD_HEADER_BYTES = 20
 /** Larger lengths are damage. One line is at most some 300 kB, several are no more than an append. */
-export const RECORD_BYTES_MAX = 4 * 1_024 * 1_024
+const RECORD_BYTES_MAX = 4 * 1_024 * 1_024
 
 export interface SpoolRecord {
   /** Number of its first line; the others follow. */

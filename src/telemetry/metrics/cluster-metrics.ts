@@ -16,10 +16,11 @@ import type {
 } from '../../service/index.ts'
 import { attentionOf, type MachineFacts } from './attention.ts'
 import { AttentionLog } from './attention-log.ts'
-import { addCalls, callFigures, type CallSums, emptySums } from './call-figures.ts'
+import { addCalls, callFigures, type CallSums, emptySums, type KeptService, keptService } from './call-figures.ts'
 import { linearFit } from './linear-fit.ts'
 import { valuesOf } from './machine-values.ts'
-import { MetricHistory, REPORTS } from './metric-history.ts'
+import { type LastingRing, MetricHistory, REPORTS } from './metric-history.ts'
+import type { NodeRow } from './metric-record.ts'
 
 export interface ClusterMetricsNeeds {
   clock: Clock
@@ -32,11 +33,25 @@ export interface ClusterMetricsNeeds {
 export interface ClusterMetrics extends DashboardSource {
   /** Takes what a node tells of itself. @returns false, and nothing has happened, when there are too many nodes already */
   report(nodeId: NodeId, report: NodeReport): boolean
-  /** Forgets the history of a node, or of all. @returns how many nodes that were */
-  clear(nodeId?: NodeId): number
+  /** Forgets the history of a node, or of all, that of before a restart too. @returns how many nodes that were */
+  clear(nodeId?: NodeId): Promise<number>
   /** What the histories take now. */
   readonly historyBytes: number
+  /** @param listener told when histories were cleared @returns a function that unregisters it */
+  onClear(listener: () => void): () => void
+  /** Of all nodes there is one of. */
+  histories(): Iterable<[NodeId, MetricHistory]>
+  /**
+   * Once, before anybody asks.
+   * @param read gives back the histories of before the restart, and never rejects; called when first asked about the past
+   */
+  restoreWith(read: (restore: RestoreRow) => Promise<void>): void
+  /** Resolves when the histories of before the restart are back. What is reported meanwhile is put behind them. */
+  restored(): Promise<void>
 }
+
+/** Takes back a row of a node's history: the oldest first, hours before minutes. */
+export type RestoreRow = (ring: LastingRing, row: NodeRow) => void
 
 /** As many as the membership knows. */
 const NODES_MAX = 4_096
@@ -44,18 +59,22 @@ const NODES_MAX = 4_096
 const FRESH_MS = 15_000
 /** Forgotten once the membership has. */
 const SWEEP_EVERY_REPORTS = 64
+/** After a restart the membership is given so long to know again who is a member. */
+const RESTORED_MS = 3_600_000
 /** Services by name over all nodes; what nodes name beyond it is in their own pages only. */
 const SERVICES_MAX = 2_048
 const TREND_MS = 3 * 3_600_000
 const TREND_ROWS_MIN = 30
 
-/** Keeps all in memory: at most HISTORY_BYTES_MAX a node, and its latest report. */
+/** All in memory, which is where it is asked for; `createMetricFiles` keeps the histories on disk beside. At most HISTORY_BYTES_MAX a node, and its latest report. */
 export function createClusterMetrics(needs: ClusterMetricsNeeds): ClusterMetrics {
   return new ReportedMetrics(needs)
 }
 
+type KeptReport = Omit<NodeReport, 'services'> & { services: Readonly<Record<string, KeptService>> }
+
 interface KnownNode {
-  report: NodeReport
+  report: KeptReport
   receivedMs: number
   /** Wall time. */
   receivedWallMs: number
@@ -65,9 +84,14 @@ interface KnownNode {
 class ReportedMetrics implements ClusterMetrics {
   readonly #needs: ClusterMetricsNeeds
   readonly #nodes = new Map<NodeId, KnownNode>()
+  /** Histories from before the restart of nodes that have not reported since. */
+  readonly #restored = new Map<NodeId, MetricHistory>()
+  readonly #clearListeners = new Set<() => void>()
   readonly #attention = new AttentionLog()
   readonly #startedWallMs: number
   readonly #startedMs: number
+  #readPast: ((restore: RestoreRow) => Promise<void>) | undefined
+  #restoring: Promise<void> | undefined
   #reports = 0
   #lastCleanupMs: number | undefined
 
@@ -78,7 +102,8 @@ class ReportedMetrics implements ClusterMetrics {
   }
 
   get historyBytes(): number {
-    return [...this.#nodes.values()].reduce((sum, { history }) => sum + history.bytes, 0)
+    const histories = [...this.#restored.values(), ...[...this.#nodes.values()].map(({ history }) => history)]
+    return histories.reduce((sum, { bytes }) => sum + bytes, 0)
   }
 
   report(nodeId: NodeId, report: NodeReport): boolean {
@@ -87,20 +112,62 @@ class ReportedMetrics implements ClusterMetrics {
     if (!known && this.#nodes.size >= NODES_MAX) this.#sweep()
     if (!known && this.#nodes.size >= NODES_MAX) return false
     const receivedWallMs = clock.wallMs()
-    const history = known?.history ?? new MetricHistory(REPORTS)
+    const history = known?.history ?? this.#restored.get(nodeId) ?? new MetricHistory(REPORTS)
+    this.#restored.delete(nodeId)
     history.add(receivedWallMs, valuesOf(report.metrics))
-    this.#nodes.set(nodeId, { report, receivedMs: clock.nowMs(), receivedWallMs, history })
+    this.#nodes.set(nodeId, { report: keptReport(report), receivedMs: clock.nowMs(), receivedWallMs, history })
     if (++this.#reports % SWEEP_EVERY_REPORTS === 0) this.#sweep()
     if (nodeId === this.#self) this.#attend()
     return true
   }
 
-  clear(nodeId?: NodeId): number {
+  onClear(listener: () => void): () => void {
+    this.#clearListeners.add(listener)
+    return () => this.#clearListeners.delete(listener)
+  }
+
+  *histories(): Generator<[NodeId, MetricHistory]> {
+    yield* this.#restored
+    for (const [nodeId, { history }] of this.#nodes) yield [nodeId, history]
+  }
+
+  restoreWith(read: (restore: RestoreRow) => Promise<void>): void {
+    this.#readPast = read
+  }
+
+  restored(): Promise<void> {
+    return (this.#restoring ??= this.#restore())
+  }
+
+  /** Apart from what is reported meanwhile: rows come in order, and half a past is shown to nobody. */
+  async #restore(): Promise<void> {
+    const past = new Map<NodeId, MetricHistory>()
+    await this.#readPast?.((ring, { nodeId, timeMs, values }) => {
+      let history = past.get(nodeId)
+      if (!history && past.size >= NODES_MAX) return
+      if (!history) past.set(nodeId, (history = new MetricHistory(REPORTS)))
+      history.restore(ring, timeMs, values)
+    })
+    for (const [nodeId, history] of past) {
+      const known = this.#nodes.get(nodeId)
+      if (!known) this.#restored.set(nodeId, history)
+      else {
+        history.addAll(known.history)
+        known.history = history
+      }
+    }
+  }
+
+  async clear(nodeId?: NodeId): Promise<number> {
+    await this.restored()
     const cleared = nodeId === undefined ? [...this.#nodes.keys()] : this.#nodes.has(nodeId) ? [nodeId] : []
     for (const id of cleared) {
       const known = this.#nodes.get(id) as KnownNode
       this.#nodes.set(id, { ...known, history: new MetricHistory(REPORTS) })
     }
+    if (nodeId === undefined) this.#restored.clear()
+    else this.#restored.delete(nodeId)
+    for (const listener of this.#clearListeners) listener()
     return cleared.length
   }
 
@@ -159,8 +226,10 @@ class ReportedMetrics implements ClusterMetrics {
     return this.#present().map(([nodeId, { report }]) => ({ nodeId, metrics: report.metrics }))
   }
 
-  history(nodeId: NodeId, range: HistoryRange, points: number): HistoryPoint[] | undefined {
-    return this.#known(nodeId)?.history.points(range, this.#needs.clock.wallMs(), points)
+  async history(nodeId: NodeId, range: HistoryRange, points: number): Promise<HistoryPoint[] | undefined> {
+    await this.restored()
+    const history = this.#known(nodeId)?.history ?? (this.#isMember(nodeId) ? this.#restored.get(nodeId) : undefined)
+    return history?.points(range, this.#needs.clock.wallMs(), points)
   }
 
   recent(nodeId: NodeId, afterMs: number, points: number): HistoryPoint[] {
@@ -278,6 +347,9 @@ class ReportedMetrics implements ClusterMetrics {
 
   /** A node that restarts has left for a moment: only one that stays away loses its history. */
   #sweep(): void {
+    if (this.#needs.clock.nowMs() - this.#startedMs > RESTORED_MS) {
+      for (const nodeId of this.#restored.keys()) if (!this.#isMember(nodeId)) this.#restored.delete(nodeId)
+    }
     for (const [nodeId, { receivedMs }] of this.#nodes) {
       if (this.#isMember(nodeId) || this.#needs.clock.nowMs() - receivedMs < FRESH_MS) continue
       this.#nodes.delete(nodeId)
@@ -308,6 +380,11 @@ function newSums(): ServiceSums {
   return { wanted: 0, running: 0, healthy: 0, versions: new Set(), nodes: [], failing: [], calls: emptySums() }
 }
 
+function keptReport(report: NodeReport): KeptReport {
+  const services = Object.entries(report.services).map(([name, service]) => [name, keptService(service)] as const)
+  return { ...report, services: Object.fromEntries(services) }
+}
+
 function machineFacts(nodeId: NodeId, { report, receivedWallMs, history }: KnownNode, nowMs: number): MachineFacts {
   const { metrics, certificate, sent_at: sentAtMs } = report
   return {
@@ -322,7 +399,7 @@ function machineFacts(nodeId: NodeId, { report, receivedWallMs, history }: Known
 
 /** The straight line through the last hours' minutes; nothing is said of less than half an hour. */
 function diskTrend(history: MetricHistory, nowMs: number): number {
-  const rows = history.minutesSince(nowMs - TREND_MS)
+  const rows = history.rows('minutes', nowMs - TREND_MS)
   if (rows.length < TREND_ROWS_MIN) return 0
   const { slope, span } = linearFit(
     rows.map(({ timeMs, values }) => [timeMs / 3_600_000, values[DISK_PERCENT] as number]),

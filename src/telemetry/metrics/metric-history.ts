@@ -34,9 +34,14 @@ const RANGES: Readonly<Record<HistoryRange, { ms: number; ring: 'finest' | 'minu
   '30d': { ms: 30 * DAY_MS, ring: 'hours' },
 }
 
+/** The rings that outlast a restart. */
+export type LastingRing = 'minutes' | 'hours'
+
 /** What one machine measured: finely for minutes, by minutes for 24 hours, by hours for 30 days. */
 export class MetricHistory {
-  readonly #rings: Readonly<Record<'finest' | 'minutes' | 'hours', MetricRing>>
+  readonly #rings: Readonly<Record<'finest' | LastingRing, MetricRing>>
+  /** Hours from here on are made of the minutes that are restored. */
+  #restoredHoursMs: number | undefined
 
   constructor(finest: FinestRing) {
     this.#rings = {
@@ -54,6 +59,27 @@ export class MetricHistory {
     for (const ring of Object.values(this.#rings)) ring.add(timeMs, values)
   }
 
+  /** Takes back a row of an earlier run: the oldest first, hours before minutes, all before the first `add`. */
+  restore(ring: LastingRing, timeMs: number, values: MachineValues): void {
+    this.#rings[ring].add(timeMs, values)
+    if (ring === 'hours') return
+    if (this.#restoredHoursMs === undefined) {
+      const newest = this.#rings.hours.newest(1)[0]
+      this.#restoredHoursMs = newest ? newest.timeMs + HOUR_MS : 0
+    }
+    if (timeMs >= this.#restoredHoursMs) this.#rings.hours.add(timeMs, values)
+  }
+
+  /** Adds what another history took since this one ended, as far as the finest ring reaches back. */
+  addAll(later: MetricHistory): void {
+    for (const { timeMs, values } of later.#rings.finest.since(0)) this.add(timeMs, values)
+  }
+
+  /** Rows since then, the newest of which may not be complete. */
+  rows(ring: LastingRing, sinceMs: number): MetricRow[] {
+    return this.#rings[ring].since(sinceMs)
+  }
+
   /** @returns at most `points`, oldest first; where there are more, neighbours are put together */
   points(range: HistoryRange, nowMs: number, points: number): HistoryPoint[] {
     const { ms, ring } = RANGES[range]
@@ -66,11 +92,6 @@ export class MetricHistory {
       .newest(points)
       .filter((row) => row.timeMs > afterMs)
       .map((row) => pointOf(row.timeMs, row.values))
-  }
-
-  /** Rows by minutes since then, for trends. */
-  minutesSince(sinceMs: number): MetricRow[] {
-    return this.#rings.minutes.since(sinceMs)
   }
 }
 

@@ -98,8 +98,8 @@ export function createMetricsDashboardService(
           points: z.int().min(1).max(HISTORY_POINTS_MAX).default(HISTORY_POINTS_DEFAULT),
         }),
         result: z.object({ node_id: z.string(), history: z.array(HISTORY_POINT), count: z.int() }),
-        handler({ node_id: node, range, points }) {
-          const history = metrics.history(idOf(node), range, points)
+        async handler({ node_id: node, range, points }) {
+          const history = await metrics.history(idOf(node), range, points)
           if (!history) throw unknownNode(node)
           return { node_id: idOf(node), history, count: history.length }
         },
@@ -185,9 +185,9 @@ export function createMetricsDashboardService(
         requiredRole: 'admin',
         params: z.strictObject({ node_id: NODE.optional() }),
         result: z.object({ success: z.literal(true), cleared: z.int().describe('Nodes') }),
-        handler: ({ node_id: node }) => ({
+        handler: async ({ node_id: node }) => ({
           success: true as const,
-          cleared: metrics.clear(node === undefined ? undefined : idOf(node)),
+          cleared: await metrics.clear(node === undefined ? undefined : idOf(node)),
         }),
       }),
     },

@@ -106,6 +106,23 @@ describe('the memory of log lines', () => {
     assert.deepEqual(messages(memory), ['after'])
   })
 
+  test('a line knows the call it was written in, or that its fields name, and is found by it', () => {
+    const [current, named] = ['a'.repeat(32), 'b'.repeat(32)]
+    let trace: string | undefined
+    const memory = createLogMemory({ max: 10, traceId: () => trace })
+    memory.sink(entry('no call'))
+    trace = current
+    memory.sink(entry('in a call'))
+    memory.sink(entry('of another', { fields: { trace_id: named } }))
+    memory.sink(entry('of none that is one', { fields: { trace_id: 'b' } }))
+    assert.deepEqual(messages(memory, { traceId: current }), ['of none that is one', 'in a call'])
+    assert.deepEqual(messages(memory, { traceId: named }), ['of another'])
+    assert.deepEqual(
+      memory.find({}, ALL).entries.map(({ traceId }) => traceId),
+      [current, named, current, undefined],
+    )
+  })
+
   test('names the loggers of what is kept, each once', () => {
     const memory = createLogMemory({ max: 3 })
     for (const logger of ['Gone', 'Vault', 'Gossip', 'Vault']) memory.sink(entry('x', { logger }))

@@ -71,6 +71,9 @@ const channel = {
 }
 const peers = { list: () => [channel as PeerChannel] }
 
+/** When the node was told to renew its certificate. */
+const renewals: number[] = []
+
 async function withSystem(use: (node: TestNode) => Promise<void>, facts = host): Promise<void> {
   const clock = new ManualClock()
   const running: TestNode[] = []
@@ -79,7 +82,15 @@ async function withSystem(use: (node: TestNode) => Promise<void>, facts = host):
     get: (name) => running[0]?.manager.get(name),
   }
   const system = createSystemService(
-    { clock, host: facts, services, gossip, peers, shownConfig: () => ({ port: 8001, password: '[redacted]' }) },
+    {
+      clock,
+      host: facts,
+      services,
+      gossip,
+      peers,
+      shownConfig: () => ({ port: 8001, password: '[redacted]' }),
+      renewCertificate: () => renewals.push(clock.nowMs()),
+    },
     { nodeId: 'n1', role: 'worker', softwareVersion: '3.0.0', statePath: '/state' },
   )
   const node = await startNode({ clock, services: [system] })
@@ -151,12 +162,39 @@ describe('the system service', () => {
           'get_system_info',
           'get_system_metrics',
           'list_services',
+          'describe_service',
+          'renew_certificate',
           'get_gossip_stats',
           'get_config',
           'ping',
           'get_service_info',
         ],
       })
+    }))
+
+  test('tells what the methods of a service take, and that there is no such service', () =>
+    withSystem(async (node) => {
+      const described = (await call(node, 'system/describe_service', { name: 'system' }, { caller: VIEWER })) as {
+        name: string
+        method_details: { name: string; params: { required?: string[] } | null; required_role: string }[]
+      }
+      assert.equal(described.name, 'system')
+      const own = described.method_details.find(({ name }) => name === 'describe_service')
+      assert.deepEqual(own?.params?.required, ['name'])
+      assert.equal(own?.required_role, 'viewer')
+      await assert.rejects(call(node, 'system/describe_service', { name: 'none' }, { caller: VIEWER }), {
+        code: 'P2P_SERVICE_NOT_FOUND',
+      })
+    }))
+
+  test('renews the certificate for an admin, and for nobody else', () =>
+    withSystem(async (node) => {
+      await assert.rejects(call(node, 'system/renew_certificate', {}, { caller: VIEWER }), {
+        code: 'P2P_RPC_ACCESS_DENIED',
+      })
+      assert.deepEqual(renewals, [])
+      assert.deepEqual(await call(node, 'system/renew_certificate', {}, { caller: ADMIN }), { node_id: 'n1' })
+      assert.equal(renewals.splice(0).length, 1)
     }))
 
   test('shows the configuration as it was given to it, and not to viewers', () =>

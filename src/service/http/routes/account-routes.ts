@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { RpcError } from '../../../base/errors.ts'
+import type { Principal } from '../../../base/identity.ts'
 import { PERSON_ROLES } from '../../auth/access-token.ts'
 import { tokenOf } from '../../auth/authenticator.ts'
 import type { People } from '../../auth/people.ts'
@@ -8,6 +9,7 @@ import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import { toWire } from '../field-names.ts'
 import type { RouteNeeds } from '../http-needs.ts'
+import { PASSKEY } from '../passkey-wire.ts'
 import { answers, WIRE } from '../wire.ts'
 
 const SESSION_OF_USER = z
@@ -29,11 +31,21 @@ const ACCOUNT = z
       .boolean()
       .register(WIRE, { description: 'False for the holder of the operator credential, who has none of the rest' }),
     has_code: z.boolean().register(WIRE, { description: 'A second step by codes is set up' }),
+    passkeys: z.array(PASSKEY).register(WIRE, { description: 'Oldest first' }),
     sessions: z.array(SESSION_OF_USER).register(WIRE, { description: 'Newest first' }),
   })
   .register(WIRE, { id: 'Account' })
 
 const SECRET = z.string().min(1).max(1_024)
+
+/** @throws {RpcError} P2P_AUTH_USER_UNKNOWN: the caller holds the operator credential or came in without any */
+export function userNameOf(people: People, caller: Principal): string {
+  if (caller.kind === 'person' && people.get(caller.name)) return caller.name
+  throw new RpcError(
+    'P2P_AUTH_USER_UNKNOWN',
+    'Only users have passwords, codes, passkeys and sessions of their own here',
+  )
+}
 
 /** What a person may do about the own account, and the way in for who was invited; coordinator only. */
 export function registerAccountRoutes(app: App, needs: RouteNeeds): void {
@@ -50,11 +62,7 @@ export function registerAccountRoutes(app: App, needs: RouteNeeds): void {
     const token = tokenOf(headers)
     return token === undefined ? undefined : (await tokenIssuer?.read(token))?.sid
   }
-  /** @throws {RpcError} P2P_AUTH_USER_UNKNOWN: the caller holds the operator credential or came in without any */
-  const userOf = (caller: { kind: string; name?: string }): string => {
-    if (caller.kind === 'person' && caller.name !== undefined && people().get(caller.name)) return caller.name
-    throw new RpcError('P2P_AUTH_USER_UNKNOWN', 'Only users have passwords, codes and sessions of their own here')
-  }
+  const userOf = (caller: Principal): string => userNameOf(people(), caller)
 
   app.route({
     method: 'GET',
@@ -69,7 +77,7 @@ export function registerAccountRoutes(app: App, needs: RouteNeeds): void {
       if (caller.kind !== 'person') throw new RpcError('P2P_RPC_ACCESS_DENIED', 'Accounts are for people')
       const { name, role } = caller
       const user = people().get(name)
-      if (!user) return { name, role, is_user: false, has_code: false, sessions: [] }
+      if (!user) return { name, role, is_user: false, has_code: false, passkeys: [], sessions: [] }
       const sid = await sessionIdOf(headers)
       const sessions = people().sessions(name)
       return {
@@ -77,6 +85,7 @@ export function registerAccountRoutes(app: App, needs: RouteNeeds): void {
         role,
         is_user: true,
         has_code: user.hasCode,
+        passkeys: people().passkeys(name).map(toWire),
         sessions: sessions.map((session) => ({ ...toWire(session), is_current: session.id === sid })),
       }
     },

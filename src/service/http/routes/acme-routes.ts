@@ -26,6 +26,25 @@ const RESOURCES = {
   '/acme/revoke-cert': ['revokeAcmeCertificate', 'Revokes a certificate'],
 } as const
 
+/** What opens, gives or takes away; the rest only leads there. Known before the client can use what it gets. */
+const ACME_ACTS: ReadonlySet<string> = new Set([
+  '/acme/new-account',
+  '/acme/key-change',
+  '/acme/order/:id/finalize',
+  '/acme/revoke-cert',
+])
+
+/** Why a client was refused. One whose nonce has grown old asks again (RFC 8555 section 6.5): that is no refusal. */
+function acmeRefusalOf({ status, body }: AcmeAnswer): string | undefined {
+  const kind = kindOf((body as { type?: string } | undefined)?.type)
+  return status < 400 || status >= 500 || kind === 'badNonce' ? undefined : `${status} ${kind}`.trim()
+}
+
+/** Of `urn:ietf:params:acme:error:kind`. */
+function kindOf(problemType = ''): string {
+  return problemType.slice(problemType.lastIndexOf(':') + 1)
+}
+
 const CREDENTIAL = z.object({
   kid: z.string(),
   label: z.string(),
@@ -36,7 +55,7 @@ const CREDENTIAL = z.object({
 })
 
 /** Certificates for what is no node, by stock ACME clients; coordinator only. The server decides; these routes only carry. */
-export function registerAcmeRoutes(app: App, { acme, acmeAdmin, membership, transport }: RouteNeeds): void {
+export function registerAcmeRoutes(app: App, { acme, acmeAdmin, membership, transport, audit }: RouteNeeds): void {
   const server = (): Acme => {
     if (acme) return acme
     throw coordinatorOnly(membership, 'issue certificates')
@@ -61,8 +80,25 @@ export function registerAcmeRoutes(app: App, { acme, acmeAdmin, membership, tran
           throw new RpcError('P2P_HTTP_MEDIA_TYPE_UNSUPPORTED', `${request.url} takes ${JOSE}`)
         }
         const { remoteAddress } = transport.facts(request.raw)
-        const signed = { base: baseOf(request), path: request.url, isSameHost: LOOPBACK.test(remoteAddress) }
-        return send(reply, await server().post(signed, request.body, closedSignal(reply)))
+        const act = {
+          act: `POST ${url.replace(/:(\w+)/g, '{$1}')}`,
+          who: 'anonymous',
+          from: remoteAddress,
+          target: Object.values(request.params as Record<string, string>).join(' '),
+          traceId: request.id,
+        }
+        const signed = {
+          base: baseOf(request),
+          path: request.url,
+          isSameHost: LOOPBACK.test(remoteAddress),
+          onChallengeFailed: (type: string) => audit?.refused(act, kindOf(type)),
+        }
+        const answer = await server().post(signed, request.body, closedSignal(reply))
+        const refusal = acmeRefusalOf(answer)
+        if (refusal !== undefined) audit?.refused(act, refusal)
+        else if (answer.status < 400 && ACME_ACTS.has(url))
+          (await audit?.begin(act))?.('succeeded', String(answer.status))
+        return send(reply, answer)
       },
     })
   }

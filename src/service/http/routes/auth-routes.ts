@@ -3,6 +3,7 @@ import { RpcError } from '../../../base/errors.ts'
 import { PERSON_ROLES, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from '../../auth/access-token.ts'
 import { tokenOf } from '../../auth/authenticator.ts'
 import { LOGIN_LINK_TTL_S } from '../../auth/login-links.ts'
+import { relyingPartyOf } from '../../auth/passkeys.ts'
 import type { People, SignedIn } from '../../auth/people.ts'
 import {
   isFromOwnPage,
@@ -16,6 +17,7 @@ import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { isoTime } from '../node-view.ts'
+import { PASSKEY_ASSERTION } from '../passkey-wire.ts'
 import { answers, WIRE } from '../wire.ts'
 
 const SESSION = z
@@ -176,6 +178,7 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
         z.strictObject(NAME_AND_PASSWORD),
         z.strictObject({ credential: CREDENTIAL }),
         z.strictObject({ link: CREDENTIAL }),
+        z.strictObject({ passkey: PASSKEY_ASSERTION }),
       ]),
       response: answers({ 200: SESSION }),
     },
@@ -184,17 +187,21 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
       // A page from elsewhere must not sign a browser in under a name of its choice.
       if (!isFromOwnPage(headers)) throw foreignPage()
       const options = { ttlS: SESSION_TTL_S }
-      request.actNote = 'password' in body ? knownName(body.name) : OPERATOR
       const from = transport.facts(raw).remoteAddress
+      const byBrowser = { ...options, from, kind: 'browser' } as const
+      if ('passkey' in body) request.actNote = users().ownerOfPasskey(body.passkey.id) ?? 'unknown passkey'
+      else request.actNote = 'password' in body ? knownName(body.name) : OPERATOR
       const { token, name } =
-        'password' in body
-          ? await users().signIn(body, { ...options, from, kind: 'browser' })
-          : {
-              name: OPERATOR,
-              token: await ('link' in body
-                ? issuer().issueForLink(body.link, options)
-                : issuer().issue(body.credential, options)),
-            }
+        'passkey' in body
+          ? await users().signInByPasskey(body.passkey, { ...byBrowser, party: relyingPartyOf(headers) })
+          : 'password' in body
+            ? await users().signIn(body, byBrowser)
+            : {
+                name: OPERATOR,
+                token: await ('link' in body
+                  ? issuer().issueForLink(body.link, options)
+                  : issuer().issue(body.credential, options)),
+              }
       const { cookie, session } = opened(token, name)
       void reply.header('set-cookie', cookie)
       return session

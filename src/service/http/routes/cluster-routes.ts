@@ -28,7 +28,7 @@ export function registerClusterRoutes(app: App, needs: RouteNeeds): void {
         await untilChanged({ feed, clock }, { index, waitMs: jittered(waitMs, random), response: reply.raw })
       }
       void reply.header(INDEX_HEADER, feed.index)
-      return clusterNodes(membership, clock.wallMs())
+      return clusterNodes(needs, clock.wallMs())
     },
   })
 

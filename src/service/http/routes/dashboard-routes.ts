@@ -88,7 +88,7 @@ export function registerDashboardRoutes(app: App, { dashboard, membership }: Rou
     },
     handler: async ({ params, query: { range, points } }) => {
       const nodeId = idOf(params.node)
-      const history = source().history(nodeId, range, points)
+      const history = await source().history(nodeId, range, points)
       if (history) return { node_id: nodeId, history, count: history.length }
       const message = `Node ${params.node} has not told this coordinator of its metrics; GET /cluster/nodes lists the nodes`
       throw new NetworkError('P2P_NETWORK_NODE_UNKNOWN', message, { node: params.node })

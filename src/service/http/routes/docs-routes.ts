@@ -49,11 +49,18 @@ export function registerDocsRoutes(app: App, needs: RouteNeeds, openApi: OpenApi
       response: answers({ 200: bodyOf('text/javascript', 'The file') }),
     },
     handler: async (request, reply) => {
-      const { contentType, body } = await readAsset(request.params.file, needs)
+      const accepted = request.headers['accept-encoding']
+      const { contentType, encoding, body } = await readAsset(
+        request.params.file,
+        needs,
+        typeof accepted === 'string' ? accepted : '',
+      )
+      if (encoding !== undefined) void reply.header('content-encoding', encoding)
       // The files change only with the program's version.
       return reply
         .type(contentType)
         .header('cache-control', 'public, max-age=3600')
+        .header('vary', 'accept-encoding')
         .send(body as unknown as string)
     },
   })

@@ -1,7 +1,9 @@
 import type { ServerResponse } from 'node:http'
 import { z } from 'zod'
+import type { AuditAct } from '../../../base/audit.ts'
 import type { Enrolment } from '../../../base/enrolment.ts'
-import { isNodeId, ROLES } from '../../../base/identity.ts'
+import { codeOf, type ErrorCode } from '../../../base/errors.ts'
+import { isNodeId, principalLabel, ROLES } from '../../../base/identity.ts'
 import type { Clock } from '../../../base/time.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
@@ -10,6 +12,9 @@ import { answers, bodyOf, WIRE } from '../wire.ts'
 
 /** A request waits this long for a person's approval before it is answered `pending`; the node then asks again. */
 const APPROVAL_WAIT_MS = 25_000
+
+/** The same request may succeed in a moment. */
+const NO_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['P2P_PKI_BUSY', 'P2P_PKI_PENDING'])
 
 const MAC = z.string().regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
 
@@ -44,7 +49,8 @@ const CERTIFICATE_ANSWER = {
 }
 
 /** How a machine gets its certificate, coordinator only. The authority decides; these routes only carry. */
-export function registerEnrolmentRoutes(app: App, { clock, enrolment, membership, transport }: RouteNeeds): void {
+export function registerEnrolmentRoutes(app: App, needs: RouteNeeds): void {
+  const { clock, enrolment, membership, transport, audit } = needs
   const authority = (): Enrolment => {
     if (enrolment) return enrolment
     throw coordinatorOnly(membership, 'issue certificates')
@@ -112,7 +118,26 @@ export function registerEnrolmentRoutes(app: App, { clock, enrolment, membership
     },
     handler: async (request, reply) => {
       using patience = waitFor(clock, reply.raw)
-      const answer = await authority().request(request.body, transport.facts(request.raw), patience.signal)
+      const connection = transport.facts(request.raw)
+      const act: AuditAct = {
+        act: 'POST /internal/cert-request',
+        who: principalLabel(request.caller),
+        from: connection.remoteAddress,
+        target: request.body.node_id,
+        traceId: request.id,
+      }
+      const answer = await authority()
+        .request(request.body, connection, patience.signal)
+        .catch((error: unknown) => {
+          const code = codeOf(error)
+          if (code !== undefined && !NO_REFUSALS.has(code)) audit?.refused(act, code)
+          throw error
+        })
+      // Known before it can be used. A renewal is nobody's decision: the register of certificates has it.
+      if (answer.status === 'issued' && connection.peerCertificateDer === undefined) {
+        const endAct = await audit?.begin(act)
+        endAct?.('succeeded', request.body.proof.kind === 'none' ? 'approved' : request.body.proof.kind)
+      }
       return answer.status === 'issued' ? reply.code(200).send(answer) : reply.code(202).send(answer)
     },
   })

@@ -2,6 +2,7 @@ import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
 import { codeOf, RpcError } from '../../../base/errors.ts'
 import { type Oidc, OIDC_LOGIN_TTL_S } from '../../auth/oidc.ts'
+import { canHavePasskeys } from '../../auth/passkeys.ts'
 import { originOf, SESSION_TTL_S, sessionCookie } from '../../auth/session-cookie.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
@@ -36,6 +37,9 @@ export function registerOidcRoutes(app: App, { oidc, people, membership, transpo
       response: answers({
         200: z.object({
           password: z.boolean(),
+          passkey: z
+            .boolean()
+            .register(WIRE, { description: 'Whether the address this was asked at is a name, as passkeys want it' }),
           oidc: z
             .object({ issuer: z.string() })
             .nullable()
@@ -43,7 +47,11 @@ export function registerOidcRoutes(app: App, { oidc, people, membership, transpo
         }),
       }),
     },
-    handler: async () => ({ password: people !== undefined, oidc: oidc ? { issuer: oidc.issuer } : null }),
+    handler: async ({ headers }) => ({
+      password: people !== undefined,
+      passkey: people !== undefined && canHavePasskeys(URL.parse(originOf(headers) ?? '')?.hostname ?? ''),
+      oidc: oidc ? { issuer: oidc.issuer } : null,
+    }),
   })
 
   app.route({

@@ -9,7 +9,7 @@ import { toWire } from '../field-names.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { answers, WIRE } from '../wire.ts'
 
-export const USER = z
+const USER = z
   .object({
     name: z.string(),
     role: z.enum(PERSON_ROLES),
@@ -17,6 +17,7 @@ export const USER = z
     created_by: z.string(),
     has_password: z.boolean().register(WIRE, { description: 'False until the invitation was taken' }),
     has_code: z.boolean().register(WIRE, { description: 'A second step by codes is set up' }),
+    passkeys: z.int().register(WIRE, { description: 'How many there are' }),
     sessions: z.int().register(WIRE, { description: 'Open now' }),
     invitation_ends_ms: z.number().optional().register(WIRE, { description: 'While nobody has taken it' }),
   })

@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
 import type { WebSocket } from 'ws'
 import type { Principal } from '../../../base/identity.ts'
 import type { ConnectionFacts } from '../../../transport/index.ts'
 import { type ClientMessage, type LogChoice, parseClientMessage, type Subscription } from './client-message.ts'
-import type { LogMessage, LogTarget } from './log-feed.ts'
+import type { FeedTarget } from './shared-feed.ts'
+import { TextMessage } from './text-message.ts'
 
 /** Who opened a socket, and by what; kept to ask again whether it still holds. */
 export interface SocketOpener {
@@ -24,18 +26,21 @@ const CLOSE_GRACE_MS = 15_000
 /** Messages a page may send between two updates. */
 const MESSAGES_MAX = 64
 
-const PONG = Buffer.from('{"type":"pong"}')
+const PONG = new TextMessage('{"type":"pong"}')
 
 export interface DashboardSocketNeeds {
   webSocket: WebSocket
+  /** The connection below it: what is sent to many is written there as one frame, made once. */
+  stream: Duplex
   opener: SocketOpener
   after: (delayMs: number, fn: () => void) => { cancel(): void }
   onSubscribe: (subscription: Subscription) => void
-  onClose: () => void
+  /** @param isCut it was read too slowly */
+  onClose: (isCut: boolean) => void
 }
 
 /** One open dashboard. */
-export class DashboardSocket implements LogTarget {
+export class DashboardSocket {
   readonly opener: SocketOpener
   readonly #needs: DashboardSocketNeeds
   readonly #webSocket: WebSocket
@@ -46,6 +51,8 @@ export class DashboardSocket implements LogTarget {
   logs: AbortController | undefined
   /** Everything up to this line of the log has been sent, or is not wanted. */
   cursor = 0
+  /** Ends the events that come now; absent while none do. */
+  events: AbortController | undefined
   /** `initial` has been sent: before it nothing else is. */
   isOpened = false
   /** What it last said it wants. */
@@ -53,6 +60,7 @@ export class DashboardSocket implements LogTarget {
   #messages = 0
   #isAnswering = true
   #isClosing = false
+  #isCut = false
   #drained: (() => void)[] = []
 
   constructor(needs: DashboardSocketNeeds) {
@@ -66,37 +74,42 @@ export class DashboardSocket implements LogTarget {
     })
     webSocket.on('close', () => {
       this.#isClosing = true
-      this.logs?.abort()
+      this.#endFeeds()
       this.#resolveDrained()
-      needs.onClose()
+      needs.onClose(this.#isCut)
     })
     // Told by the close that follows; without a listener it would end the process.
     webSocket.on('error', () => {})
   }
 
-  send(bytes: Buffer): void {
+  send(message: TextMessage): void {
     if (this.#isClosing) return
-    this.#webSocket.send(bytes, { binary: false }, () => {
-      if (this.#webSocket.bufferedAmount <= WAITING_BYTES_LOW) this.#resolveDrained()
+    const { stream, webSocket } = this.#needs
+    // Only control frames are written by the library: nothing of its own waits that this would overtake.
+    stream.write(message.frame(webSocket.extensions !== ''), () => {
+      if (this.#drained.length > 0 && webSocket.bufferedAmount <= WAITING_BYTES_LOW) this.#resolveDrained()
     })
   }
 
-  deliver({ bytes, count, cursor }: LogMessage): void {
-    if (this.#isTooSlow(count)) return
-    this.send(bytes)
-    this.cursor = cursor
+  /** Takes what is stored; a reader that has not taken what came before is cut. */
+  target(onCursor: (cursor: number) => void): FeedTarget {
+    return {
+      deliver: ({ message, count, cursor }) => {
+        if (this.#isTooSlow(count)) return
+        this.send(message)
+        onCursor(cursor)
+      },
+      drained: () => this.#untilDrained(),
+      failed: () => this.close(CLOSE_CODES.failed, 'the log or the timeline cannot be read'),
+    }
   }
 
   /** An update; a reader that has not taken the ones before is cut. */
-  update(bytes: Buffer): void {
-    if (!this.#isTooSlow(0)) this.send(bytes)
+  update(message: TextMessage): void {
+    if (!this.#isTooSlow(0)) this.send(message)
   }
 
-  failed(): void {
-    this.close(CLOSE_CODES.failed, 'the log cannot be read')
-  }
-
-  drained(): Promise<void> {
+  #untilDrained(): Promise<void> {
     if (this.#isClosing || this.#webSocket.bufferedAmount <= WAITING_BYTES_LOW) return Promise.resolve()
     return new Promise((resolve) => this.#drained.push(resolve))
   }
@@ -119,7 +132,7 @@ export class DashboardSocket implements LogTarget {
   close(code: number, reason: string): void {
     if (this.#isClosing) return
     this.#isClosing = true
-    this.logs?.abort()
+    this.#endFeeds()
     this.#webSocket.close(code, reason)
     const cut = this.#needs.after(CLOSE_GRACE_MS, () => this.#webSocket.terminate())
     this.#webSocket.once('close', () => cut.cancel())
@@ -129,7 +142,8 @@ export class DashboardSocket implements LogTarget {
     if (this.#isClosing) return true
     if (this.#webSocket.bufferedAmount <= WAITING_BYTES_MAX) return false
     const reason = 'read too slowly; connect again and resume by cursor'
-    this.send(Buffer.from(JSON.stringify({ type: 'dropped', count: lines, reason })))
+    this.send(new TextMessage(JSON.stringify({ type: 'dropped', count: lines, reason })))
+    this.#isCut = true
     this.close(CLOSE_CODES.tooSlow, reason)
     return true
   }
@@ -143,6 +157,11 @@ export class DashboardSocket implements LogTarget {
   #act(message: ClientMessage): void {
     if (message.type === 'subscribe') this.#needs.onSubscribe(message)
     else if (!this.#isTooSlow(0)) this.send(PONG)
+  }
+
+  #endFeeds(): void {
+    this.logs?.abort()
+    this.events?.abort()
   }
 
   #resolveDrained(): void {

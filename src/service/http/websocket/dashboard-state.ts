@@ -1,5 +1,6 @@
 import type { NodeId } from '../../../base/identity.ts'
-import type { Membership } from '../../../base/member.ts'
+import type { Member, Membership } from '../../../base/member.ts'
+import type { Orchestrator } from '../../../base/orchestrator.ts'
 import type { Clock } from '../../../base/time.ts'
 import type { DashboardSource } from '../dashboard-source.ts'
 import type { HistoryPoint } from '../dashboard-wire.ts'
@@ -10,6 +11,7 @@ export interface DashboardStateNeeds {
   clock: Clock
   membership: Membership
   dashboard: DashboardSource
+  deployments?: Pick<Orchestrator, 'drains'>
 }
 
 /** Parts that are small and told whole whenever anything in them is new. */
@@ -110,10 +112,13 @@ export class DashboardState {
   }
 
   #read(before: Texts | undefined): Texts {
-    const { clock, membership, dashboard } = this.#needs
+    const { clock, membership, dashboard, deployments } = this.#needs
     const { record } = membership.self()
     const { timestamp, coordinator, workers, stats } = dashboard.metrics()
     const members = membership.members()
+    const drains = deployments?.drains()
+    const nodeText = (known: Member): string =>
+      memberText(clusterNode(known, clock.wallMs(), drains?.get(known.record.nodeId)))
     const coordinators = members.filter((known) => known.record.role === 'coordinator')
     const nodeIds = dashboard.machines().map(({ nodeId }) => nodeId)
     const points = pointsPerNode(nodeIds.length)
@@ -133,7 +138,7 @@ export class DashboardState {
       },
       coordinator: JSON.stringify(coordinator),
       stats: JSON.stringify(stats),
-      members: new Map(members.map((known) => [known.record.nodeId, memberText(clusterNode(known, clock.wallMs()))])),
+      members: new Map(members.map((known) => [known.record.nodeId, nodeText(known)])),
       workers: new Map(Object.entries(workers).map(([nodeId, worker]) => [nodeId, JSON.stringify(worker)])),
       services: new Map(dashboard.services().map((service) => [service.name, JSON.stringify(service)])),
       history,

@@ -10,7 +10,7 @@ export interface EmailOptions {
   to: readonly string[]
   user?: string | undefined
   password?: string | undefined
-  /** Root certificates beside those of the system, PEM. */
+  /** Root certificates instead of those of the system, PEM. */
   ca?: string | undefined
 }
 

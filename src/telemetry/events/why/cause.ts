@@ -44,7 +44,7 @@ export function remedyOf(what: CauseKind, name: string): string {
 /** A sentence: ends with a stop. It may begin with a name, which is written as it is. */
 export function sentence(text: string): string {
   const trimmed = text.trim()
-  return /[.!?…]$/.test(trimmed) ? trimmed : `${trimmed}.`
+  return /[.!?\u2026]$/.test(trimmed) ? trimmed : `${trimmed}.`
 }
 
 /** `12 seconds`, `5 minutes`, `3 hours`, `2 days`. */

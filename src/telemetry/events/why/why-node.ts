@@ -1,4 +1,5 @@
 import type { LogLine } from '../../../base/log-line.ts'
+import type { TimelineEvent } from '../../../base/timeline.ts'
 import type { AttentionItem, WhyAnswer } from '../../../service/index.ts'
 import { type Cause, kindOfReason, spanText } from './cause.ts'
 import { answerOf } from './why-answer.ts'
@@ -7,6 +8,8 @@ import type { NodeWhyFacts } from './why-facts.ts'
 /** What a node logged so shortly before it went silent has to do with it. */
 const LAST_WORDS_MS = 60_000
 const PAST_TROUBLE_MS = 24 * 3_600_000
+/** A death so soon after another program has to do with it. */
+const AFTER_CHANGE_MS = 10 * 60_000
 /** What a node needs so long after a start to be called new. */
 const JUST_STARTED_MS = 10 * 60_000
 
@@ -28,13 +31,12 @@ export function whyNode(facts: NodeWhyFacts): WhyAnswer {
         facts,
         { remedy: `Start it when it should run: p2p --config FILE, or its unit, on ${name}.` },
       )
-    case 'dead':
-      return answerOf(
-        subject,
-        { state: 'down', sentences: [`No member of the cluster has reached ${name} for ${since}`] },
-        deathCause(facts),
-        facts,
-      )
+    case 'dead': {
+      const sentences = [`No member of the cluster has reached ${name} for ${since}`]
+      const change = programChange(facts)
+      if (change) sentences.push(`That began ${spanText(sinceMs - change.timeMs)} after this: ${change.title}`)
+      return answerOf(subject, { state: 'down', sentences }, deathCause(facts), facts, { background: change })
+    }
     case 'suspect':
       return answerOf(
         subject,
@@ -48,6 +50,14 @@ export function whyNode(facts: NodeWhyFacts): WhyAnswer {
     case 'alive':
       return aliveAnswer(facts)
   }
+}
+
+/** That another program of its own came to it right before it went silent. */
+function programChange({ events, sinceMs }: NodeWhyFacts): TimelineEvent | undefined {
+  return events.find(
+    ({ kind, service, timeMs }) =>
+      kind === 'deploy' && service === undefined && timeMs <= sinceMs && sinceMs - timeMs < AFTER_CHANGE_MS,
+  )
 }
 
 function deathCause(facts: NodeWhyFacts): Cause {
@@ -114,8 +124,10 @@ function aliveAnswer(facts: NodeWhyFacts): WhyAnswer {
     )
   }
   const last = events.find(
-    ({ kind, severity, timeMs }) =>
-      (kind === 'member' || kind === 'certificate') && severity !== 'info' && nowMs - timeMs < PAST_TROUBLE_MS,
+    ({ kind, severity, service, timeMs }) =>
+      (kind === 'member' || kind === 'certificate' || (kind === 'deploy' && service === undefined)) &&
+      severity !== 'info' &&
+      nowMs - timeMs < PAST_TROUBLE_MS,
   )
   if (!last) {
     const isNew = nowMs - startedAtMs < JUST_STARTED_MS
@@ -130,8 +142,9 @@ function aliveAnswer(facts: NodeWhyFacts): WhyAnswer {
     )
   }
   sentences.push(`It last had trouble ${spanText(nowMs - last.timeMs)} ago`)
-  const what = last.kind === 'certificate' ? 'certificate' : 'node'
-  return answerOf(subject, { state: 'well', sentences }, { what, text: last.title, sinceMs: last.timeMs }, facts)
+  const what = last.kind === 'certificate' || last.kind === 'deploy' ? last.kind : 'node'
+  const text = last.detail === undefined || what !== 'deploy' ? last.title : `${last.title}: ${last.detail}`
+  return answerOf(subject, { state: 'well', sentences }, { what, text, sinceMs: last.timeMs }, facts)
 }
 
 function attentionCause({ id, title, detail, since }: AttentionItem): Cause {

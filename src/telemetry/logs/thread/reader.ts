@@ -4,10 +4,10 @@ import { type LogFilter, type LogPageRequest, type LogSources, LOG_TOTAL_MAX } f
 import { LOG_LEVELS } from '../../../base/log.ts'
 import { wordsMatcher, wordsQuery } from '../search-words.ts'
 import type { LineRow } from './messages.ts'
-import { SCHEMA_VERSION, SERIOUS_RANK, WORDS_SCHEMA } from './schema.ts'
+import { SERIOUS_RANK, WORDS_SCHEMA, WORDS_VERSION } from './schema.ts'
 
 /** Lines whose words are added, or looked at to be removed, in one step: a question waits so long. */
-const STEP_LINES = 2_000
+const STEP_LINES = 500
 /** A page of lines must fit into one message between nodes (8 MiB) and into a reader's memory. */
 const PAGE_CHARACTERS_MAX = 4 * 1_024 * 1_024
 const MINUTE_MS = 60_000
@@ -63,7 +63,7 @@ export class LineReader {
     this.#db.exec(
       'PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;',
     )
-    if (this.#number('PRAGMA user_version') !== SCHEMA_VERSION) this.#db.exec(`BEGIN; ${WORDS_SCHEMA} COMMIT`)
+    if (this.#number('PRAGMA user_version') !== WORDS_VERSION) this.#db.exec(`BEGIN; ${WORDS_SCHEMA} COMMIT`)
     this.#db.prepare('ATTACH ? AS store').run(path)
     this.#forgetUnknown()
   }
@@ -137,13 +137,13 @@ export class LineReader {
   #addWords(): boolean {
     const indexed = this.#number('SELECT indexed FROM progress')
     const lines = this.#db
-      .prepare('SELECT id, message, fields FROM store.lines WHERE id > ? ORDER BY id LIMIT ?')
-      .all(indexed, STEP_LINES) as { id: number; message: string; fields: string }[]
+      .prepare('SELECT id, message, fields, trace FROM store.lines WHERE id > ? ORDER BY id LIMIT ?')
+      .all(indexed, STEP_LINES) as Pick<StoredLine, 'id' | 'message' | 'fields' | 'trace'>[]
     const last = lines.at(-1)
     if (!last) return false
     this.#transaction(() => {
-      const insert = this.#db.prepare('INSERT INTO words (rowid, message, fields) VALUES (?, ?, ?)')
-      for (const { id, message, fields } of lines) insert.run(id, message, fields)
+      const insert = this.#db.prepare('INSERT INTO words (rowid, message, fields, trace) VALUES (?, ?, ?, ?)')
+      for (const { id, message, fields, trace } of lines) insert.run(id, message, fields, trace)
       this.#db.prepare('UPDATE progress SET indexed = ?, words = words + ?').run(last.id, lines.length)
     })
     return true
@@ -182,7 +182,7 @@ export class LineReader {
 
   /** Where the lines that match are, newest first: with words those that are not in the index yet, then those that are. */
   #parts(filter: LogFilter, conditions: Conditions): Part[] {
-    const query = filter.search === undefined ? undefined : wordsQuery(filter.search)
+    const query = wordsQuery(filter)
     if (query === undefined) {
       const from = `store.lines l ${indexHint(filter)}`
       return [this.#part({ from, order: 'l.id DESC', ...conditions })]
@@ -232,7 +232,7 @@ export class LineReader {
   /** All of the filter but the words. @returns undefined when nothing can match */
   #conditions(filter: LogFilter): Conditions | undefined {
     const conditions: Conditions = { sql: [], values: [] }
-    const { nodeId, level, logger, sinceMs, untilMs } = filter
+    const { nodeId, level, logger, traceId, sinceMs, untilMs } = filter
     if (nodeId !== undefined) {
       const node = this.#db.prepare('SELECT id FROM store.nodes WHERE name = ?').get(nodeId) as
         | { id: number }
@@ -245,6 +245,7 @@ export class LineReader {
     if (rank >= SERIOUS_RANK) conditions.sql.push(`l.level >= ${SERIOUS_RANK}`)
     if (rank > 0) add(conditions, 'l.level >= ?', rank)
     if (logger !== undefined) add(conditions, 'instr(lower(l.logger), lower(?)) > 0', logger)
+    if (traceId !== undefined) add(conditions, 'l.trace = ?', traceId)
     if (sinceMs !== undefined) {
       add(conditions, 'l.time >= ?', sinceMs)
       add(

@@ -21,13 +21,18 @@ CREATE INDEX lines_serious ON lines (id) WHERE level >= ${SERIOUS_RANK};
 PRAGMA user_version = ${SCHEMA_VERSION};
 `
 
+/** Version of the index of the words. One of another version is made anew. */
+export const WORDS_VERSION = 2
+
 /**
- * The words of the lines. It holds no text, can be made anew from the lines at any time, and is therefore never synced.
+ * The words of the lines, and the calls they belong to. It holds no text, can be made anew from the lines at any time, and is therefore never synced.
  * Words are as in Unicode 6.1, without regard to case: docs/protocol/logs.md.
  */
 export const WORDS_SCHEMA = `
-CREATE VIRTUAL TABLE words USING fts5(message, fields, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0');
+DROP TABLE IF EXISTS words;
+DROP TABLE IF EXISTS progress;
+CREATE VIRTUAL TABLE words USING fts5(message, fields, trace, content='', contentless_delete=1, tokenize='unicode61 remove_diacritics 0');
 CREATE TABLE progress (indexed INTEGER NOT NULL, purged INTEGER NOT NULL, words INTEGER NOT NULL) STRICT;
 INSERT INTO progress VALUES (0, 0, 0);
-PRAGMA user_version = ${SCHEMA_VERSION};
+PRAGMA user_version = ${WORDS_VERSION};
 `

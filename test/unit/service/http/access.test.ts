@@ -78,6 +78,11 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
   'POST /auth/totp': () => ({ path: '/auth/totp', init: jsonBody({ password: 'a' }), status: 404 }),
   'PUT /auth/totp': () => ({ path: '/auth/totp', init: jsonBody({ code: '123456' }, 'PUT'), status: 404 }),
   'POST /auth/totp/remove': () => ({ path: '/auth/totp/remove', init: jsonBody({ password: 'a' }), status: 404 }),
+  // A name in the address is asked for first; with one: passkey-routes.test.ts.
+  'POST /auth/passkeys/sign-in': () => ({ path: '/auth/passkeys/sign-in', init: { method: 'POST' }, status: 400 }),
+  'POST /auth/passkeys/begin': () => ({ path: '/auth/passkeys/begin', init: jsonBody({ password: 'a' }), status: 400 }),
+  'POST /auth/passkeys': () => ({ path: '/auth/passkeys', init: jsonBody({}), status: 400 }),
+  'DELETE /auth/passkeys/{id}': () => ({ path: '/auth/passkeys/p1', init: { method: 'DELETE' }, status: 404 }),
   'GET /api/users': () => ({ path: '/api/users' }),
   'POST /api/users': () => ({ path: '/api/users', init: jsonBody({ name: 'ada', role: 'viewer' }), status: 201 }),
   'PUT /api/users/{name}/role': () => ({ path: '/api/users/ada/role', init: jsonBody({ role: 'operator' }, 'PUT') }),

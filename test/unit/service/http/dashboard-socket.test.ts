@@ -1,13 +1,22 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { test } from 'node:test'
 import { WebSocket } from 'ws'
 import { RpcError } from '../../../../src/base/errors.ts'
+import type { TimelineEvent } from '../../../../src/base/timeline.ts'
 import { WAITING_BYTES_MAX } from '../../../../src/service/http/websocket/dashboard-socket.ts'
+import { StubAudit } from './stub-audit.ts'
 import { historyPoint, INVENTORY_FIGURES, StubDashboard } from './stub-dashboard.ts'
+import { StubAlerts } from './stub-alerts.ts'
+import { StubDeployments } from './stub-deployments.ts'
 import { MemoryLogs } from './stub-logs.ts'
 import { type Json, jsonBody, nodeConnection, type StubNode, startStubNode, strangerConnection } from './stub-node.ts'
+import { happened, stubTimeline } from './stub-timeline.ts'
+
+/** Whether and how a page offers compression. */
+type Deflate = boolean | { serverMaxWindowBits: number }
 
 /** A dashboard's end of the socket: its messages in order, each awaited. */
 class Page {
@@ -17,8 +26,8 @@ class Page {
   readonly opened: Promise<unknown>
   #wake: () => void = () => {}
 
-  constructor(url: string, headers: Record<string, string>) {
-    this.webSocket = new WebSocket(`${url.replace('http', 'ws')}/ws/dashboard`, { headers })
+  constructor(url: string, headers: Record<string, string>, perMessageDeflate: Deflate) {
+    this.webSocket = new WebSocket(`${url.replace('http', 'ws')}/ws/dashboard`, { headers, perMessageDeflate })
     this.webSocket.on('message', (data: Buffer) => {
       this.messages.push(JSON.parse(data.toString('utf8')))
       this.#wake()
@@ -48,20 +57,30 @@ interface Dashboard extends AsyncDisposable {
   node: StubNode
   source: StubDashboard
   logs: MemoryLogs
-  open: (headers?: Record<string, string>) => Promise<Page>
+  alerts: StubAlerts
+  timeline: ReturnType<typeof stubTimeline>
+  open: (headers?: Record<string, string>, isCompressing?: Deflate) => Promise<Page>
 }
 
-async function startDashboard(): Promise<Dashboard> {
+async function startDashboard(
+  events: readonly TimelineEvent[] = [],
+  deployments = new StubDeployments(),
+): Promise<Dashboard> {
   const source = new StubDashboard()
   const logs = new MemoryLogs()
-  const node = await startStubNode({ dashboard: source, logs })
+  const alerts = new StubAlerts()
+  const timeline = stubTimeline(events)
+  const node = await startStubNode({ dashboard: source, logs, alerts, timeline: timeline.timeline, deployments })
   const pages: Page[] = []
   return {
     node,
     source,
     logs,
-    async open(headers) {
-      const page = new Page(node.url, headers ?? { authorization: `Bearer ${await node.tokenFor('viewer')}` })
+    alerts,
+    timeline,
+    async open(headers, isCompressing = true) {
+      const opener = headers ?? { authorization: `Bearer ${await node.tokenFor('viewer')}` }
+      const page = new Page(node.url, opener, isCompressing)
       pages.push(page)
       await page.opened
       return page
@@ -127,6 +146,24 @@ test('the first message has everything a page shows', async () => {
   assert.equal(data.cursor, '120')
 })
 
+test('a node that is drained is told so, and told anew when it is used again', async () => {
+  const deployments = new StubDeployments()
+  deployments.drained.set('worker-1', 'drained')
+  await using dashboard = await startDashboard([], deployments)
+  const page = await dashboard.open()
+  const { data } = await page.next('initial')
+  assert.deepEqual(
+    data.nodes.map(({ drain }: Json) => drain),
+    [undefined, 'drained'],
+  )
+  deployments.drained.clear()
+  const told = await update(dashboard, page)
+  assert.deepEqual(
+    told.data.nodes.map((known: Json) => [known.node_id, known.drain]),
+    [['worker-1', undefined]],
+  )
+})
+
 test('who is not known, not allowed, or brought by a page of another origin gets no socket', async () => {
   await using dashboard = await startDashboard()
   const { node } = dashboard
@@ -152,6 +189,20 @@ test('who is not known, not allowed, or brought by a page of another origin gets
   await (await dashboard.open({ cookie, origin: own })).next('initial')
   node.transport.connection = nodeConnection('worker')
   assert.deepEqual(await refusal(node, {}), [403, 'P2P_RPC_ACCESS_DENIED'])
+})
+
+test('a page of another origin that tries is recorded, and a forged token, and nothing else', async () => {
+  const audit = new StubAudit()
+  await using node = await startStubNode({ audit })
+  const cookie = `p2p_session=${await node.tokenFor('admin')}`
+  await refusal(node, { cookie, origin: 'https://evil.example' })
+  await refusal(node, { authorization: 'Bearer nonsense' })
+  await refusal(node, {})
+  assert.deepEqual(audit.written, [
+    'refused GET /ws/dashboard anonymous P2P_RPC_AUTHENTICATION_REQUIRED',
+    'refused GET /ws/dashboard anonymous P2P_AUTH_TOKEN_INVALID',
+  ])
+  assert.equal(audit.acts[0]?.target, 'https://evil.example')
 })
 
 test('a node that is no coordinator says who is', async () => {
@@ -260,6 +311,34 @@ test('log lines come at once, by node, to all pages, each line once', async () =
   assert.equal(logs.open, 1, 'pages that want the same share one reader')
 })
 
+test('a message goes compressed, once for all, to those that agreed to that, and as it is to others', async () => {
+  await using dashboard = await startDashboard()
+  const { logs } = dashboard
+  const pages = [await dashboard.open(), await dashboard.open(), await dashboard.open(undefined, false)]
+  for (const page of pages) await page.next('initial')
+  for (const page of pages) await settled(page)
+  const bytesOf = ({ webSocket }: Page): number => (webSocket as unknown as { _socket: Socket })._socket.bytesRead
+  const before = pages.map(bytesOf)
+  logs.add(200, 'worker-1', 'Grüße, 日本 and the same again')
+  for (const page of pages) {
+    const { logs: lines } = await page.next('new_logs')
+    assert.deepEqual([lines.length, lines[199].message], [200, 'Grüße, 日本 and the same again 200'])
+  }
+  const [first = 0, second = 0, plain = 0] = pages.map((page, index) => bytesOf(page) - (before[index] ?? 0))
+  assert.equal(first, second)
+  assert.ok(plain > 30_000 && first < plain / 5, `${first} of ${plain} bytes`)
+})
+
+test('who can only read what a smaller window compressed gets it as it is', async () => {
+  await using dashboard = await startDashboard()
+  const page = await dashboard.open(undefined, { serverMaxWindowBits: 9 })
+  assert.equal(page.webSocket.extensions, '')
+  await page.next('initial')
+  await settled(page)
+  dashboard.logs.add(100)
+  assert.equal((await page.next('new_logs')).logs.length, 100)
+})
+
 test('a page that asks for none, or for those of one node, is given that', async () => {
   await using dashboard = await startDashboard()
   const { logs } = dashboard
@@ -319,7 +398,8 @@ test('a cursor that is too old begins later, and the page is told how much it mi
 test('a page that does not read is cut with 1013 and told so; the others go on', async () => {
   await using dashboard = await startDashboard()
   const { logs, node } = dashboard
-  const slow = await dashboard.open()
+  // Ten thousand times the same letter would be nothing to wait for.
+  const slow = await dashboard.open(undefined, false)
   await slow.next('initial')
   const page = await dashboard.open()
   await page.next('initial')
@@ -339,6 +419,8 @@ test('a page that does not read is cut with 1013 and told so; the others go on',
   assert.match(reason, /resume by cursor/)
   assert.equal(await slow.closed, 1013)
   await settled(page)
+  const { text } = await node.ask('/metrics', { token: await node.tokenFor('viewer') })
+  assert.match(text, /^p2p_dashboards_open 1\np2p_dashboards_cut_total 1$|^p2p_dashboards_cut_total 1$/m)
 })
 
 test('a store with too many questions is asked again: nothing is missed or comes twice', async () => {
@@ -384,6 +466,76 @@ test('a log that cannot be read ends the sockets that want it, which come back f
   assert.deepEqual((await again.next('initial')).data.logs.logs, [])
 })
 
+test('alerts come whole when they are asked for, and again whenever they change', async () => {
+  await using dashboard = await startDashboard()
+  const { alerts, node } = dashboard
+  const page = await dashboard.open()
+  page.send({ type: 'subscribe', alerts: true })
+  await page.next('initial')
+  assert.deepEqual((await page.next('alerts')).data, alerts.list())
+  const other = await dashboard.open()
+  await other.next('initial')
+  await settled(other)
+  for (const title of ['worse', 'and worse']) {
+    alerts.title = title
+    for (const listener of alerts.listeners) listener()
+  }
+  node.clock.advance(50)
+  assert.deepEqual((await page.next('alerts')).data.alerts[0].title, 'and worse', 'changes are told together')
+  for (const listener of alerts.listeners) listener()
+  await update(dashboard, page)
+  await settled(page)
+  await settled(other)
+  assert.deepEqual([page.messages, other.messages], [[], []], 'nothing is told that is not new, nobody who did not ask')
+  // As a silence that ends: nobody says so.
+  alerts.title = 'silenced no more'
+  await update(dashboard, page)
+  assert.deepEqual((await page.next('alerts')).data.alerts[0].title, 'silenced no more')
+  await node.api.stop()
+  assert.equal(alerts.listeners.size, 0)
+})
+
+test('events come as they are stored, and a page that was away goes on by their cursor', async () => {
+  await using dashboard = await startDashboard([happened(1), happened(2)])
+  const { timeline } = dashboard
+  const page = await dashboard.open()
+  page.send({ type: 'subscribe', logs: null, events: { kind: 'deploy', node_id: 'worker-1' } })
+  await page.next('initial')
+  const { events, cursor } = await page.next('new_events')
+  assert.deepEqual([events, cursor], [[], '2'], 'from now on')
+  await settled(page)
+  timeline.add(happened(3))
+  const next = await page.next('new_events')
+  assert.deepEqual([next.cursor, next.events.map(({ id, title }: Json) => [id, title])], ['3', [['3', 'event 3']]])
+  const asked = { filter: { nodeId: 'worker-1', service: undefined, kinds: ['deploy'] }, after: 2 }
+  assert.partialDeepStrictEqual(timeline.asked.at(-1), asked)
+
+  timeline.add(happened(4))
+  const again = await dashboard.open()
+  again.send({ type: 'subscribe', events: {}, resume_events: '1' })
+  await again.next('initial')
+  assert.deepEqual((await again.next('new_events')).cursor, '1')
+  assert.deepEqual(
+    (await again.next('new_events')).events.map(({ id }: Json) => id),
+    ['2', '3', '4'],
+  )
+})
+
+test('a page that was away for too many events is told to ask for them; one that asks for none gets none', async () => {
+  await using dashboard = await startDashboard(Array.from({ length: 2_000 }, (_, index) => happened(index + 1)))
+  const page = await dashboard.open()
+  page.send({ type: 'subscribe', events: {}, resume_events: 10 })
+  await page.next('initial')
+  const { events, cursor, missed } = await page.next('new_events')
+  assert.deepEqual([events, cursor, missed], [[], '2000', true])
+  page.send({ type: 'subscribe', events: null })
+  await settled(page)
+  dashboard.timeline.add(happened(2_001))
+  await update(dashboard, page)
+  await settled(page)
+  assert.deepEqual(page.messages, [])
+})
+
 test('a socket ends when its session does', async () => {
   await using dashboard = await startDashboard()
   const { node } = dashboard
@@ -407,6 +559,34 @@ test('the number of sockets is limited for each person', async () => {
   await pages[0]?.closed
   await settled(pages[1] as Page)
   await (await dashboard.open(headers)).next('initial')
+})
+
+test('of thousands of sockets as many are opened as there may be; the others are refused and counted', async () => {
+  await using dashboard = await startDashboard()
+  const { node } = dashboard
+  const headers = { authorization: `Bearer ${await node.tokenFor('viewer')}` }
+  const url = `${node.url.replace('http', 'ws')}/ws/dashboard`
+  const statuses = new Map<number, number>()
+  const attempt = async (): Promise<void> => {
+    const webSocket = new WebSocket(url, { headers, perMessageDeflate: false })
+    webSocket.on('error', () => {})
+    const status = await new Promise<number>((resolve) => {
+      webSocket.once('open', () => resolve(101))
+      webSocket.once('unexpected-response', (_request, { statusCode = 0 }) => resolve(statusCode))
+    })
+    statuses.set(status, (statuses.get(status) ?? 0) + 1)
+    if (status === 101) open.push(webSocket)
+    else webSocket.terminate()
+  }
+  const open: WebSocket[] = []
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 100 }, attempt))
+  assert.deepEqual([...statuses].sort(), [
+    [101, 128],
+    [429, 1_872],
+  ])
+  const metrics = (await node.ask('/metrics', { headers })).text
+  assert.match(metrics, /route="GET \/ws\/dashboard".*status="429".* 1872\n/)
+  await Promise.all(open.map((webSocket) => (webSocket.terminate(), once(webSocket, 'close'))))
 })
 
 test('a node that stops tells every page to come back', async () => {

@@ -107,6 +107,33 @@ test('a plan comes with its changes, refusals and warnings', async () => {
   assert.deepEqual(plan.incompatible, [{ method: 'shop/buy', what: 'vanishes', callers: ['cart'] }])
 })
 
+test('the nodes tell how far their drain is, and a long poll hears of it', async () => {
+  const { node, deployments, token } = await coordinator()
+  await using _node = node
+  const drains = async (query = ''): Promise<unknown[]> => {
+    const { nodes } = (await node.ask(`/cluster/nodes${query}`, { token })).json()
+    return nodes.map((told: { node_id: string; drain?: string }) => [told.node_id, told.drain])
+  }
+  const none = [
+    ['coordinator-1', undefined],
+    ['worker-1', undefined],
+  ]
+  assert.deepEqual(await drains(), none)
+  const index = (await node.ask('/cluster/nodes', { token })).headers.get('x-p2p-index')
+  const polled = drains(`?index=${index}&wait=30s`)
+  // The poll's own timer: from then on it waits.
+  while (node.clock.pendingTimers === 0) await drains()
+  deployments.drained.set('worker-1', 'draining')
+  deployments.change()
+  assert.deepEqual(await polled, [
+    ['coordinator-1', undefined],
+    ['worker-1', 'draining'],
+  ])
+  deployments.drained.clear()
+  deployments.change()
+  assert.deepEqual(await drains(), none)
+})
+
 test('scale, rollback, start, stop, restart, remove, drain and undrain say who asked', async () => {
   const { node, deployments, token } = await coordinator()
   await using _node = node

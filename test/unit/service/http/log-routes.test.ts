@@ -244,6 +244,7 @@ test('a coordinator answers from its own log, with where the next page and where
         level: 'WARNING',
         logger: undefined,
         search: 'a',
+        traceId: undefined,
         sinceMs: undefined,
         untilMs: undefined,
       },

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
 import { EventEmitter } from 'node:events'
 import { test } from 'node:test'
-import { CHANGES_MAX, createMemberFeed } from '../../../../src/service/http/member-feed.ts'
+import { CHANGES_MAX, createMemberFeed, type MemberChange } from '../../../../src/service/http/member-feed.ts'
 import { jittered, untilChanged } from '../../../../src/service/http/until-changed.ts'
 import { createWatcherSlots } from '../../../../src/service/http/watcher-slots.ts'
 import { ManualClock } from '../auth/manual-clock.ts'
 import { observedMembers } from './observed-members.ts'
+import { StubDeployments } from './stub-deployments.ts'
 
 function startFeed() {
   const clock = new ManualClock()
@@ -44,6 +45,38 @@ test('a number the feed never gave is not one it reaches back to', () => {
   }
   assert.equal(feed.reachesBackTo(first), true)
   assert.equal(feed.reachesBackTo(first + 1), true)
+})
+
+test('a drain that begins, goes on or ends is a change of its node; what else is deployed is none', () => {
+  const clock = new ManualClock()
+  const members = observedMembers()
+  const deployments = new StubDeployments()
+  const feed = createMemberFeed({ membership: members, clock, deployments })
+  feed.start()
+  members.set('worker-1', 'alive')
+  const before = feed.index
+  for (const drain of ['draining', 'draining', 'drained', undefined] as const) {
+    if (drain) deployments.drained.set('worker-1', drain)
+    else deployments.drained.clear()
+    deployments.change()
+  }
+  // One that is no member is shown nowhere.
+  deployments.drained.set('gone', 'drained')
+  deployments.change()
+  assert.equal(feed.index, before + 3)
+  assert.deepEqual(
+    [0, 1, 2].map((at) => {
+      const { member, previous, drain } = feed.after(before + at) as MemberChange
+      return [member.record.nodeId, previous, member.status, drain]
+    }),
+    [
+      ['worker-1', 'alive', 'alive', 'draining'],
+      ['worker-1', 'alive', 'alive', 'drained'],
+      ['worker-1', 'alive', 'alive', undefined],
+    ],
+  )
+  feed.stop()
+  assert.equal(deployments.listeners.size, 0)
 })
 
 test('only so many changes are kept', () => {

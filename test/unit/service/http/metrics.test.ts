@@ -3,6 +3,8 @@ import { test } from 'node:test'
 import { Gauge, type Registry } from 'prom-client'
 import type { ServiceMetricsSource } from '../../../../src/service/descriptor.ts'
 import { startStubNode } from './stub-node.ts'
+import { StubDashboard } from './stub-dashboard.ts'
+import { StubAlerts } from './stub-alerts.ts'
 
 const serviceMetrics: ServiceMetricsSource = {
   methodMetrics: () => [
@@ -74,6 +76,37 @@ test('gossip and DNS are told as metrics by a node that has them', async () => {
   await using plain = await startStubNode()
   const { text } = await plain.ask('/metrics', { token: await plain.tokenFor('viewer') })
   assert.doesNotMatch(text, /p2p_gossip|p2p_dns/)
+})
+
+test('the log, the alerts and the dashboards are among the metrics: what waits, what was lost, what was cut', async () => {
+  const spool = { waiting: 7, unwritten: 0, bytesOnDisk: 900, lost: 2 }
+  const store = { total: 50, added: 60, duplicates: 3, lost: 4, removed: 5, isFailing: true }
+  const more = { dashboard: new StubDashboard(), alerts: new StubAlerts() }
+  await using node = await startStubNode({ ...more, logStats: () => ({ spool, store }) })
+  const lines = (await node.ask('/metrics', { token: await node.tokenFor('viewer') })).text.split('\n')
+  for (const expected of [
+    'p2p_log_spool_lines 7',
+    'p2p_log_spool_bytes 900',
+    'p2p_log_spool_lost_total 2',
+    'p2p_log_store_lines 50',
+    'p2p_log_store_failing 1',
+    'p2p_log_store_added_total 60',
+    'p2p_log_store_duplicates_total 3',
+    'p2p_log_store_lost_total 4',
+    'p2p_log_store_removed_total 5',
+    'p2p_alerts_firing{severity="error"} 1',
+    'p2p_alerts_firing{severity="warning"} 0',
+    'p2p_alert_messages_waiting{target="webhook a.example"} 0',
+    'p2p_alert_messages_lost_total{target="webhook a.example"} 0',
+    'p2p_dashboards_open 0',
+    'p2p_dashboards_cut_total 0',
+  ]) {
+    assert.ok(lines.includes(expected), expected)
+  }
+  await using worker = await startStubNode({ logStats: () => ({ spool }) })
+  const { text } = await worker.ask('/metrics', { token: await worker.tokenFor('viewer') })
+  assert.match(text, /^p2p_log_spool_lines 7$/m)
+  assert.doesNotMatch(text, /^p2p_(log_store|alert|dashboards)/m)
 })
 
 test('metrics in the Prometheus format: node, members, services, methods, requests', async () => {

@@ -107,3 +107,17 @@ test('joining has a lane of its own: a thousand machines behind one address get 
   clock.advance(10)
   await gate.admit('POST /internal/cert-nonce', request)
 })
+
+test('the files of a page have a lane of their own: several people behind one address see it whole, a flood does not', async () => {
+  const { clock, limits } = limitsOf(1)
+  const authenticator = { authenticate: async () => assert.fail('open routes ask for no credential') }
+  const gate = createGate({ clock, authenticator, limits })
+  const request = { headers: {}, connection: strangerConnection() }
+  await gate.admit('GET /dashboard', request)
+  for (let i = 0; i < 500; i++) {
+    await gate.admit('GET /dashboard/assets/{file}', request)
+    await gate.admit('GET /docs/assets/{file}', request)
+  }
+  await assert.rejects(gate.admit('GET /dashboard/assets/{file}', request), { code: 'P2P_RPC_RATE_LIMITED' })
+  await assert.rejects(gate.admit('GET /dashboard', request), { code: 'P2P_RPC_RATE_LIMITED' })
+})

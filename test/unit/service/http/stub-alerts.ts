@@ -3,6 +3,8 @@ import type { AlertsApi, SilenceRequest } from '../../../../src/service/index.ts
 /** One alert fires, one silence holds, one target is told. */
 export class StubAlerts implements AlertsApi {
   readonly asked: unknown[] = []
+  readonly listeners = new Set<() => void>()
+  title = 'Node worker-1 does not answer'
 
   list() {
     const time = '2026-01-02T03:04:05.000Z'
@@ -11,13 +13,18 @@ export class StubAlerts implements AlertsApi {
       rule: 'node',
       state: 'firing' as const,
       severity: 'error' as const,
-      title: 'Node worker-1 does not answer',
+      title: this.title,
       detail: 'Nobody reaches it.',
       since: time,
       fired_at: time,
       is_flapping: false,
     }
     return { alerts: [alert], silences: [], targets: [{ name: 'webhook a.example', waiting: 0, lost: 0 }] }
+  }
+
+  onChange(listener: () => void) {
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
   }
 
   async acknowledge(id: string, by: string, note: string | undefined): Promise<boolean> {

@@ -115,7 +115,7 @@ export class StubDashboard implements DashboardSource {
     ]
   }
 
-  history(nodeId: string, _range: string, points: number): HistoryPoint[] | undefined {
+  async history(nodeId: string, _range: string, points: number): Promise<HistoryPoint[] | undefined> {
     return this.points.get(nodeId)?.slice(-points)
   }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { DeployError } from '../../../../src/base/errors.ts'
 import type { ArtifactUploads, StoredArtifact, UploadStatus } from '../../../../src/base/artifact-uploads.ts'
 import type { Deployment, DeployPlan, RolloutStatus, ServiceStatus } from '../../../../src/base/deployment.ts'
-import type { Orchestrator } from '../../../../src/base/orchestrator.ts'
+import type { DrainState, Orchestrator } from '../../../../src/base/orchestrator.ts'
 import type { SecretFacts, Secrets } from '../../../../src/base/secrets.ts'
 
 export const DIGEST = 'a1'.repeat(32)
@@ -86,6 +86,7 @@ const STATUS: ServiceStatus = {
 export class StubDeployments implements Orchestrator {
   readonly done: unknown[] = []
   readonly listeners = new Set<() => void>()
+  readonly drained = new Map<string, DrainState>()
   status: ServiceStatus = STATUS
   /** What `follow` gives, one after the other; then it ends. */
   readonly followed: RolloutStatus[] = []
@@ -145,6 +146,10 @@ export class StubDeployments implements Orchestrator {
 
   async undrain(...all: unknown[]): Promise<void> {
     this.done.push(['undrain', ...all])
+  }
+
+  drains(): ReadonlyMap<string, DrainState> {
+    return new Map(this.drained)
   }
 
   async history() {

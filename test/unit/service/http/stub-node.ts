@@ -201,7 +201,7 @@ export interface StubNode {
 /** A node's HTTP surface with everything below it stubbed. By default a coordinator without an authority. */
 export async function startStubNode(
   overrides: Partial<HttpApiNeeds> = {},
-  options: { http2?: boolean; assetsDirectory?: string } = {},
+  options: { http2?: boolean; assetsDirectory?: string; loadApp?: Parameters<typeof createHttpApi>[2] } = {},
 ): Promise<StubNode> {
   const clock = new ManualClock()
   const transport = new StubTransport()
@@ -246,6 +246,7 @@ export async function startStubNode(
       ...overrides,
     },
     { assetsDirectory: options.assetsDirectory ?? '/nonexistent' },
+    options.loadApp,
   )
   await api.start(AbortSignal.timeout(5_000))
   const onRequest = (request: AnyRequest, response: AnyResponse): void => transport.handle(request, response)

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import type { Timeline, TimelineEvent } from '../../../../src/base/timeline.ts'
 import type { WhyTeller } from '../../../../src/service/index.ts'
 
@@ -5,9 +6,11 @@ export function happened(id: number, more: Partial<TimelineEvent> = {}): Timelin
   return { id, timeMs: id * 1_000, kind: 'deploy', severity: 'info', title: `event ${id}`, ...more }
 }
 
-/** A timeline with these events that answers every question with all of them, newest first. */
-export function stubTimeline(events: readonly TimelineEvent[] = []) {
+/** A timeline with these events, and those added, that answers every question with all of them, newest first. */
+export function stubTimeline(stored: readonly TimelineEvent[] = []) {
   const asked: unknown[] = []
+  const events = [...stored]
+  const added = new EventEmitter().setMaxListeners(0)
   const timeline: Timeline = {
     query: async (filter, page) => {
       asked.push({ filter, page })
@@ -18,12 +21,19 @@ export function stubTimeline(events: readonly TimelineEvent[] = []) {
     },
     subscribe: async function* (filter, { after, signal }) {
       asked.push({ filter, after })
-      const rest = events.filter(({ id }) => id > (after ?? 0))
-      if (rest.length > 0) yield rest
-      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+      for (let at = after ?? 0; !signal.aborted; ) {
+        const rest = events.filter(({ id }) => id > at)
+        if (rest.length > 0) yield rest
+        at = rest.at(-1)?.id ?? at
+        if (rest.length === 0) await once(added, 'event', { signal }).catch(() => {})
+      }
     },
   }
-  return { timeline, asked }
+  const add = (event: TimelineEvent): void => {
+    events.push(event)
+    added.emit('event')
+  }
+  return { timeline, asked, add }
 }
 
 /** Knows one service, `inventory`, and one node, `worker-1`. */

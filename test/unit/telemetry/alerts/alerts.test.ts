@@ -119,6 +119,46 @@ test('what fires is shown, sent and on the timeline; likewise when it is over', 
   assert.equal(w.alerts.list().targets[0]?.waiting, 0)
 })
 
+test('listeners are told of whatever changes the list: what fires, who cares, what is silenced, what was sent', async (t) => {
+  const target = new Target()
+  const w = await world(t, target)
+  let told = 0
+  let seen = JSON.stringify(w.alerts.list())
+  const unlisten = w.alerts.onChange(() => told++)
+  const changes = async (what: string, step: () => unknown): Promise<void> => {
+    told = 0
+    await step()
+    const now = JSON.stringify(w.alerts.list())
+    assert.notEqual(now, seen, what)
+    assert.ok(told > 0, what)
+    seen = now
+  }
+  target.answer = 'refuses'
+  await changes('fires, and cannot be sent', async () => {
+    w.present = [DEAD]
+    await w.clock.run(MINUTE)
+  })
+  await changes('acknowledged', () => w.alerts.acknowledge('node/w1', 'person:ada', 'on my way'))
+  const until = new Date(w.clock.wallMs() + 600_000).toISOString()
+  let id = ''
+  await changes('silenced', async () => ({ id } = await w.alerts.silence({ rule: 'node', until }, 'person:ada')))
+  await changes('silenced no more', () => w.alerts.endSilence(id))
+  target.answer = 'takes'
+  await changes('sent', () => w.clock.run(20 * MINUTE))
+  await changes('over', async () => {
+    w.present = []
+    await w.clock.run(2 * MINUTE)
+  })
+  told = 0
+  await w.clock.run(2 * MINUTE)
+  assert.equal(told, 0, 'nothing is new')
+  unlisten()
+  w.present = [DEAD]
+  await w.clock.run(MINUTE)
+  assert.equal(told, 0)
+  assert.ok(w.events.some(({ title }) => title === 'ada takes care of: w1 is dead'))
+})
+
 test('a target that fails gets it later, in order, each once; another one waits for nobody', async (t) => {
   const [failing, good] = [new Target('failing'), new Target('good')]
   failing.answer = 'refuses'

@@ -12,6 +12,7 @@ import { alertSenders } from '../../../../src/telemetry/alerts/send/alert-sender
 import { createEmail } from '../../../../src/telemetry/alerts/send/email.ts'
 import { createScript } from '../../../../src/telemetry/alerts/send/script.ts'
 import { createWebhook, signature } from '../../../../src/telemetry/alerts/send/webhook.ts'
+import { createTestAuthority } from '../../transport/certificates.ts'
 import { SILENCE, smtpServer } from './smtp-server.ts'
 
 const ALERT = {
@@ -175,6 +176,35 @@ describe('an e-mail', () => {
     aborting.abort(new Error('no answer within 30 s'))
     await assert.rejects(sending, { message: 'no answer within 30 s' })
   })
+
+  for (const mode of ['tls', 'starttls'] as const) {
+    test(`is sent by ${mode}: name and password only once it is encrypted`, async (t) => {
+      const authority = await createTestAuthority()
+      const { keyPem: key, certificateChainPem: cert } = await authority.issue({ nodeId: 'mail' })
+      const { port, mails, commands } = await smtpServer(t, undefined, { mode, key, cert })
+      const secure = { ...options, security: mode, port, user: 'u', password: 'p', ca: authority.trustPem }
+      await createEmail(secure).send(MESSAGE, soon())
+      assert.deepEqual(mails[0]?.to, ['a@example.org', 'b@example.org'])
+      assert.equal(mails[0]?.auth, '\0u\0p')
+      const plain = commands.filter((line) => !line.startsWith('TLS ')).map((line) => line.slice(0, 8))
+      assert.deepEqual(plain, mode === 'tls' ? [] : ['EHLO [12', 'STARTTLS'])
+    })
+
+    test(`is not sent by ${mode} to a server whose certificate is not trusted or is another's`, async (t) => {
+      const authority = await createTestAuthority()
+      const { keyPem: key, certificateChainPem: cert } = await authority.issue({
+        nodeId: 'mail',
+        names: [{ type: 'dns', value: 'other.example' }],
+      })
+      const { port, mails, commands } = await smtpServer(t, undefined, { mode, key, cert })
+      const secure = { ...options, security: mode, port, user: 'u', password: 'p' }
+      await assert.rejects(createEmail(secure).send(MESSAGE, soon()), /certificate/)
+      const isKnown = { ...secure, ca: authority.trustPem }
+      await assert.rejects(createEmail(isKnown).send(MESSAGE, soon()), /altnames/)
+      assert.equal(mails.length, 0)
+      assert.ok(!commands.some((line) => line.includes('AUTH')))
+    })
+  }
 
   test('is not sent unencrypted where TLS is asked for', async (t) => {
     const { port, mails, commands } = await smtpServer(t)

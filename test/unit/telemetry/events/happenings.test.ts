@@ -6,11 +6,12 @@ import type { LogLine } from '../../../../src/base/log-line.ts'
 import type { Member, MemberStatus, ServiceRecord } from '../../../../src/base/member.ts'
 import type { HappenedEvent } from '../../../../src/base/timeline.ts'
 import { tellAudit } from '../../../../src/telemetry/events/audit-happenings.ts'
-import { tellCertificate, tellPending } from '../../../../src/telemetry/events/certificate-happenings.ts'
+import { tellCertificate, tellPending, tellRotation } from '../../../../src/telemetry/events/certificate-happenings.ts'
 import { type DeployedService, tellDeployment } from '../../../../src/telemetry/events/deployment-happenings.ts'
 import type { EventRecorder } from '../../../../src/telemetry/events/event-store.ts'
 import { ErrorCounts, tellServiceEnd } from '../../../../src/telemetry/events/log-happenings.ts'
 import { tellHealth, tellMember } from '../../../../src/telemetry/events/member-happenings.ts'
+import { tellUpgrade } from '../../../../src/telemetry/events/upgrade-happenings.ts'
 import { SimulatedClock } from '../../../../src/testing/index.ts'
 
 /** Remembers what it is told, as a store would. */
@@ -214,6 +215,52 @@ function line(message: string, more: Partial<LogLine> = {}): LogLine {
     ...more,
   }
 }
+
+test('the nodes own program: who began, who went back and why, how it ended, each once', () => {
+  const told = new Remembering()
+  const upgrade = { number: 3, version: '3.1.0', fromVersion: '3.0.0', state: 'running', by: 'person:ada' }
+  const nodes = (...states: string[]) => states.map((state, index) => ({ nodeId: `w${index + 1}`, state }))
+  for (const states of [
+    ['waiting', 'waiting'],
+    ['fetching', 'waiting'],
+    ['done', 'starting'],
+  ]) {
+    tellUpgrade(told, change({ ...upgrade, nodes: nodes(...states) }), 5)
+  }
+  const returned = [
+    { nodeId: 'w1', state: 'done' },
+    { nodeId: 'w2', state: 'returned', reason: 'it did not answer' },
+  ]
+  for (let again = 0; again < 2; again++) {
+    tellUpgrade(told, change({ ...upgrade, nodes: returned, state: 'failed', reason: 'w2 went back' }), 6)
+  }
+  tellUpgrade(told, change({ ...upgrade, number: 4, nodes: nodes('done', 'done'), state: 'succeeded' }), 7)
+  tellUpgrade(told, { type: 'delete', key: 'k', revision: 9 }, 8)
+  assert.equal(told.events[1]?.nodeId, 'w2')
+  assert.deepEqual(told.take(), [
+    'info ada began to change the nodes to P2P Core 3.1.0 | 2 nodes, from 3.0.0.',
+    'error w2 went back from P2P Core 3.1.0 to the version before | it did not answer',
+    'error The change to P2P Core 3.1.0 failed | w2 went back',
+    'info All nodes run P2P Core 3.1.0 | 2 nodes changed from 3.0.0.',
+  ])
+})
+
+test('an exchange of the CA is told step by step, and who was left behind', () => {
+  const told = new Remembering()
+  const rotation = { kind: 'root', phase: 'distributing', startedAtMs: 1, leftBehind: [] as string[] }
+  for (const phase of ['distributing', 'distributing', 'renewing', 'dropping']) {
+    tellRotation(told, change({ ...rotation, phase }), 5)
+  }
+  tellRotation(told, change({ ...rotation, phase: 'done', leftBehind: ['w9'] }), 5)
+  tellRotation(told, change({ ...rotation, kind: 'issuing', startedAtMs: 2, phase: 'renewing' }), 5)
+  assert.deepEqual(told.take(), [
+    'info The root CA is exchanged: the nodes are told to trust the new one',
+    'info The root CA is exchanged: the nodes get new certificates',
+    'info The root CA was exchanged: nobody is to trust the old one any more',
+    'warning The root CA was exchanged: nobody trusts the old one any more | Nobody waits for: w9',
+    'info The issuing CA is exchanged: the nodes get new certificates',
+  ])
+})
 
 test('a service that ended is told of with the reason its node gave; its own lines cannot say so', () => {
   const told = new Remembering()

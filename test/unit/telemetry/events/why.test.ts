@@ -391,6 +391,30 @@ describe('why a node', () => {
     assert.match(answer.summary, /The clock of w1 is 90 s behind\.$/)
   })
 
+  test('went silent right after its own program was changed: that is told', () => {
+    const own = { kind: 'deploy', severity: 'info', service: undefined } as const
+    const changed = event(6, 'w1 now runs P2P Core 3.1.0', own)
+    const answer = whyNode(node({ status: 'dead', events: [changed] }))
+    assert.match(answer.summary, /That began 60 seconds after this: w1 now runs P2P Core 3\.1\.0\.$/)
+    assert.deepEqual(
+      answer.before.map(({ title }) => title),
+      [changed.title],
+    )
+    const deployed = event(6, 'ada deployed hello 2', { kind: 'deploy', severity: 'info' })
+    const earlier = event(30, 'w1 now runs P2P Core 3.1.0', own)
+    assert.doesNotMatch(whyNode(node({ status: 'dead', events: [deployed, earlier] })).summary, /That began/)
+  })
+
+  test('went back to the program before: it is well, and why it went back is told', () => {
+    const title = 'w1 went back from P2P Core 3.1.0 to the version before'
+    const returned = event(20, title, { kind: 'deploy', detail: 'it was not ready', service: undefined })
+    const answer = whyNode(node({ events: [returned] }))
+    assert.deepEqual(
+      [answer.state, answer.cause?.what, answer.cause?.text],
+      ['well', 'deploy', `${title}: it was not ready.`],
+    )
+  })
+
   test('was dead lately and is back', () => {
     const answer = whyNode(
       node({ events: [event(20, 'w1 does not answer any more', { kind: 'member', service: undefined })] }),

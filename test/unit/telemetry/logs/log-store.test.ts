@@ -222,6 +222,23 @@ describe('the log store', () => {
     }
   })
 
+  test('finds the lines of a call on all nodes, whether they are in the index yet or not', async (t) => {
+    const store = await openStore(t)
+    const trace = (n: number): string => n.toString(16).padStart(32, '0')
+    const lines = Array.from({ length: 1_500 }, (_, i) => ({ message: `line ${i}`, trace_id: trace(i) }))
+    for (let first = 1; first <= 6_000; first += 1_500) await store.add('w1', batch(first, lines))
+    await store.add('w2', batch(1, [{ message: 'there', trace_id: trace(7) }, { message: trace(7) }, 'elsewhere']))
+    const followed = take(store.subscribe({ traceId: trace(7) }, { after: 0, signal: AbortSignal.timeout(60_000) }), 5)
+    for (let round = 0; round < 2; round++) {
+      const found = await all(store, { traceId: trace(7) })
+      assert.deepEqual(messagesOf(found), ['line 7', 'line 7', 'line 7', 'line 7', 'there'])
+      assert.deepEqual(messagesOf(await all(store, { traceId: trace(7), nodeId: 'w2' })), ['there'])
+      assert.deepEqual(messagesOf(await all(store, { traceId: trace(7), search: 'the' })), ['there'])
+      assert.equal((await store.query({ traceId: trace(9_999) }, { limit: 1 })).total, 0)
+    }
+    assert.deepEqual(messagesOf(await followed), ['line 7', 'line 7', 'line 7', 'line 7', 'there'])
+  })
+
   test('pages by cursor stay as they are while lines come', async (t) => {
     const store = await openStore(t)
     await store.add('w1', batch(1, range(1, 10)))

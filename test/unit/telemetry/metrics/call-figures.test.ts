@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { MethodMetrics, ServiceDescription, ServiceState } from '../../../../src/service/index.ts'
-import { addCalls, callFigures, emptySums, quantileMs } from '../../../../src/telemetry/metrics/call-figures.ts'
+import {
+  addCalls,
+  callFigures,
+  emptySums,
+  keptService,
+  quantileMs,
+} from '../../../../src/telemetry/metrics/call-figures.ts'
 import { ServiceMeter } from '../../../../src/telemetry/metrics/service-meter.ts'
 
 const buckets = (...counts: number[]): Map<number, number> =>
@@ -60,33 +66,28 @@ test('a report has the calls since the one before, also after a service has begu
 
 test('figures of several nodes go together', () => {
   const sums = emptySums()
-  const report = { status: 'running', version: '1', wanted: 1, running: 1, healthy: 1, restarts: 0 }
-  addCalls(
-    sums,
-    {
-      ...report,
-      calls: 8,
-      errors: 2,
-      durations: [
-        [1, 8],
-        [null, 0],
-      ],
-    },
-    4,
-  )
-  addCalls(
-    sums,
-    {
-      ...report,
-      calls: 2,
-      errors: 0,
-      durations: [
-        [1, 0],
-        [null, 2],
-      ],
-    },
-    1,
-  )
+  const told = (calls: number, errors: number, durations: [number | null, number][]) =>
+    keptService({
+      status: 'running',
+      version: '1',
+      wanted: 1,
+      running: 1,
+      healthy: 1,
+      restarts: 0,
+      calls,
+      errors,
+      durations,
+    })
+  const first: [number | null, number][] = [
+    [1, 8],
+    [null, 0],
+  ]
+  const second: [number | null, number][] = [
+    [1, 0],
+    [null, 2],
+  ]
+  addCalls(sums, told(8, 2, first), 4)
+  addCalls(sums, told(2, 0, second), 1)
   assert.deepEqual(callFigures(sums), { calls_per_s: 4, error_ratio: 0.2, p50_ms: 0.63, p99_ms: 1 })
 })
 

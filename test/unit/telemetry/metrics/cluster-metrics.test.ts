@@ -118,14 +118,14 @@ test('calls between nodes are edges, from the caller to the called', () => {
   assert.deepEqual(metrics.calls(), [])
 })
 
-test('a dead node keeps its history, one that left has none, and is forgotten', () => {
+test('a dead node keeps its history, one that left has none, and is forgotten', async () => {
   const { clock, membership, metrics } = startCluster()
   metrics.report('w1', report('w1'))
   metrics.report('w2', report('w2'))
   membership.set(identity('w1', 'worker'), [], 'dead')
   membership.set(identity('w2', 'worker'), [], 'left')
-  assert.equal(metrics.history('w1', '15m', 100)?.length, 1)
-  assert.equal(metrics.history('w2', '15m', 100), undefined)
+  assert.equal((await metrics.history('w1', '15m', 100))?.length, 1)
+  assert.equal(await metrics.history('w2', '15m', 100), undefined)
   assert.deepEqual(metrics.recent('w2', 0, 100), [])
   const before = metrics.historyBytes
   clock.advance(15_000)
@@ -144,12 +144,12 @@ test('more nodes than a membership can have are not kept', () => {
   assert.equal(metrics.report('n7', report('n7')), true)
 })
 
-test('clearing forgets the past and keeps the present', () => {
+test('clearing forgets the past and keeps the present', async () => {
   const { metrics } = startCluster()
   metrics.report('w1', report('w1'))
-  assert.equal(metrics.clear('nobody'), 0)
-  assert.equal(metrics.clear(), 1)
-  assert.deepEqual(metrics.history('w1', '1h', 10), [])
+  assert.equal(await metrics.clear('nobody'), 0)
+  assert.equal(await metrics.clear(), 1)
+  assert.deepEqual(await metrics.history('w1', '1h', 10), [])
   assert.deepEqual(Object.keys(metrics.metrics().workers), ['w1'])
 })
 
@@ -222,7 +222,7 @@ test('a node reports itself only; no service and no person does', () => {
   assert.throws(() => ask(service, 'report_metrics', report('w1', { services: many }), w1), /512/)
 })
 
-test('the methods of the Python program answer from what was reported', () => {
+test('the methods of the Python program answer from what was reported', async () => {
   const { clock, metrics } = startCluster()
   const service = createMetricsDashboardService(
     { clock, calls: nobody, metrics, nodeId: 'c1' },
@@ -231,8 +231,8 @@ test('the methods of the Python program answer from what was reported', () => {
   metrics.report('c1', report('c1', { services: { shop: SHOP } }))
   const call = (name: string, params = {}) => ask(service, name, params, ADMIN)
   assert.equal(call('get_cluster_metrics').coordinator.node_id, 'c1')
-  assert.deepEqual([call('get_metrics_history', { node_id: 'coordinator' }).count], [1])
-  assert.throws(() => call('get_metrics_history', { node_id: 'w9' }), { code: 'P2P_NETWORK_NODE_UNKNOWN' })
+  assert.equal((await call('get_metrics_history', { node_id: 'coordinator' })).count, 1)
+  await assert.rejects(call('get_metrics_history', { node_id: 'w9' }), { code: 'P2P_NETWORK_NODE_UNKNOWN' })
   assert.equal(call('get_dashboard_stats').total_updates, 1)
   assert.equal(call('get_cluster_services').total, 1)
   assert.equal(call('get_service_metrics', { node_id: 'c1', service_name: 'shop' }).metrics.version, '1.0.0')
@@ -242,7 +242,7 @@ test('the methods of the Python program answer from what was reported', () => {
     })
   }
   assert.deepEqual(Object.keys(call('get_service_data').service_data), ['c1'])
-  assert.deepEqual(call('clear_metrics_history', { node_id: 'coordinator' }), { success: true, cleared: 1 })
+  assert.deepEqual(await call('clear_metrics_history', { node_id: 'coordinator' }), { success: true, cleared: 1 })
 })
 
 test('a service is controlled on the node that is named, in the name of who asks', async () => {

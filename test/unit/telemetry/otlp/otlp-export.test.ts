@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http'
+import { gunzipSync } from 'node:zlib'
 import type { AddressInfo } from 'node:net'
 import { suite, test, type TestContext } from 'node:test'
 import { type LogEntry, type Logger, silentLogger } from '../../../../src/base/log.ts'
@@ -28,7 +29,9 @@ async function startCollector(t: TestContext, statuses: number[] = [], answer: o
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const body: unknown = JSON.parse(Buffer.concat(chunks).toString())
+      const bytes = Buffer.concat(chunks)
+      const isGzip = request.headers['content-encoding'] === 'gzip'
+      const body: unknown = JSON.parse((isGzip ? gunzipSync(bytes) : bytes).toString())
       response.writeHead(statuses.shift() ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
       asked.push({ path: request.url ?? '', headers: request.headers, body })
       for (const wake of waiting.splice(0)) wake()

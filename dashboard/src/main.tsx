@@ -24,6 +24,9 @@ const queries = new QueryClient({
   defaultOptions: { queries: { retry: 1, refetchOnWindowFocus: false, staleTime: 2_000 } },
 })
 
+// The page that is asked for comes while the node is asked who we are.
+void router.load()
+
 // No style element is made at run time: the page's policy allows none. The variables come from Mantine's style sheet.
 createRoot(document.getElementById('root') as HTMLElement).render(
   <MantineProvider theme={theme} defaultColorScheme="auto" withCssVariables={false} withGlobalClasses={false}>

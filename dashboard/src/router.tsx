@@ -1,7 +1,10 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link } from '@tanstack/react-router'
 import { messageOf } from './api/http.ts'
+import type { LogLevel } from './api/types.ts'
 import { Empty } from './components/empty.tsx'
+import { PageLoading } from './components/loading.tsx'
 import { Shell } from './components/shell.tsx'
+import { LOG_LEVELS } from './live/log-filter.ts'
 
 const root = createRootRoute({
   component: Shell,
@@ -37,24 +40,49 @@ const service = createRoute({
   path: '/services/$service',
   component: lazyRouteComponent(() => import('./pages/service.tsx'), 'ServicePage'),
 })
+/** Which lines, as the address says; `at`: around a moment, ISO 8601. */
+interface LogSearch {
+  node?: string
+  level?: LogLevel
+  search?: string
+  trace?: string
+  at?: string
+}
+
+/** What somebody may have typed into the address. */
+function logSearch(search: Record<string, unknown>): LogSearch {
+  const { node, level, at, trace, search: words } = search
+  return {
+    ...(typeof node === 'string' && { node }),
+    ...(LOG_LEVELS.includes(level as LogLevel) && { level: level as LogLevel }),
+    // The router reads figures as numbers.
+    ...((typeof words === 'string' || typeof words === 'number') && { search: String(words) }),
+    ...((typeof trace === 'string' || typeof trace === 'number') && { trace: String(trace) }),
+    ...(typeof at === 'string' && !Number.isNaN(Date.parse(at)) && { at: new Date(at).toISOString() }),
+  }
+}
+
 const logs = createRoute({
   getParentRoute: () => root,
   path: '/logs',
-  validateSearch: (search: Record<string, unknown>): { node?: string } =>
-    typeof search['node'] === 'string' ? { node: search['node'] } : {},
+  validateSearch: logSearch,
   component: lazyRouteComponent(() => import('./pages/logs.tsx'), 'LogsPage'),
 })
-const trust = createRoute({
+const updates = createRoute({
   getParentRoute: () => root,
-  path: '/trust',
-  component: lazyRouteComponent(() => import('./pages/trust.tsx'), 'TrustPage'),
+  path: '/updates',
+  component: lazyRouteComponent(() => import('./pages/updates.tsx'), 'UpdatesPage'),
+})
+const certificates = createRoute({
+  getParentRoute: () => root,
+  path: '/certificates',
+  component: lazyRouteComponent(() => import('./pages/certificates.tsx'), 'CertificatesPage'),
 })
 const events = createRoute({
   getParentRoute: () => root,
   path: '/events',
   component: lazyRouteComponent(() => import('./pages/events.tsx'), 'EventsPage'),
 })
-
 const settings = createRoute({
   getParentRoute: () => root,
   path: '/settings',
@@ -63,9 +91,21 @@ const settings = createRoute({
 
 /** Each page is loaded when it is first opened. */
 export const router = createRouter({
-  routeTree: root.addChildren([overview, nodes, node, services, service, logs, trust, events, settings]),
+  routeTree: root.addChildren([
+    overview,
+    nodes,
+    node,
+    services,
+    service,
+    logs,
+    updates,
+    certificates,
+    events,
+    settings,
+  ]),
   basepath: '/dashboard',
   defaultPreload: 'intent',
+  defaultPendingComponent: PageLoading,
   // Where a page fails, the frame around it stays.
   defaultErrorComponent: ({ error }) => <Empty title="This page failed">{messageOf(error)}</Empty>,
   scrollRestoration: false,

@@ -203,18 +203,20 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
 
   const pages: [path: string, title: string | RegExp, content: string][] = [
     ['', 'Something is broken', 'worker-lisbon-1 is down'],
-    ['/nodes', 'Nodes', '10.20.0.11:8002'],
+    ['/nodes', 'Nodes', 'worker-madrid-1'],
     ['/nodes/worker-berlin-1', 'worker-berlin-1', '5b1d0c19a7e4f2063c1'],
-    ['/services', 'Services', 'payments'],
-    ['/services/shop', 'shop', 'Rolling out 2.5.0'],
+    ['/services', 'Services', 'ledger 0.1.0'],
+    ['/services/shop', 'shop', 'Rolling out shop 2.5.0'],
     ['/logs', 'Logs', 'connect ECONNREFUSED'],
-    ['/trust', 'Joining and certificates', 'worker-madrid-1'],
+    ['/updates', 'Updates', 'Cannot find module'],
+    ['/certificates', 'Certificates', 'worker-porto-9'],
     ['/settings', 'Settings', '10.20.7.31'],
     ['/events', 'Events', 'shop 2.5.0 is rolled out'],
   ]
   for (const [size, colorScheme] of [
     ['phone', 'dark'],
     ['desktop', 'light'],
+    ['desktop', 'dark'],
   ] as const) {
     await t.test(`every page is whole, accessible and within a ${size}'s width, ${colorScheme}`, async (t) => {
       const { page, complaints } = await enter(t, browser, stub, '', { viewport: SCREENS[size], colorScheme })
@@ -326,6 +328,20 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     assert.deepEqual(stub.acts, [])
   })
 
+  await t.test(
+    'a service that only other nodes run is called by a form too: one of them tells what it takes',
+    async (t) => {
+      const { page } = await enter(t, browser, stub, '/services/search')
+      await page.getByLabel('customer').fill('ada')
+      await page.getByLabel('On', { exact: true }).selectOption('worker-oslo-2')
+      const called = page.waitForRequest((request) => request.url().endsWith('/rpc?node=worker-oslo-2'))
+      await page.getByRole('button', { name: 'Call list_orders' }).click()
+      await called
+      await page.getByLabel('Result').getByText('48213').waitFor()
+      assert.equal(stub.acts.splice(0).length, 1)
+    },
+  )
+
   await t.test('what fires is at the top; acknowledged, silenced and tested with one click', async (t) => {
     const { page, complaints } = await enter(t, browser, stub)
     const alerts = page.getByRole('region', { name: 'Alerts' })
@@ -380,7 +396,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
   })
 
   await t.test('an admin approves the key that was compared, not a name', async (t) => {
-    const { page } = await enter(t, browser, stub, '/trust')
+    const { page } = await enter(t, browser, stub, '/nodes')
     await page.getByRole('button', { name: 'Approve' }).click()
     const dialog = page.getByRole('dialog')
     await dialog.getByText('4f1c 9a07 b2d3').waitFor()
@@ -403,6 +419,36 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     }
   })
 
+  await t.test('a node that is drained says so, and only what applies is offered', async (t) => {
+    const own = await startDashboardStub(t)
+    const told = (drain?: string): void => {
+      own.push({ type: 'update', data: { nodes: [{ ...stubNode('worker-berlin-1'), status: 'alive', drain }] } })
+    }
+    const { page, complaints } = await enter(t, browser, own, '/nodes/worker-berlin-1')
+    const drain = page.getByRole('button', { name: 'Drain', exact: true })
+    const useAgain = page.getByRole('button', { name: 'Use again', exact: true })
+    await drain.click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Drain', exact: true }).click()
+    told('draining')
+    await page.locator('.page-head').getByText('draining', { exact: true }).waitFor()
+    await useAgain.waitFor()
+    assert.equal(await drain.count(), 0)
+    told('drained')
+    await page.locator('.page-head').getByText('drained', { exact: true }).waitFor()
+    await page.getByRole('link', { name: 'Nodes', exact: true }).first().click()
+    await heading(page, 'Nodes').waitFor()
+    const row = page.getByRole('row').filter({ hasText: 'worker-berlin-1' })
+    await row.getByText('drained', { exact: true }).waitFor()
+    await page.goBack()
+    await useAgain.click()
+    await page.getByRole('dialog').getByRole('button', { name: 'Use again', exact: true }).click()
+    told()
+    await drain.waitFor()
+    assert.equal(await useAgain.count(), 0)
+    assert.deepEqual(own.acts, ['POST /api/nodes/worker-berlin-1/drain', 'POST /api/nodes/worker-berlin-1/undrain'])
+    assert.deepEqual(complaints, [])
+  })
+
   await t.test('a hundred thousand lines: few rows, filtered, paused, exported', async (t) => {
     const long = await startDashboardStub(t, { lines: [] })
     const { page, complaints } = await enter(t, browser, long, '/logs')
@@ -417,15 +463,24 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await box.evaluate('(element) => { element.scrollTop = 0 }')
     await page.locator('.log-row').first().waitFor()
 
+    // A filter is the node's to apply: the newest lines it lets through, earlier ones as the reader goes up.
     await page.getByLabel('Level').selectOption('ERROR')
-    const errors = lines.filter(({ level }) => level === 'ERROR').length
-    await page.getByText(`${errors.toLocaleString('en')} lines`).waitFor()
+    await page.getByText('1,000 lines, and earlier ones').waitFor()
+    await box.press('Home')
+    await box.evaluate('(element) => { element.scrollTop = 0 }')
+    await page.getByText('2,000 lines, and earlier ones').waitFor()
+    await page.getByRole('button', { name: '↓ Newest' }).click()
     await page.getByRole('button', { name: 'Pause' }).click()
     const more = { ...lines.at(-1), level: 'ERROR', message: 'one more', seq: 100_001 }
     long.push({ type: 'new_logs', node_id: '*', logs: [more] })
     await page.getByRole('button', { name: 'Go on (1 new)' }).waitFor()
+    await page.getByRole('button', { name: 'Go on (1 new)' }).click()
+    long.push({ type: 'dropped', count: 12_000, reason: 'too slow' })
+    await page.getByText('12,000 lines of those below are missing').waitFor()
+    await page.getByRole('button', { name: 'Read the newest anew' }).click()
+    await page.getByText('12,000 lines of those below').waitFor({ state: 'detached' })
     await page.getByLabel('Search').fill('one more')
-    await page.getByText('1 lines').waitFor()
+    await page.getByText('1 line', { exact: true }).waitFor()
     const download = page.waitForEvent('download')
     await page.getByRole('button', { name: 'Export' }).click()
     const [saved, ...rest] = readFileSync(await (await download).path(), 'utf8')
@@ -436,6 +491,130 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     assert.deepEqual(complaints, [])
   })
 
+  await t.test('a moment of a graph leads to its lines, a line to those of its call', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub, '/nodes/worker-berlin-1')
+    const graph = page.getByRole('slider', { name: 'CPU over time' })
+    await graph.locator('canvas').waitFor()
+    await graph.focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('ArrowLeft')
+    const read = await graph.getAttribute('aria-valuetext')
+    assert.match(read ?? '', /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \d+ %$/)
+    await page.keyboard.press('Enter')
+    await heading(page, 'Logs').waitFor()
+    await page.getByText(`around ${(read ?? '').slice(5, 19)}`).waitFor()
+    assert.equal(await page.getByLabel('Node', { exact: true }).inputValue(), 'worker-berlin-1')
+    await page.locator('.log-row[data-at=true]').waitFor()
+    for (const node of await page.locator('.log-node').allInnerTexts()) assert.equal(node, 'worker-berlin-1')
+
+    await page.getByRole('button', { name: 'To the newest' }).click()
+    await page.getByLabel('Node', { exact: true }).selectOption('')
+    await page.locator('.log-row.level-ERROR').last().click()
+    await page.getByRole('button', { name: 'All lines of this call' }).click()
+    await page.getByRole('button', { name: /^One call: c0ffee/ }).waitFor()
+    await page.locator('.log-row:not(.level-ERROR)').first().waitFor({ state: 'detached' })
+    assert.match(new URL(page.url()).search, /trace=/)
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('the map shows who calls whom, and a node of it leads to its page', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub)
+    const map = page.getByRole('group', { name: 'Map of the nodes and the calls between them' })
+    await map.getByRole('link', { name: 'worker-lisbon-1, worker, dead' }).waitFor()
+    assert.equal(await map.locator('.edge').count(), 6)
+    stub.push({ type: 'update', data: { calls: [{ from: 'worker-oslo-2', to: 'coordinator-1', calls_per_s: 7 }] } })
+    await page.getByRole('row', { name: 'worker-oslo-2 coordinator-1 7' }).waitFor()
+    assert.equal(await map.locator('.edge').count(), 1)
+    await map.getByRole('link', { name: 'worker-oslo-2, worker, alive' }).click()
+    await heading(page, 'worker-oslo-2').waitFor()
+    assert.equal(await page.title(), '(2) worker-oslo-2 · harbour')
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('an operator deploys a kept version after having seen what it changes, and rolls back', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub, '/services/shop')
+    await page.getByRole('button', { name: 'Deploy', exact: true }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Version').selectOption('a'.repeat(64))
+    await dialog.getByLabel('Why, for the history').fill('back to what worked')
+    await dialog.getByText('2.5.0 → 2.4.1, on 4 nodes').waitFor()
+    assert.deepEqual(stub.acts, [], 'nothing before it is confirmed')
+    await dialog.getByRole('button', { name: 'Deploy' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    const reason = 'back to what worked'
+    assert.deepEqual(stub.acts.splice(0), [
+      `PUT /api/deployments/shop ${JSON.stringify({ artifact: 'a'.repeat(64), count: 4, reason })}`,
+    ])
+    await page.getByRole('button', { name: 'Roll back' }).click()
+    await dialog.getByLabel('To').selectOption('6')
+    await dialog.getByRole('button', { name: 'Roll back' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    assert.deepEqual(stub.acts.splice(0), ['POST /api/deployments/shop/rollback {"generation":6}'])
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('an admin renews all certificates, bans a node and lifts a ban', async (t) => {
+    const { page } = await enter(t, browser, stub, '/certificates')
+    const confirm = async (button: string, answer: string): Promise<void> => {
+      await page.getByRole('button', { name: button, exact: true }).first().click()
+      const dialog = page.getByRole('dialog')
+      await dialog.getByRole('button', { name: answer, exact: true }).click()
+      await dialog.waitFor({ state: 'detached' })
+    }
+    await confirm('Renew all certificates', 'Exchange it')
+    await confirm('Ban', 'Ban')
+    await confirm('Lift the ban', 'Lift the ban')
+    assert.deepEqual(stub.acts.splice(0), [
+      'POST /api/ca/rotation {"kind":"issuing"}',
+      'POST /api/nodes/coordinator-1/ban {}',
+      'DELETE /api/nodes/worker-porto-9/ban',
+    ])
+  })
+
+  await t.test('events and alerts are pushed; where they are not, they are asked for', async (t) => {
+    const { page } = await enter(t, browser, stub, '/events')
+    await page.getByText('shop 2.5.0 is rolled out').waitFor()
+    const event = {
+      id: '99',
+      time: new Date().toISOString(),
+      kind: 'health',
+      severity: 'error',
+      title: 'cart fell over',
+    }
+    stub.push({ type: 'new_events', events: [event], cursor: '99' })
+    await page.getByText('cart fell over').waitFor()
+    await page.getByLabel('Kind').selectOption('deploy')
+    await page.getByText('cart fell over').waitFor({ state: 'detached' })
+    await page.goto(`${stub.url}/dashboard`)
+    await page.getByRole('region', { name: 'Alerts' }).waitFor()
+    stub.push({ type: 'alerts', data: { alerts: [], silences: [], targets: [] } })
+    await page.getByRole('region', { name: 'Alerts' }).waitFor({ state: 'detached' })
+
+    const old = await startDashboardStub(t, { pushes: false })
+    const asking = await enter(t, browser, old)
+    await asking.page.getByRole('region', { name: 'Alerts' }).getByText('grace takes care of it').waitFor()
+  })
+
+  await t.test('a page that is slow to come says so from its first byte', async (t) => {
+    const slow = await startDashboardStub(t)
+    const context = await browser.newContext()
+    t.after(() => context.close())
+    const page = await context.newPage()
+    page.setDefaultTimeout(60_000)
+    let open = (): void => {}
+    const opened = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    await page.route('**/assets/index-*.js', async (route) => {
+      await opened
+      await route.continue()
+    })
+    await page.goto(`${slow.url}/dashboard#login=${STUB_LINK}`, { waitUntil: 'commit' })
+    await page.getByText('Loading…').waitFor()
+    open()
+    await heading(page, 'Something is broken').waitFor()
+  })
+
   await t.test('keys open the pages, colours follow the switch', async (t) => {
     const { page } = await enter(t, browser, stub, '', { colorScheme: 'light' })
     await heading(page, 'Something is broken').waitFor()
@@ -443,6 +622,13 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await heading(page, 'Logs').waitFor()
     await page.getByLabel('Search').fill('22')
     await heading(page, 'Logs').waitFor()
+    await page.getByRole('button', { name: 'Pause' }).focus()
+    await page.keyboard.press('?')
+    await page.getByRole('dialog', { name: 'Keys' }).getByText('Search the log').waitFor()
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('/')
+    await page.keyboard.type('payments')
+    assert.equal(await page.getByLabel('Search').inputValue(), '22payments')
     await page.getByRole('button', { name: 'Dark colours' }).click()
     await page.reload()
     await page.getByRole('button', { name: 'Light colours' }).waitFor()
@@ -451,7 +637,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
 })
 
 test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (t) => {
-  const { url, credential, startWorker } = await startCluster(t)
+  const { url, credential, startWorker, startStranger } = await startCluster(t)
   let worker = await startWorker()
   const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
   t.after(() => browser.close())
@@ -487,7 +673,7 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
   await t.test('and the timeline tells of it, and so does the why of its page', async () => {
     await page.getByRole('link', { name: 'Events', exact: true }).click()
     await page.getByLabel('Kind').selectOption('member')
-    await page.getByLabel('Node').selectOption('worker-1')
+    await page.getByLabel('Node', { exact: true }).selectOption('worker-1')
     await page
       .getByText(/worker-1 (started again|is back|answers again)/)
       .first()
@@ -502,11 +688,57 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
     await page.getByRole('link', { name: 'Nodes', exact: true }).click()
   })
 
-  await t.test("a node's page has its certificate and its graphs", async () => {
+  await t.test('a machine that waits is approved by the fingerprint it shows, and is there', async (t) => {
+    const stranger = await startStranger(t)
+    const { fingerprint } = await stranger.event('pending')
+    const row = page
+      .getByRole('region', { name: 'Waiting for approval' })
+      .last()
+      .getByRole('row', { name: /^edge-5/ })
+    await row.getByRole('button', { name: 'Approve' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByText(fingerprint.match(/.{1,4}/g)?.join(' ') ?? '').waitFor()
+    await dialog.getByRole('button', { name: 'Approve' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await page
+      .getByRole('row', { name: /^edge-5/ })
+      .getByText('alive')
+      .waitFor()
+    await row.waitFor({ state: 'detached' })
+  })
+
+  await t.test("a node's page has its certificate, and its graphs are read and lead to the log", async () => {
     await page.getByRole('link', { name: 'coordinator-1', exact: true }).click()
     await heading(page, 'coordinator-1').waitFor()
     await page.getByText('Valid until').waitFor()
-    await page.getByRole('img', { name: 'CPU over time' }).locator('canvas').waitFor()
+    const graph = page.getByRole('slider', { name: 'CPU over time' })
+    await graph.locator('canvas').waitFor()
+    assert.match((await graph.getAttribute('aria-valuetext')) ?? '', /: \d+ %$/)
+    await graph.press('Enter')
+    await page.locator('.log-row[data-at=true]').waitFor()
+    await page.getByRole('button', { name: 'To the newest' }).waitFor()
+  })
+
+  await t.test('the certificates are there with their chain, and one is renewed', async () => {
+    await page.getByRole('link', { name: 'Certificates', exact: true }).click()
+    await page.getByRole('heading', { name: '4 valid certificates' }).waitFor()
+    const row = page.getByRole('row', { name: /^worker-2/ })
+    const serial = await row.locator('.mono').innerText()
+    await row.getByRole('button', { name: 'Renew' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByRole('button', { name: 'Renew' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    await page.getByText(serial).waitFor({ state: 'detached' })
+    await row.getByText('valid').waitFor()
+  })
+
+  await t.test('a method is called by a form made of its schema, and its refusal shown', async () => {
+    await page.getByRole('link', { name: 'Services', exact: true }).click()
+    await page.getByRole('link', { name: 'watch', exact: true }).click()
+    await page.getByLabel('Method', { exact: true }).selectOption('history')
+    await page.getByLabel('name').fill('none')
+    await page.getByRole('button', { name: 'Call history' }).click()
+    await page.getByRole('alert').waitFor()
   })
 
   await t.test('a method is called, a service restarted on one node', async () => {
@@ -520,6 +752,7 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
     const dialog = page.getByRole('dialog')
     await dialog.getByRole('button', { name: 'Restart' }).click()
     await dialog.waitFor({ state: 'detached' })
+    await row.getByText('healthy').first().waitFor()
   })
 
   await t.test('lines of all nodes are there and are searched', async () => {
@@ -532,7 +765,7 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (
   })
 
   await t.test('a join token is made, and logging out ends it all', async () => {
-    await page.getByRole('link', { name: 'Joining' }).click()
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
     await page.getByRole('button', { name: 'Make a token' }).click()
     await page.getByText('p2p join P2P').waitFor()
     await page.getByRole('button', { name: 'Log out' }).click()
@@ -548,6 +781,8 @@ interface RealCluster {
   credential: string
   /** Starts `worker-1`, also again. */
   startWorker: () => Promise<NodeProcess>
+  /** Starts `edge-5` as another machine, without anything that would let it in. */
+  startStranger: (t: TestContext) => Promise<NodeProcess>
 }
 
 /** A coordinator and two workers on this host; the second one goes by `startWorker`. */
@@ -573,7 +808,11 @@ async function startCluster(t: TestContext): Promise<RealCluster> {
   await start(workers[1])
   const operator = readFileSync(join(home.directory, 'data/coordinator-1/operator.json'), 'utf8')
   const { credential } = JSON.parse(operator) as { credential: string }
-  return { url, credential, startWorker: () => start(workers[0]) }
+  const startStranger = async (t: TestContext): Promise<NodeProcess> => {
+    const seeds = { port: await freePort(), bind_address: '127.0.0.1', coordinator_addresses: [`127.0.0.1:${port}`] }
+    return startNode(t, makeHome(t).config('edge-5', seeds))
+  }
+  return { url, credential, startWorker: () => start(workers[0]), startStranger }
 }
 
 /** A node as the stub has it. */

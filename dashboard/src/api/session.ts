@@ -54,9 +54,7 @@ export async function renewSession(): Promise<void> {
 
 /** Trades the secret of a one-time link. @throws {ApiError} it was used, is too old, or is none */
 export async function loginByLink(link: string): Promise<Session> {
-  setBearer(undefined)
-  await request('/auth/session', { method: 'POST', body: { link }, isLogin: true })
-  return (await sessionByCookie()) ?? refuse()
+  return sessionOpenedBy({ link })
 }
 
 /** What a person types to sign in; `code` where the account has a second step. */
@@ -68,6 +66,11 @@ export interface NameAndPassword {
 
 /** @throws {ApiError} P2P_AUTH_CODE_REQUIRED: the password is right; or the node refused */
 export async function loginByName(credential: NameAndPassword): Promise<Session> {
+  return sessionOpenedBy(credential)
+}
+
+/** The session that the node opens for a credential. @throws {ApiError} */
+export async function sessionOpenedBy(credential: object): Promise<Session> {
   setBearer(undefined)
   await request('/auth/session', { method: 'POST', body: credential, isLogin: true })
   return (await sessionByCookie()) ?? refuse()
@@ -76,6 +79,8 @@ export async function loginByName(credential: NameAndPassword): Promise<Session>
 /** How people sign in at this node. */
 export interface SignInMethods {
   password: boolean
+  /** The address of this page is a name: passkeys belong to names. */
+  passkey: boolean
   oidc: { issuer: string } | null
 }
 
@@ -84,7 +89,7 @@ export async function readSignInMethods(): Promise<SignInMethods> {
   try {
     return (await request<SignInMethods>('/auth/methods', { isLogin: true })).body
   } catch {
-    return { password: true, oidc: null }
+    return { password: true, passkey: false, oidc: null }
   }
 }
 

@@ -11,6 +11,8 @@ export interface ClusterNode {
   port: number
   role: 'coordinator' | 'worker'
   status: NodeStatus
+  /** Nothing is placed there; `drained` when nothing that was deployed runs there any more. */
+  drain?: 'draining' | 'drained'
   services: Record<string, { version: string; status: string; description: string; methods: string[] }>
   addresses: string[]
   /** Not told over the WebSocket of a node that is alive: it would change with every message. */
@@ -61,6 +63,13 @@ export interface ServiceSummary {
   nodes: string[]
 }
 
+/** Calls that one node made of another's services. */
+export interface CallEdge {
+  from: string
+  to: string
+  calls_per_s: number
+}
+
 /** Something a person should look at. */
 export interface Attention {
   severity: 'info' | 'warning' | 'error'
@@ -94,7 +103,17 @@ export interface Account extends Me {
   /** False for the holder of the operator credential, who has none of the rest. */
   is_user: boolean
   has_code: boolean
+  passkeys: Passkey[]
   sessions: UserSession[]
+}
+
+export interface Passkey {
+  id: string
+  label: string
+  /** It works where the dashboard is opened by this name. */
+  host: string
+  created_at_ms: number
+  used_at_ms?: number
 }
 
 export interface UserSession {
@@ -172,6 +191,29 @@ export interface Rollout {
   reason?: string
   done: number
   wanted: number
+  nodes?: { node_id: string; state: string; reason?: string }[]
+  started_at_ms?: number
+  ended_at_ms?: number
+}
+
+/** What `POST /api/deployments/{service}/plan` answers. */
+export interface DeployPlan {
+  from_version?: string
+  to_version: string
+  changes: { path: string; from?: string; to?: string }[]
+  nodes: { node_id: string; from: number; to: number; replaces: boolean }[]
+  incompatible: { method: string; what: string; callers: string[] }[]
+  refusals: { code: string; message: string }[]
+  warnings: string[]
+}
+
+/** A bundle that the cluster keeps. */
+export interface Artifact {
+  digest: string
+  size_bytes: number
+  service: string
+  version: string
+  stored_at_ms: number
 }
 
 /** One row of `GET /api/deployments`. */
@@ -179,6 +221,7 @@ export interface DeploymentStatus {
   deployment: {
     service: string
     generation: number
+    artifact: string
     version: string
     count: number | 'every'
     is_stopped: boolean
@@ -223,10 +266,31 @@ export interface IssuedCertificate {
 
 export interface CaFacts {
   cluster: string
+  /** PEM, of the root and of the CA under it that issues. */
+  ca_certificate: string
+  issuing_certificate: string
   ca_fingerprint: string
   not_after_ms: number
   leaf_lifetime_ms: number
   issued: IssuedCertificate[]
+}
+
+/** `GET /api/ca/rotation`. */
+export interface CaRotation {
+  kind: 'root' | 'issuing'
+  phase: 'distributing' | 'renewing' | 'dropping' | 'done'
+  started_at_ms: number
+  phase_since_ms: number
+  nodes_total: number
+  nodes_followed: number
+  waiting_for: { node_id: string; status: string; missing: string }[]
+  left_behind: string[]
+}
+
+export interface NodeBan {
+  node_id: string
+  reason?: string
+  banned_at_ms: number
 }
 
 export interface JoinToken {

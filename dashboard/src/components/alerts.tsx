@@ -4,7 +4,7 @@ import { Link } from '@tanstack/react-router'
 import { get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { Alert, Alerts, AlertTest } from '../api/types.ts'
-import { useLive } from '../live/use-live.ts'
+import { useCluster, useLive } from '../live/use-live.ts'
 import { Refusal } from './empty.tsx'
 import { dateTime } from './format.ts'
 import { Section } from './section.tsx'
@@ -18,15 +18,17 @@ const SILENCES = [
   { text: '1 day', hours: 24 },
 ] as const
 
-/** What the node tells of its alerts; undefined until it did, and where it keeps none. */
+/** What the node tells of its alerts: pushed, or asked for where nobody pushes. Undefined until it did, and where it keeps none. */
 export function useAlerts(): Alerts | undefined {
+  const pushed = useCluster((view) => view.alerts)
   const alerts = useQuery({
     queryKey: ['alerts'],
     queryFn: ({ signal }) => get<Alerts>('/api/alerts', signal),
     refetchInterval: ({ state }) => (state.error ? false : EVERY_MS),
     retry: false,
+    enabled: pushed === undefined,
   })
-  return alerts.data
+  return pushed ?? alerts.data
 }
 
 /** What fires, the worst at the top. Nothing at all where nothing does. */

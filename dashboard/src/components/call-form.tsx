@@ -14,7 +14,13 @@ interface RpcAnswer {
 type FieldValue = string | number | boolean | undefined
 
 /** Calls a method of a service: a field for each parameter of its schema, the answer below. */
-export function CallForm({ service, method }: { service: string; method: MethodDetails }) {
+export function CallForm(props: {
+  service: string
+  method: MethodDetails
+  /** Node to call it on. */
+  target: string | undefined
+}) {
+  const { service, method, target } = props
   const fields = Object.entries(method.params?.properties ?? {})
   // A schema that names no parameters takes none; one that does not speak of any may take all.
   const takesAnything = method.params !== null && method.params.properties === undefined
@@ -25,7 +31,8 @@ export function CallForm({ service, method }: { service: string; method: MethodD
       const params = takesAnything ? parsed('Parameters', raw) : paramsOf(fields, values)
       const body = { jsonrpc: '2.0', id: 1, method: `${service}/${method.name}`, params }
       const startedAt = performance.now()
-      const answer = await send<RpcAnswer>('POST', '/rpc', body)
+      const path = target === undefined ? '/rpc' : `/rpc?node=${encodeURIComponent(target)}`
+      const answer = await send<RpcAnswer>('POST', path, body)
       return { answer, tookMs: performance.now() - startedAt }
     },
   })
@@ -46,6 +53,7 @@ export function CallForm({ service, method }: { service: string; method: MethodD
           onChange={(value) => setValues({ ...values, [name]: value })}
         />
       ))}
+      {fields.length === 0 && !takesAnything && <p className="muted">It takes no parameters.</p>}
       {takesAnything && (
         <Textarea
           label="Parameters (JSON)"

@@ -37,14 +37,27 @@ export function momentMs(moment: string | number): number {
   return moment < 100_000_000_000 ? moment * 1000 : moment
 }
 
-/** How long: the two largest parts, `3 d 4 h`. */
+const YEAR_S = 31_557_600
+
+/** How long: the two largest parts, `3 d 4 h`; from two years on in years. */
 export function duration(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000))
   if (s < 60) return `${s} s`
   if (s < 3600) return `${Math.floor(s / 60)} min`
   if (s < 86_400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`
+  if (s >= 2 * YEAR_S) return `${Math.round(s / YEAR_S)} y`
   const hours = Math.floor((s % 86_400) / 3600)
   return s < 864_000 && hours > 0 ? `${Math.floor(s / 86_400)} d ${hours} h` : `${Math.floor(s / 86_400)} d`
+}
+
+/** `1 line`, `1,200 lines`. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+}
+
+/** Hex in groups of four, to compare by eye. */
+export function grouped(hex: string): string {
+  return hex.includes(':') ? hex : (hex.match(/.{1,4}/g)?.join(' ') ?? hex)
 }
 
 const two = (value: number): string => String(value).padStart(2, '0')

@@ -29,12 +29,18 @@ export function Graph(props: {
   format: (value: number | null) => string
   /** Top of the scale; without it, what the values need. */
   max?: number
+  /** Distances of the marks on the scale: one of these. */
+  steps?: readonly number[]
+  /** Called with the moment that the reader points at and chooses, Unix seconds. */
+  onChoose?: (time: number) => void
 }) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<UPlot>(undefined)
   const [at, setAt] = useState<number | null>(null)
   const scheme = useComputedColorScheme('light')
-  const { title, max, format, series } = props
+  const { title, max, format, series, steps, times } = props
+  const choose = useRef(props.onChoose)
+  choose.current = props.onChoose
   const names = series.map(({ name }) => name).join('|')
 
   useEffect(() => {
@@ -58,7 +64,12 @@ export function Graph(props: {
         scales: { y: { range: (_plot, _low, high) => [0, max ?? Math.max(high ?? 0, 1) * 1.1] } },
         axes: [
           { ...axis, size: 24, space: 80, values: (_plot, ticks) => ticks.map((tick) => tickText(tick, ticks)) },
-          { ...axis, size: 58, values: (_plot, ticks) => ticks.map((tick) => format(tick)) },
+          {
+            ...axis,
+            size: 58,
+            values: (_plot, ticks) => ticks.map((tick) => format(tick)),
+            ...(steps && { incrs: [...steps] }),
+          },
         ],
         series: [
           {},
@@ -76,6 +87,10 @@ export function Graph(props: {
       element,
     )
     plot.current = made
+    made.over.addEventListener('click', () => {
+      const time = made.data[0][made.cursor.idx ?? -1]
+      if (time !== undefined) choose.current?.(time)
+    })
     const resized = new ResizeObserver(() => {
       made.setSize({ width: element.clientWidth, height: element.clientHeight })
     })
@@ -85,24 +100,54 @@ export function Graph(props: {
       made.destroy()
       plot.current = undefined
     }
-  }, [scheme, names, max, format])
+  }, [scheme, names, max, format, steps])
 
   useEffect(() => {
-    plot.current?.setData([props.times, ...props.series.map(({ values }) => values)])
+    // A page that nobody sees draws nothing; it is drawn when it is looked at again.
+    if (!document.hidden) plot.current?.setData([props.times, ...props.series.map(({ values }) => values)])
   })
 
-  const shown = at ?? props.times.length - 1
+  const last = times.length - 1
+  /** The pointer of those without one: left and right read the values, Enter goes to the log of that moment. */
+  const onKeyDown = (event: React.KeyboardEvent): void => {
+    const step = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -last, End: last }[event.key]
+    const time = times[at ?? last]
+    if (event.key === 'Enter' && time !== undefined) choose.current?.(time)
+    const made = plot.current
+    if (step === undefined || !made) return
+    event.preventDefault()
+    const index = Math.min(last, Math.max(0, (at ?? last) + step))
+    made.setCursor({ left: made.valToPos(times[index] ?? 0, 'x'), top: 10 })
+  }
+
+  const shown = Math.min(at ?? last, last)
+  const text = series
+    .map(({ name, values }) => `${series.length > 1 ? `${name} ` : ''}${format(values[shown] ?? null)}`)
+    .join(' · ')
+  const time = times[shown]
   return (
     <div className="panel graph">
       <div className="graph-head">
         <h3 className="muted small">{title}</h3>
         <span className="small">
-          {series
-            .map(({ name, values }) => `${series.length > 1 ? `${name} ` : ''}${format(values[shown] ?? null)}`)
-            .join('  ')}
+          {at !== null && time !== undefined && <span className="muted">{dateTime(time).slice(5)} </span>}
+          {text}
         </span>
       </div>
-      <div className="graph-canvas" ref={box} role="img" aria-label={`${title} over time`} />
+      <div
+        className="graph-canvas"
+        ref={box}
+        role="slider"
+        tabIndex={0}
+        aria-label={`${title} over time`}
+        aria-valuemin={0}
+        aria-valuemax={Math.max(0, last)}
+        aria-valuenow={Math.max(0, shown)}
+        aria-valuetext={time === undefined ? 'nothing measured' : `${dateTime(time)}: ${text}`}
+        data-can-choose={props.onChoose !== undefined}
+        onKeyDown={onKeyDown}
+        onBlur={() => plot.current?.setCursor({ left: -10, top: -10 })}
+      />
     </div>
   )
 }

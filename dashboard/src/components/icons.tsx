@@ -29,9 +29,14 @@ export const LogsIcon = () => (
     <path d="M2.5 4h11M2.5 8h7M2.5 12h9" strokeLinecap="round" />
   </Icon>
 )
-export const TrustIcon = () => (
+export const CertificatesIcon = () => (
   <Icon>
     <path d="M8 1.8 13 4v4c0 3-2.2 5.2-5 6.2C5.2 13.2 3 11 3 8V4z M5.8 8l1.6 1.6L10.4 6.5" strokeLinejoin="round" />
+  </Icon>
+)
+export const UpdatesIcon = () => (
+  <Icon>
+    <path d="M8 13.5v-11M3.8 6.7 8 2.5l4.2 4.2M3 13.5h10" strokeLinecap="round" strokeLinejoin="round" />
   </Icon>
 )
 export const EventsIcon = () => (

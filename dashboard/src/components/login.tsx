@@ -2,6 +2,7 @@ import { Button, PasswordInput, TextInput } from '@mantine/core'
 import { useMutation, useQuery } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { ApiError, messageOf } from '../api/http.ts'
+import { loginByPasskey } from '../api/passkeys.ts'
 import { loginByCredential, loginByName, readSignInMethods, type Session } from '../api/session.ts'
 import { Refusal } from './empty.tsx'
 
@@ -34,11 +35,15 @@ function ByName({ refusal, onSession, onOther }: LoginProps & { onOther: () => v
     },
   })
   const methods = useQuery({ queryKey: ['methods'], queryFn: readSignInMethods, staleTime: Infinity })
+  const byPasskey = useMutation({ mutationFn: loginByPasskey, onSuccess: onSession, onMutate: () => login.reset() })
+  const isPasskeyOffered = !isCodeAsked && methods.data?.passkey === true && 'PublicKeyCredential' in window
   const oidc = isCodeAsked ? undefined : methods.data?.oidc
   const isAsking = login.error instanceof ApiError && login.error.code === 'P2P_AUTH_CODE_REQUIRED'
-  const problem = login.error ? (isAsking ? undefined : messageOf(login.error)) : refusal
+  const error = byPasskey.error ?? (isAsking ? null : login.error)
+  const problem = error ? messageOf(error) : isAsking ? undefined : refusal
   const submit = (event: FormEvent): void => {
     event.preventDefault()
+    byPasskey.reset()
     login.mutate()
   }
   const back = (): void => {
@@ -103,6 +108,11 @@ function ByName({ refusal, onSession, onOther }: LoginProps & { onOther: () => v
       >
         Log in
       </Button>
+      {isPasskeyOffered && (
+        <Button variant="default" size="sm" fullWidth loading={byPasskey.isPending} onClick={() => byPasskey.mutate()}>
+          Use a passkey
+        </Button>
+      )}
       {oidc && (
         <Button component="a" href="/auth/oidc/start" variant="default" size="sm" fullWidth>
           Log in with {hostOf(oidc.issuer)}

@@ -6,9 +6,11 @@ import { hasRole } from '../api/session.ts'
 import type { DeploymentStatus } from '../api/types.ts'
 import { useLive } from '../live/use-live.ts'
 import { ConfirmButton } from './confirm-button.tsx'
+import { DeployButton, RollBackButton } from './deploy.tsx'
 
 /** What an operator does with a deployed service, everywhere it runs. */
-export function DeploymentButtons({ status: { deployment, rollout } }: { status: DeploymentStatus }) {
+export function DeploymentButtons({ status }: { status: DeploymentStatus }) {
+  const { deployment } = status
   const { session } = useLive()
   const queries = useQueryClient()
   const [count, setCount] = useState<number | string>(deployment.count === 'every' ? '' : deployment.count)
@@ -55,16 +57,8 @@ export function DeploymentButtons({ status: { deployment, rollout } }: { status:
           </ConfirmButton>
         </>
       )}
-      <ConfirmButton
-        text="Roll back"
-        title={`Roll back ${service}`}
-        isDisabled={deployment.generation < 2}
-        act={post('rollback', {})}
-        onDone={onDone}
-      >
-        It goes back to the last generation that succeeded
-        {rollout?.from_version !== undefined ? `; version ${rollout.from_version} ran before this one` : ''}.
-      </ConfirmButton>
+      <DeployButton service={service} status={status} />
+      <RollBackButton status={status} />
     </>
   )
 }

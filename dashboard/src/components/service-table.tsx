@@ -3,14 +3,21 @@ import type { ServiceSummary } from '../api/types.ts'
 import { type Column, DataTable } from './data-table.tsx'
 import { Empty } from './empty.tsx'
 import { amount, milliseconds } from './format.ts'
+import { RateLine } from './sparkline.tsx'
 import { serviceTone, State } from './state.tsx'
 
 /** Services over the whole cluster. */
-export function ServiceTable({ services }: { services: ServiceSummary[] }) {
+export function ServiceTable(props: {
+  services: ServiceSummary[]
+  /** Calls per second lately, by service. */
+  rates: Record<string, number[]>
+  label?: string
+}) {
+  const { services, rates, label = 'Services' } = props
   return (
     <DataTable
-      label="Services"
-      columns={COLUMNS}
+      label={label}
+      columns={columnsOf(rates)}
       rows={services}
       keyOf={({ name }) => name}
       empty={
@@ -22,7 +29,7 @@ export function ServiceTable({ services }: { services: ServiceSummary[] }) {
   )
 }
 
-const COLUMNS: Column<ServiceSummary>[] = [
+const columnsOf = (rates: Record<string, number[]>): Column<ServiceSummary>[] => [
   {
     title: 'Service',
     cell: ({ name }) => (
@@ -43,17 +50,21 @@ const COLUMNS: Column<ServiceSummary>[] = [
     cell: ({ running, wanted }) => (
       <>
         {running}
-        <span className="muted"> / {wanted}</span>
+        <span className="muted"> of {wanted}</span>
       </>
     ),
     sortBy: ({ running }) => running,
   },
-  { title: 'Healthy', kind: 'num wide', cell: ({ healthy }) => healthy, sortBy: ({ healthy }) => healthy },
   { title: 'Version', kind: 'wide', cell: ({ versions }) => <span className="mono">{versions.join(', ')}</span> },
   {
     title: 'Calls/s',
     kind: 'num wide',
-    cell: (service) => amount(service.calls_per_s),
+    cell: (service) => (
+      <span className="rate">
+        <RateLine rates={rates[service.name] ?? []} />
+        {amount(service.calls_per_s)}
+      </span>
+    ),
     sortBy: (service) => service.calls_per_s ?? -1,
   },
   {

@@ -73,7 +73,11 @@ export function SessionGate({ children }: { children: ReactNode }) {
 
   switch (gate.state) {
     case 'asking':
-      return <div aria-busy="true" />
+      return (
+        <div className="boot" aria-busy="true">
+          <b>P2P Core</b>Asking the node…
+        </div>
+      )
     case 'unreachable':
       return (
         <main className="login">

@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
 import { useMemo, useState } from 'react'
 import { askLogs } from '../live/ask-routes.ts'
-import { NO_FILTER, queryOf } from '../live/log-filter.ts'
+import { choiceOf, NO_FILTER } from '../live/log-filter.ts'
 import { useFilteredLines } from '../live/use-filtered-lines.ts'
 import { useLive } from '../live/use-live.ts'
 import { Empty } from './empty.tsx'
@@ -19,9 +19,8 @@ export function ShortLog({ title, nodeId }: { title: string; nodeId: string }) {
   useQuery({
     queryKey: ['lines', nodeId],
     queryFn: async ({ signal }) => {
-      const query = queryOf(filter)
-      query.set('limit', String(EARLIER_LINES))
-      return cluster.logs.add(await askLogs(query, signal))
+      const query = new URLSearchParams({ ...choiceOf(filter), limit: String(EARLIER_LINES) })
+      return cluster.logs.add((await askLogs(query, signal)).logs)
     },
     staleTime: 0,
     gcTime: 0,

@@ -15,3 +15,17 @@ export function Sparkline({ values, label }: { values: (number | null)[]; label:
     </svg>
   )
 }
+
+/** A rate over the last minutes as a line of a word's size; nothing before there are some values. */
+export function RateLine({ rates }: { rates: readonly number[] }) {
+  const most = Math.max(...rates)
+  if (rates.length < 3 || most <= 0) return null
+  const points = rates.map(
+    (rate, index) => `${((index * 48) / (rates.length - 1)).toFixed(1)},${(15 - (rate / most) * 14).toFixed(1)}`,
+  )
+  return (
+    <svg className="rate-line" width="48" height="16" viewBox="0 0 48 16" aria-hidden>
+      <polyline points={points.join(' ')} />
+    </svg>
+  )
+}

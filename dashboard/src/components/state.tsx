@@ -1,3 +1,5 @@
+import type { ClusterNode } from '../api/types.ts'
+
 /** How good something is. Colour never says it alone: shape and word do too. */
 export type Tone = 'ok' | 'warn' | 'bad' | 'off'
 
@@ -13,6 +15,7 @@ const TONES: Record<string, Tone> = {
   backoff: 'warn',
   warning: 'warn',
   expiring: 'warn',
+  draining: 'warn',
   'rolled-back': 'warn',
   dead: 'bad',
   failing: 'bad',
@@ -51,6 +54,17 @@ export function State({ word, tone = toneOf(word) }: { word: string; tone?: Tone
     <span className="state">
       <Mark tone={tone} />
       {word}
+    </span>
+  )
+}
+
+/** How a node is, and whether it is drained. */
+export function NodeState({ node: { status, drain } }: { node: Pick<ClusterNode, 'status' | 'drain'> }) {
+  if (drain === undefined) return <State word={status} />
+  return (
+    <span className="states">
+      <State word={status} />
+      <State word={drain} />
     </span>
   )
 }

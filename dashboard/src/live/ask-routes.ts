@@ -24,9 +24,15 @@ export async function askCluster(signal: AbortSignal): Promise<ClusterData> {
   return { cluster, nodes, services, attention: attentionOf(nodes, services, deployments) }
 }
 
-/** Lines of the node's log, newest first. @throws {ApiError} */
-export async function askLogs(query: URLSearchParams, signal?: AbortSignal): Promise<LogLine[]> {
-  return (await get<{ logs: LogLine[] }>(`/api/logs?${query}`, signal)).logs
+/** A page of log lines, newest first; older ones come with `cursor=next_cursor`. */
+export interface LogPage {
+  logs: LogLine[]
+  next_cursor?: number | null
+}
+
+/** @throws {ApiError} */
+export function askLogs(query: URLSearchParams, signal?: AbortSignal): Promise<LogPage> {
+  return get<LogPage>(`/api/logs?${query}`, signal)
 }
 
 /** A worker keeps none: there, nothing is deployed as far as the page can tell. */

@@ -1,7 +1,8 @@
 import { ApiError } from '../api/http.ts'
 import { askCluster, askLogs } from './ask-routes.ts'
-import { type ClusterView, EMPTY_VIEW, merged, viewOf } from './cluster-view.ts'
+import { type ClusterView, EMPTY_VIEW, merged, viewOf, withEvents } from './cluster-view.ts'
 import { LogBuffer } from './log-buffer.ts'
+import { choiceOf, type LogFilter } from './log-filter.ts'
 import { DashboardSocket, type ServerMessage } from './socket.ts'
 
 /** As often as the server would push. */
@@ -9,6 +10,8 @@ const ASK_EVERY_MS = 4_000
 const RETRY_MS_MIN = 500
 const RETRY_MS_MAX = 15_000
 const LOGS_ASKED = 200
+/** Lines that come without end are shown so often. */
+const LINES_EVERY_MS = 100
 /** After so many refusals in a row the WebSocket is tried only now and then. */
 const REFUSALS_MAX = 2
 const ASKS_BETWEEN_TRIES = 15
@@ -28,9 +31,12 @@ export class LiveCluster {
   #refusals = 0
   #failures = 0
   #asksSinceTry = 0
-  #logReaders = 0
+  #reading: LogFilter | undefined
+  #eventsCursor: string | undefined
   #isRunning = false
   #isNotifying = false
+  #linesToldAt = 0
+  #linesTimer: ReturnType<typeof setTimeout> | undefined
 
   get view(): ClusterView {
     return this.#view
@@ -52,6 +58,7 @@ export class LiveCluster {
     this.#socket?.close()
     this.#socket = undefined
     this.#cursor = undefined
+    this.#eventsCursor = undefined
     this.logs.clear()
     this.#set(EMPTY_VIEW)
   }
@@ -62,29 +69,42 @@ export class LiveCluster {
   }
 
   /**
-   * Log lines come only while somebody reads them. Those of an earlier reading are forgotten: what was written since would be
-   * missing between them and the new ones.
+   * Log lines come only while somebody reads them, and only those the reader chose. Those of an earlier reading are forgotten:
+   * what was written since, or was not chosen then, would be missing between them and the new ones.
    * @returns to be called when they are read no more
    */
-  readLogs(): () => void {
-    this.#logReaders++
-    if (this.#logReaders === 1) {
-      this.logs.clear()
-      this.#logReadersChanged()
-    }
+  readLogs(filter: LogFilter): () => void {
+    this.#reading = filter
+    this.forgetLines()
+    this.#readingChanged()
     return () => {
-      this.#logReaders--
-      if (this.#logReaders === 0) this.#logReadersChanged()
+      // The next reader may have begun before this one ends.
+      if (this.#reading !== filter) return
+      this.#reading = undefined
+      this.#readingChanged()
     }
   }
 
-  #logReadersChanged(): void {
+  /** The reading goes on from here; what was before has to be asked for. */
+  forgetLines(): void {
+    this.logs.clear()
+    this.#set({ ...this.#view, droppedLines: 0 })
+  }
+
+  #readingChanged(): void {
     this.#socket?.subscribe(this.#subscription())
     if (this.#view.connection === 'polling') this.#retryNow()
   }
 
   #subscription(): object {
-    return { nodes: ['*'], logs: this.#logReaders > 0 ? {} : null, resume: this.#cursor ?? null }
+    return {
+      nodes: ['*'],
+      logs: this.#reading ? choiceOf(this.#reading) : null,
+      resume: this.#cursor ?? null,
+      alerts: true,
+      events: {},
+      resume_events: this.#eventsCursor ?? null,
+    }
   }
 
   #connect(): void {
@@ -108,21 +128,32 @@ export class LiveCluster {
   }
 
   #onMessage(message: ServerMessage): void {
-    if ('cursor' in message && message.cursor !== undefined) this.#cursor = message.cursor
     switch (message.type) {
       case 'initial':
         this.#failures = 0
-        this.#cursor = message.data.cursor ?? this.#cursor
-        this.logs.add(message.data.logs?.logs ?? [])
-        this.#set(viewOf(message.data, 'live'))
+        this.#cursor = message.data.cursor ?? message.cursor ?? this.#cursor
+        // Its lines are of all nodes, whatever the reader chose: those are asked for.
+        this.#set(viewOf(message.data, this.#view, 'live'))
         break
       case 'update':
+        this.#cursor = message.cursor ?? this.#cursor
         this.#set({ ...merged(this.#view, message.data), connection: 'live' })
         break
       case 'new_logs':
-        if (this.logs.add(message.logs) > 0) this.#notify()
+        this.#cursor = message.cursor ?? this.#cursor
+        if (this.logs.add(message.logs) > 0) this.#notifyOfLines()
+        break
+      case 'alerts':
+        this.#set({ ...this.#view, alerts: message.data })
+        break
+      case 'new_events':
+        this.#eventsCursor = message.cursor
+        // What lies between is not sent: the readers have to ask.
+        this.#set(withEvents(message.missed ? { ...this.#view, events: undefined } : this.#view, message.events))
         break
       case 'dropped':
+        this.#set({ ...this.#view, droppedLines: this.#view.droppedLines + message.count })
+        break
       case 'pong':
         break
     }
@@ -132,12 +163,13 @@ export class LiveCluster {
     this.#asking = new AbortController()
     const { signal } = this.#asking
     try {
-      const logs = this.#logReaders > 0 ? askLogs(new URLSearchParams({ limit: String(LOGS_ASKED) }), signal) : []
+      const query = new URLSearchParams({ ...(this.#reading && choiceOf(this.#reading)), limit: String(LOGS_ASKED) })
+      const logs = this.#reading ? askLogs(query, signal) : { logs: [] }
       const [data, lines] = await Promise.all([askCluster(signal), logs])
       if (signal.aborted) return
       this.#failures = 0
-      this.logs.add(lines)
-      this.#set(viewOf(data, 'polling'))
+      this.logs.add(lines.logs)
+      this.#set(viewOf(data, { ...this.#view, alerts: undefined, events: undefined }, 'polling'))
       this.#later(ASK_EVERY_MS)
     } catch (error) {
       if (signal.aborted) return
@@ -171,12 +203,24 @@ export class LiveCluster {
     this.#notify()
   }
 
+  /** As {@link #notify}; where lines come all the time, not in every frame: nobody reads so fast, and each costs a new layout. */
+  #notifyOfLines(): void {
+    if (this.#isNotifying || this.#linesTimer !== undefined) return
+    const wait = this.#linesToldAt + LINES_EVERY_MS - performance.now()
+    if (wait <= 0) return this.#notify()
+    this.#linesTimer = setTimeout(() => {
+      this.#linesTimer = undefined
+      this.#notify()
+    }, wait)
+  }
+
   /** Once a frame at most, however many lines come. A hidden page has no frames: a timer stands in. */
   #notify(): void {
     if (this.#isNotifying) return
     this.#isNotifying = true
     const tell = (): void => {
       this.#isNotifying = false
+      this.#linesToldAt = performance.now()
       for (const listener of this.#listeners) listener()
     }
     if (document.hidden) setTimeout(tell, 100)

@@ -9,35 +9,48 @@ export interface LogFilter {
   level: LogLevel | ''
   logger: string
   search: string
+  /** Of one call, over all nodes. */
+  traceId: string
 }
 
-export const NO_FILTER: LogFilter = { nodeId: '', level: '', logger: '', search: '' }
+export const NO_FILTER: LogFilter = { nodeId: '', level: '', logger: '', search: '', traceId: '' }
 
-/** The same choice that `GET /api/logs` makes: level and above, part of the logger's name, all the words. */
-export function matcherOf({ nodeId, level, logger, search }: LogFilter): (line: LogLine) => boolean {
+/** The same choice that the node makes: level and above, part of the logger's name, words that begin with each of these. */
+export function matcherOf({ nodeId, level, logger, search, traceId }: LogFilter): (line: LogLine) => boolean {
   const least = level === '' ? 0 : LOG_LEVELS.indexOf(level)
   const loggerPart = logger.toLowerCase()
-  const words = wordsOf(search)
+  const beginnings = wordsOf(search).map((word) => new RegExp(`(?<![\\p{L}\\p{N}])${word}`, 'u'))
   return (line) => {
     if (nodeId !== '' && line.node_id !== nodeId) return false
+    if (traceId !== '' && line.trace_id !== traceId) return false
     if (LOG_LEVELS.indexOf(line.level) < least) return false
     if (loggerPart !== '' && !line.logger_name.toLowerCase().includes(loggerPart)) return false
-    if (words.length === 0) return true
-    const text = `${line.message} ${line.fields ? JSON.stringify(line.fields) : ''}`.toLowerCase()
-    return words.every((word) => text.includes(word))
+    if (beginnings.length === 0) return true
+    const text = plain(`${line.message} ${line.fields ? JSON.stringify(line.fields) : ''}`)
+    return beginnings.every((beginning) => beginning.test(text))
   }
 }
 
+/** Letters and digits alone: nothing of it means anything in a regular expression. */
 function wordsOf(search: string): string[] {
-  return search.toLowerCase().split(/\s+/).filter(Boolean)
+  return plain(search).match(/[\p{L}\p{N}]+/gu) ?? []
 }
 
-/** The query of `GET /api/logs` for it. */
-export function queryOf({ nodeId, level, logger, search }: LogFilter): URLSearchParams {
-  const query = new URLSearchParams()
-  if (nodeId !== '') query.set('node_id', nodeId)
-  if (level !== '') query.set('level', level)
-  if (logger !== '') query.set('logger_name', logger)
-  if (search.trim() !== '') query.set('search', search.trim())
-  return query
+/** Without case and accents, as the node's full-text index has it. */
+function plain(text: string): string {
+  return text
+    .normalize('NFD')
+    .replaceAll(/\p{M}+/gu, '')
+    .toLowerCase()
+}
+
+/** What `GET /api/logs` and the WebSocket call it. */
+export function choiceOf({ nodeId, level, logger, search, traceId }: LogFilter): Record<string, string> {
+  return {
+    ...(nodeId !== '' && { node_id: nodeId }),
+    ...(level !== '' && { level }),
+    ...(logger !== '' && { logger_name: logger }),
+    ...(search.trim() !== '' && { search: search.trim() }),
+    ...(traceId !== '' && { trace_id: traceId }),
+  }
 }

@@ -1,4 +1,4 @@
-import type { LogLine } from '../api/types.ts'
+import type { Alerts, LogLine, TimelineEvent } from '../api/types.ts'
 import type { ClusterData } from './cluster-view.ts'
 
 /** What `/ws/dashboard` sends. */
@@ -6,6 +6,9 @@ export type ServerMessage =
   | { type: 'initial'; data: ClusterData & { logs?: { logs: LogLine[] }; cursor?: string }; cursor?: string }
   | { type: 'update'; data: ClusterData; cursor?: string }
   | { type: 'new_logs'; logs: LogLine[]; cursor?: string }
+  | { type: 'alerts'; data: Alerts }
+  /** Oldest first. `missed`: more lies before them than is sent. */
+  | { type: 'new_events'; events: TimelineEvent[]; cursor: string; missed?: boolean }
   | { type: 'dropped'; count: number; reason: string }
   | { type: 'pong' }
 

@@ -3,6 +3,7 @@ import type { Session } from '../api/session.ts'
 import type { LogLine } from '../api/types.ts'
 import type { ClusterView } from './cluster-view.ts'
 import type { LiveCluster } from './live-cluster.ts'
+import type { LogFilter } from './log-filter.ts'
 
 /** What every page stands on. */
 export interface Live {
@@ -27,10 +28,10 @@ export function useCluster<T>(select: (view: ClusterView) => T): T {
   return useSyncExternalStore(cluster.subscribe, () => select(cluster.view))
 }
 
-/** The log's lines, live while the caller is shown. Oldest first. */
-export function useLogLines(): { lines: readonly LogLine[]; version: number } {
+/** The log's lines that the filter lets through, live while the caller is shown. Oldest first. */
+export function useLogLines(filter: LogFilter): { lines: readonly LogLine[]; version: number } {
   const { cluster } = useLive()
   const version = useSyncExternalStore(cluster.subscribe, () => cluster.logs.version)
-  useEffect(() => cluster.readLogs(), [cluster])
+  useEffect(() => cluster.readLogs(filter), [cluster, filter])
   return { lines: cluster.logs.lines, version }
 }

@@ -8,6 +8,7 @@ import { AlertsPanel } from '../components/alerts.tsx'
 import { DataTable } from '../components/data-table.tsx'
 import { Empty } from '../components/empty.tsx'
 import { dateTime } from '../components/format.ts'
+import { PanelLoading } from '../components/loading.tsx'
 import { Segments } from '../components/segments.tsx'
 import { State } from '../components/state.tsx'
 import { TimelineRows } from '../components/timeline.tsx'
@@ -67,18 +68,23 @@ function Timeline() {
   const [chosen, setChosen] = useState<Chosen>({ kind: '', node: '', service: '' })
   const nodes = useCluster((view) => view.nodes)
   const services = useCluster((view) => view.services)
+  const pushed = useCluster((view) => view.events)
   const events = useInfiniteQuery({
-    queryKey: ['events', chosen],
+    // Pushed ones may be lost on the way: then all is asked for anew.
+    queryKey: ['events', chosen, pushed === undefined],
     queryFn: ({ pageParam, signal }) =>
       get<{ events: TimelineEvent[]; cursor: string | null }>(pathOf(chosen, pageParam), signal),
     initialPageParam: '',
     getNextPageParam: ({ cursor }) => cursor,
-    // Who looks at what was long ago is not waiting for what is new.
-    refetchInterval: ({ state }) => (state.error || (state.data?.pages.length ?? 0) > 1 ? false : EVERY_MS),
+    // Pushed ones need no asking; and who looks at what was long ago is not waiting for what is new.
+    refetchInterval: ({ state }) =>
+      pushed !== undefined || state.error || (state.data?.pages.length ?? 0) > 1 ? false : EVERY_MS,
     placeholderData: keepPreviousData,
   })
   const change = (part: Partial<Chosen>): void => setChosen({ ...chosen, ...part })
-  const rows = events.data?.pages.flatMap((page) => page.events) ?? []
+  const asked = events.data?.pages.flatMap((page) => page.events) ?? []
+  const known = new Set(asked.map(({ id }) => id))
+  const rows = [...(pushed ?? []).filter((event) => !known.has(event.id) && isChosen(event, chosen)), ...asked]
   const isFiltered = chosen.kind !== '' || chosen.node !== '' || chosen.service !== ''
   return (
     <>
@@ -102,7 +108,9 @@ function Timeline() {
           data={[{ value: '', label: 'All services' }, ...services.map(({ name }) => name)]}
         />
       </div>
-      {!events.isPending && (
+      {events.isPending ? (
+        <PanelLoading />
+      ) : (
         <section className="panel" aria-label="Timeline">
           {rows.length === 0 ? (
             <Empty title={emptyTitle(events.error, isFiltered)}>
@@ -128,6 +136,14 @@ function Timeline() {
   )
 }
 
+function isChosen(event: TimelineEvent, { kind, node, service }: Chosen): boolean {
+  return (
+    (kind === '' || event.kind === kind) &&
+    (node === '' || event.node_id === node) &&
+    (service === '' || event.service === service)
+  )
+}
+
 function emptyTitle(error: unknown, isFiltered: boolean): string {
   if (error) return 'This node keeps no timeline'
   return isFiltered ? 'Nothing of that kind happened' : 'Nothing happened yet'
@@ -148,7 +164,7 @@ function Audit() {
     queryFn: ({ signal }) => get<{ records: AuditRecord[] }>(`/api/audit?limit=${LIMIT}`, signal),
     refetchInterval: ({ state }) => (state.error ? false : EVERY_MS),
   })
-  if (audit.isPending) return null
+  if (audit.isPending) return <PanelLoading />
   return (
     <DataTable
       label="Audit trail"

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { getRouteApi, Link } from '@tanstack/react-router'
+import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
 import { useMemo, useState } from 'react'
 import { get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
@@ -9,10 +9,11 @@ import { DataTable } from '../components/data-table.tsx'
 import { Empty } from '../components/empty.tsx'
 import { amount, bytes, dateTime, milliseconds, momentMs, percent } from '../components/format.ts'
 import { Graph } from '../components/graph.tsx'
+import { PageLoading } from '../components/loading.tsx'
 import { Facts, Section } from '../components/section.tsx'
 import { Segments } from '../components/segments.tsx'
 import { NodeServiceButtons } from '../components/service-control.tsx'
-import { State } from '../components/state.tsx'
+import { NodeState, State } from '../components/state.tsx'
 import { ShortLog } from '../components/short-log.tsx'
 import { Ago } from '../components/time.tsx'
 import { WhyButton } from '../components/why.tsx'
@@ -25,7 +26,7 @@ export function NodePage() {
   const { nodeId } = route.useParams()
   const node = useCluster((view) => view.nodes.find((node) => node.node_id === nodeId))
   const isLoaded = useCluster((view) => view.isLoaded)
-  if (!isLoaded) return null
+  if (!isLoaded) return <PageLoading />
   if (!node) {
     return (
       <Empty title={`The cluster has no node ${nodeId}`}>
@@ -37,10 +38,10 @@ export function NodePage() {
     <div className="page">
       <div className="page-head">
         <h1>{nodeId}</h1>
-        <State word={node.status} />
+        <NodeState node={node} />
         <span className="actions">
           <WhyButton kind="node" name={nodeId} />
-          <NodeActions nodeId={nodeId} />
+          <NodeActions node={node} />
         </span>
       </div>
       <div className="columns">
@@ -58,23 +59,26 @@ export function NodePage() {
   )
 }
 
-function NodeActions({ nodeId }: { nodeId: string }) {
+function NodeActions({ node: { node_id: nodeId, drain } }: { node: ClusterNode }) {
   const { session } = useLive()
   if (!hasRole(session.me, 'operator')) return null
   const path = `/api/nodes/${encodeURIComponent(nodeId)}`
-  return (
-    <>
-      <ConfirmButton text="Drain" title={`Drain ${nodeId}`} act={() => send('POST', `${path}/drain`)}>
+  if (drain === undefined) {
+    return (
+      <ConfirmButton key="drain" text="Drain" title={`Drain ${nodeId}`} act={() => send('POST', `${path}/drain`)}>
         Every deployed service moves to other nodes, and nothing is placed here until it is used again.
       </ConfirmButton>
-      <ConfirmButton
-        text="Use again"
-        title={`Place services on ${nodeId} again`}
-        act={() => send('POST', `${path}/undrain`)}
-      >
-        Services may be placed here again.
-      </ConfirmButton>
-    </>
+    )
+  }
+  return (
+    <ConfirmButton
+      key="undrain"
+      text="Use again"
+      title={`Place services on ${nodeId} again`}
+      act={() => send('POST', `${path}/undrain`)}
+    >
+      Services may be placed here again.
+    </ConfirmButton>
   )
 }
 
@@ -125,7 +129,7 @@ function Certificate({ nodeId }: { nodeId: string }) {
               ['Valid from', dateTime(newest.not_before_ms)],
               ['Valid until', dateTime(newest.not_after_ms)],
               ['Ends', <Ago at={newest.not_after_ms} />],
-              ['Kept by', <Link to="/trust">the cluster’s authority, renewed by itself</Link>],
+              ['Kept by', <Link to="/certificates">the cluster’s authority, renewed by itself</Link>],
             ]}
           />
         ) : (
@@ -155,7 +159,14 @@ type Range = (typeof RANGES)[number]['value']
 /** Newest points come with the connection; a range is asked for again every so often. */
 const HISTORY_EVERY_MS = 15_000
 
+/** Marks of a scale of bytes: powers of two, so that they are round in KB and MB. */
+const BYTE_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power)
+
 function History({ nodeId }: { nodeId: string }) {
+  const navigate = useNavigate()
+  const toLog = (time: number): void => {
+    void navigate({ to: '/logs', search: { node: nodeId, at: new Date(time * 1000).toISOString() } })
+  }
   const [range, setRange] = useState<Range>('15m')
   const live = useCluster((view) => view.history[nodeId])
   const asked = useQuery({
@@ -172,7 +183,11 @@ function History({ nodeId }: { nodeId: string }) {
   const times = useMemo(() => points.map((point) => momentMs(point.timestamp) / 1000), [points])
   const values = (name: keyof HistoryPoint) => points.map((point) => (point[name] as number | null | undefined) ?? null)
   return (
-    <Section title="History" actions={<Segments label="Range" options={RANGES} value={range} onChange={setRange} />}>
+    <Section
+      title="History"
+      note="choose a moment to see its log"
+      actions={<Segments label="Range" options={RANGES} value={range} onChange={setRange} />}
+    >
       {points.length === 0 ? (
         <div className="panel">
           <Empty title="Nothing measured yet">
@@ -184,6 +199,7 @@ function History({ nodeId }: { nodeId: string }) {
           <Graph
             title="CPU"
             times={times}
+            onChoose={toLog}
             series={[{ name: 'CPU', values: values('cpu_percent') }]}
             format={percent}
             max={100}
@@ -191,6 +207,7 @@ function History({ nodeId }: { nodeId: string }) {
           <Graph
             title="Memory"
             times={times}
+            onChoose={toLog}
             series={[{ name: 'Memory', values: values('memory_percent') }]}
             format={percent}
             max={100}
@@ -198,23 +215,33 @@ function History({ nodeId }: { nodeId: string }) {
           <Graph
             title="Network, per second"
             times={times}
+            onChoose={toLog}
             series={[
               { name: 'in', values: values('network_rx_bytes_s') },
               { name: 'out', values: values('network_tx_bytes_s') },
             ]}
             format={bytes}
+            steps={BYTE_STEPS}
           />
           <Graph
             title="Disk"
             times={times}
+            onChoose={toLog}
             series={[{ name: 'Disk', values: values('disk_percent') }]}
             format={percent}
             max={100}
           />
-          <Graph title="Load" times={times} series={[{ name: 'Load', values: values('load_1') }]} format={amount} />
+          <Graph
+            title="Load"
+            times={times}
+            onChoose={toLog}
+            series={[{ name: 'Load', values: values('load_1') }]}
+            format={amount}
+          />
           <Graph
             title="Event loop delay"
             times={times}
+            onChoose={toLog}
             series={[{ name: 'Delay', values: values('loop_lag_ms') }]}
             format={milliseconds}
           />
@@ -250,7 +277,7 @@ function NodeServices({ node }: { node: ClusterNode }) {
             sortBy: ([name]) => name,
           },
           { title: 'State', cell: ([, { status }]) => <State word={status} />, sortBy: ([, { status }]) => status },
-          { title: 'Version', cell: ([, { version }]) => <span className="mono">{version}</span> },
+          { title: 'Version', kind: 'wide', cell: ([, { version }]) => <span className="mono">{version}</span> },
           { title: 'What it does', kind: 'wide grow', cell: ([, { description }]) => description },
           {
             title: '',

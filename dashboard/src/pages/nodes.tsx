@@ -1,44 +1,43 @@
 import { Link } from '@tanstack/react-router'
+import { hasRole } from '../api/session.ts'
 import type { ClusterNode } from '../api/types.ts'
 import { type Column, DataTable } from '../components/data-table.tsx'
 import { Empty } from '../components/empty.tsx'
 import { amount, percent } from '../components/format.ts'
+import { JoinTokens, PendingNodes } from '../components/joining.tsx'
+import { PageLoading } from '../components/loading.tsx'
 import { Section } from '../components/section.tsx'
-import { State } from '../components/state.tsx'
+import { NodeState } from '../components/state.tsx'
 import { Ago } from '../components/time.tsx'
 import type { ClusterView } from '../live/cluster-view.ts'
-import { useCluster } from '../live/use-live.ts'
+import { useCluster, useLive } from '../live/use-live.ts'
 
-/** All machines of the cluster. */
+/** All machines of the cluster, those that want in, and how one more gets in. */
 export function NodesPage() {
+  const { session } = useLive()
   const nodes = useCluster((view) => view.nodes)
   const metrics = useCluster((view) => view.metrics)
   const isLoaded = useCluster((view) => view.isLoaded)
+  const isAdmin = hasRole(session.me, 'admin')
+  if (!isLoaded) return <PageLoading />
   return (
     <div className="page">
-      <div className="page-head">
-        <h1>Nodes</h1>
-        <span className="actions">
-          <Link to="/trust" className="muted">
-            Let another machine join
-          </Link>
-        </span>
-      </div>
-      {isLoaded && (
-        <Section title="In the cluster" note={`${nodes.length}`}>
-          <DataTable
-            label="Nodes"
-            columns={columnsOf(metrics)}
-            rows={nodes}
-            keyOf={(node) => node.node_id}
-            empty={
-              <Empty title="No nodes">
-                Make a join token under <Link to="/trust">Joining</Link> and run <code>p2p join</code> on a machine.
-              </Empty>
-            }
-          />
-        </Section>
-      )}
+      <h1>Nodes</h1>
+      {hasRole(session.me, 'operator') && <PendingNodes isAdmin={isAdmin} />}
+      <Section title="In the cluster" note={`${nodes.length}`}>
+        <DataTable
+          label="Nodes"
+          columns={columnsOf(metrics)}
+          rows={nodes}
+          keyOf={(node) => node.node_id}
+          empty={
+            <Empty title="No nodes">
+              Make a join token below and run <code>p2p join</code> on a machine.
+            </Empty>
+          }
+        />
+      </Section>
+      {isAdmin && <JoinTokens />}
     </div>
   )
 }
@@ -54,7 +53,11 @@ function columnsOf(metrics: ClusterView['metrics']): Column<ClusterNode>[] {
       ),
       sortBy: (node) => node.node_id,
     },
-    { title: 'State', cell: ({ status }) => <State word={status} />, sortBy: ({ status }) => status },
+    {
+      title: 'State',
+      cell: (node) => <NodeState node={node} />,
+      sortBy: ({ status, drain = '' }) => `${status} ${drain}`,
+    },
     { title: 'Role', kind: 'wide', cell: ({ role }) => role, sortBy: ({ role }) => role },
     {
       title: 'Address',

@@ -1,7 +1,9 @@
 import { Link } from '@tanstack/react-router'
 import type { Attention, ClusterNode } from '../api/types.ts'
 import { FiringAlerts, useAlerts } from '../components/alerts.tsx'
-import { percent } from '../components/format.ts'
+import { CallList, ClusterMap } from '../components/cluster-map.tsx'
+import { counted, percent } from '../components/format.ts'
+import { PageLoading } from '../components/loading.tsx'
 import { Section } from '../components/section.tsx'
 import { ServiceTable } from '../components/service-table.tsx'
 import { Sparkline } from '../components/sparkline.tsx'
@@ -9,13 +11,17 @@ import { Mark, type Tone, toneOf } from '../components/state.tsx'
 import { Ago } from '../components/time.tsx'
 import { visible } from '../components/visible-text.ts'
 import type { ClusterView } from '../live/cluster-view.ts'
+import { useServiceKinds } from '../live/use-built-in.ts'
 import { useCluster } from '../live/use-live.ts'
 
 /** The cluster at a glance: is it well, and if not, what first. */
 export function OverviewPage() {
   const view = useCluster((view) => view)
   const alerts = useAlerts()
-  if (!view.isLoaded) return null
+  const { brought, builtIn } = useServiceKinds(view.services)
+  if (!view.isLoaded) return <PageLoading />
+  const members = view.nodes.filter(({ status }) => status !== 'left')
+  const cards = [...members].sort((a, b) => urgencyOf(b, view) - urgencyOf(a, view)).slice(0, CARDS_MAX)
   const { word, tone, sentence } = healthOf(view)
   // What fires is told above.
   const firing = new Set(alerts?.alerts.flatMap(({ state, title }) => (state === 'firing' ? [title] : [])))
@@ -39,17 +45,37 @@ export function OverviewPage() {
           </div>
         </Section>
       )}
+      {members.length > 1 && (
+        <Section title="Map">
+          <div className="panel map-panel">
+            <ClusterMap nodes={members} calls={view.calls} cpuOf={(nodeId) => view.metrics[nodeId]?.cpu_percent} />
+            <CallList calls={view.calls} />
+          </div>
+        </Section>
+      )}
       <Section title="Nodes" note={<Link to="/nodes">all {view.nodes.length}</Link>}>
         <div className="cards">
-          {view.nodes
-            .filter(({ status }) => status !== 'left')
-            .map((node) => (
-              <NodeCard key={node.node_id} node={node} view={view} />
-            ))}
+          {cards.map((node) => (
+            <NodeCard key={node.node_id} node={node} view={view} />
+          ))}
         </div>
+        {cards.length < members.length && (
+          <p className="muted small">
+            The busiest, and those that are not well. <Link to="/nodes">All {members.length} nodes</Link>
+          </p>
+        )}
       </Section>
       <Section title="Services" note={<Link to="/services">all {view.services.length}</Link>}>
-        <ServiceTable services={view.services} />
+        <ServiceTable
+          services={[...brought, ...builtIn.filter(({ healthy, wanted }) => healthy < wanted)]}
+          rates={view.callRates}
+        />
+        {builtIn.length > 0 && (
+          <p className="muted small">
+            <Link to="/services">{counted(builtIn.length, 'service')} of P2P Core itself</Link>, and how they are, under
+            Services.
+          </p>
+        )}
       </Section>
     </div>
   )
@@ -97,6 +123,14 @@ function AttentionRow({ item }: { item: Attention }) {
 }
 
 const SPARK_POINTS = 60
+/** More cards are no glance any more. */
+const CARDS_MAX = 12
+
+/** Nodes that are not well first, then the busiest; with few nodes all are shown in their order. */
+function urgencyOf({ node_id: nodeId, status }: ClusterNode, { nodes, metrics }: ClusterView): number {
+  if (nodes.length <= CARDS_MAX) return 0
+  return status === 'alive' ? (metrics[nodeId]?.cpu_percent ?? 0) : 1_000
+}
 
 function NodeCard({ node, view }: { node: ClusterNode; view: ClusterView }) {
   const points = (view.history[node.node_id] ?? []).slice(-SPARK_POINTS)

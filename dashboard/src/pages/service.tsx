@@ -2,23 +2,19 @@ import { NativeSelect } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { useState } from 'react'
-import { ApiError, get, messageOf } from '../api/http.ts'
+import { ApiError, get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
-import type {
-  ClusterNode,
-  DeploymentHistoryEntry,
-  DeploymentStatus,
-  Instance,
-  MethodDetails,
-  ServiceDetails,
-  ServiceSummary,
-} from '../api/types.ts'
+import type { DeploymentStatus, Instance, Rollout, ServiceDetails, ServiceSummary } from '../api/types.ts'
 import { CallForm } from '../components/call-form.tsx'
 import { DataTable } from '../components/data-table.tsx'
+import { useHistory } from '../components/deploy.tsx'
 import { Empty, Refusal } from '../components/empty.tsx'
 import { amount, milliseconds } from '../components/format.ts'
+import { PageLoading } from '../components/loading.tsx'
+import { RolloutProgress, RolloutState } from '../components/rollout.tsx'
 import { Facts, Section } from '../components/section.tsx'
 import { DeploymentButtons, NodeServiceButtons } from '../components/service-control.tsx'
+import { RateLine } from '../components/sparkline.tsx'
 import { serviceTone, State } from '../components/state.tsx'
 import { Ago } from '../components/time.tsx'
 import { visible } from '../components/visible-text.ts'
@@ -40,7 +36,7 @@ export function ServicePage() {
     // Nobody deployed it: nothing will change but by a deploy, which is told otherwise.
     refetchInterval: ({ state }) => (state.data === null ? false : DEPLOYMENT_EVERY_MS),
   })
-  if (!isLoaded || deployment.isPending) return null
+  if (!isLoaded || deployment.isPending) return <PageLoading />
   if (!summary && !deployment.data) {
     return (
       <Empty title={`No node runs ${service}`}>
@@ -61,7 +57,9 @@ export function ServicePage() {
       {deployment.data?.problems.map((problem) => (
         <Refusal key={problem}>{visible(problem)}</Refusal>
       ))}
-      {deployment.data?.rollout?.state === 'running' && <Rollout status={deployment.data} />}
+      {deployment.data?.rollout && isTold(deployment.data.rollout) && (
+        <RolloutProgress rollout={deployment.data.rollout} what={service} />
+      )}
       <div className="columns">
         <div className="stack">
           <Section title="Facts">
@@ -70,7 +68,8 @@ export function ServicePage() {
                 facts={[
                   ['Versions', <span className="mono">{summary?.versions.join(', ') ?? '–'}</span>],
                   ['Instances', summary ? `${summary.running} running of ${summary.wanted} wanted` : '–'],
-                  ['Calls', summary ? `${amount(summary.calls_per_s)} per second` : '–'],
+                  ['Calls', <Calls service={service} summary={summary} />],
+                  ['Errors', errorsOf(summary)],
                   ['Latency', latencyOf(summary)],
                   ...deploymentFacts(deployment.data),
                 ]}
@@ -96,6 +95,22 @@ async function orUndefined<T>(answer: Promise<T>): Promise<T | null> {
   }
 }
 
+function Calls({ service, summary }: { service: string; summary: ServiceSummary | undefined }) {
+  const rates = useCluster((view) => view.callRates[service])
+  if (!summary) return '–'
+  return (
+    <span className="rate rate-left">
+      {amount(summary.calls_per_s)} per second <RateLine rates={rates ?? []} />
+    </span>
+  )
+}
+
+function errorsOf(summary: ServiceSummary | undefined) {
+  const ratio = summary?.error_ratio
+  if (ratio === null || ratio === undefined) return '–'
+  return <span className={ratio > 0.01 ? 'bad' : ''}>{(ratio * 100).toFixed(ratio > 0 ? 1 : 0)} % of the calls</span>
+}
+
 function latencyOf(summary: ServiceSummary | undefined): string {
   if (summary?.p50_ms === null || summary?.p50_ms === undefined) return '–'
   return `half within ${milliseconds(summary.p50_ms)}, 99 % within ${milliseconds(summary.p99_ms)}`
@@ -108,21 +123,17 @@ function deploymentFacts(status: DeploymentStatus | null | undefined): [string, 
     [
       'Deployed',
       <>
-        generation {deployment.generation}, <Ago at={deployment.at_ms} /> by {deployment.by}
+        generation {deployment.generation}, <Ago at={deployment.at_ms} /> by{' '}
+        {visible(deployment.by.replace(/^person:/, ''))}
       </>,
     ],
-    ['Reason', deployment.reason === '' ? 'none given' : visible(deployment.reason)],
+    ['Why', deployment.reason === '' ? 'none given' : visible(deployment.reason)],
   ]
 }
 
-function Rollout({ status: { rollout } }: { status: DeploymentStatus }) {
-  if (!rollout) return null
-  return (
-    <div className="note" role="status">
-      Rolling out {rollout.to_version}: {rollout.done} of {rollout.wanted} instances are new and healthy.{' '}
-      <progress value={rollout.done} max={Math.max(1, rollout.wanted)} aria-label="Rollout" />
-    </div>
-  )
+/** Under way, or ended badly: what ended well is in the history. */
+function isTold({ state }: Rollout): boolean {
+  return state === 'running' || state === 'failed' || state === 'rolled-back'
 }
 
 function Instances({ service, deployment }: { service: string; deployment: DeploymentStatus | undefined }) {
@@ -155,8 +166,8 @@ function Instances({ service, deployment }: { service: string; deployment: Deplo
           { title: 'State', cell: ({ state }) => <State word={state} />, sortBy: ({ state }) => state },
           ...(deployment
             ? [
-                { title: 'Health', cell: ({ health }: Instance) => <State word={health} /> },
-                { title: 'Restarts', kind: 'num', cell: ({ restarts }: Instance) => restarts },
+                { title: 'Health', kind: 'wide', cell: ({ health }: Instance) => <State word={health} /> },
+                { title: 'Restarts', kind: 'num wide', cell: ({ restarts }: Instance) => restarts },
               ]
             : []),
           { title: 'Version', kind: 'wide', cell: ({ version }) => <span className="mono">{version}</span> },
@@ -180,27 +191,45 @@ function Instances({ service, deployment }: { service: string; deployment: Deplo
 function Methods({ service }: { service: string }) {
   const { session } = useLive()
   const [chosen, setChosen] = useState<string>()
+  const [target, setTarget] = useState('')
+  const nodes = useCluster((view) => view.nodes)
+  const asked = useCluster((view) => view.cluster?.node_id)
+  const owners = nodes.filter((node) => node.status === 'alive' && node.services[service]).map((node) => node.node_id)
   const details = useQuery({
-    queryKey: ['methods', service],
-    queryFn: ({ signal }) => get<ServiceDetails>(`/services/${encodeURIComponent(service)}`, signal),
+    queryKey: ['methods', service, owners[0]],
+    queryFn: ({ signal }) => {
+      const namesOnly = nodes.find((node) => node.node_id === owners[0])?.services[service]?.methods ?? []
+      return describeService(
+        service,
+        { owners, namesOnly, isHere: asked !== undefined && owners.includes(asked) },
+        signal,
+      )
+    },
     retry: false,
   })
-  const nodes = useCluster((view) => view.nodes)
-  const methods = details.data?.method_details ?? (details.error ? methodsElsewhere(service, nodes) : [])
+  const methods = details.data?.method_details ?? []
   const method = methods.find(({ name }) => name === chosen) ?? methods[0]
   return (
     <Section title="Call a method">
       <div className="panel panel-pad">
         {method ? (
           <div className="form">
-            <NativeSelect
-              label="Method"
-              data={methods.map(({ name }) => name)}
-              value={method.name}
-              onChange={(event) => setChosen(event.currentTarget.value)}
-            />
+            <div className="form-row form-row-even">
+              <NativeSelect
+                label="Method"
+                data={methods.map(({ name }) => name)}
+                value={method.name}
+                onChange={(event) => setChosen(event.currentTarget.value)}
+              />
+              <NativeSelect
+                label="On"
+                data={[{ value: '', label: 'whichever node has it' }, ...owners]}
+                value={target}
+                onChange={(event) => setTarget(event.currentTarget.value)}
+              />
+            </div>
             {hasRole(session.me, method.required_role) ? (
-              <CallForm key={method.name} service={service} method={method} />
+              <CallForm key={method.name} service={service} method={method} target={target || owners[0]} />
             ) : (
               <p className="muted">
                 This method is for the role {method.required_role}; you are {session.me.role}.
@@ -221,29 +250,41 @@ function Methods({ service }: { service: string }) {
   )
 }
 
-/** Methods of a service that only other nodes run: their names are known here, what they take is not. */
-function methodsElsewhere(service: string, nodes: ClusterNode[]): MethodDetails[] {
-  const names = nodes.flatMap((node) => node.services[service]?.methods ?? [])
-  return [...new Set(names)].sort().map((name) => ({
+interface RpcAnswer {
+  result?: ServiceDetails
+  error?: { message: string }
+}
+
+/** What the methods take and give: as the node asked knows, else as one that runs the service tells. */
+async function describeService(
+  service: string,
+  { owners, namesOnly, isHere }: { owners: string[]; namesOnly: string[]; isHere: boolean },
+  signal: AbortSignal,
+): Promise<Pick<ServiceDetails, 'method_details'>> {
+  const [owner] = owners
+  if (isHere || owner === undefined) return get<ServiceDetails>(`/services/${encodeURIComponent(service)}`, signal)
+  const body = { jsonrpc: '2.0', id: 1, method: 'system/describe_service', params: { name: service } }
+  const { result, error: refusal } = await send<RpcAnswer>('POST', `/rpc?node=${encodeURIComponent(owner)}`, body)
+  if (result) return result
+  // A node of an older version does not tell: the names are known from its record, parameters are entered as JSON.
+  const method_details = namesOnly.map((name) => ({
     name: name.startsWith(`${service}/`) ? name.slice(service.length + 1) : name,
     description: '',
     params: {},
     result: null,
-    required_role: 'viewer',
+    required_role: 'viewer' as const,
   }))
+  if (method_details.length > 0) return { method_details }
+  throw new ApiError(200, 'RPC', refusal?.message ?? `${owner} does not tell what ${service} takes`)
 }
 
 function History({ service }: { service: string }) {
-  const history = useQuery({
-    queryKey: ['deployment', service, 'history'],
-    queryFn: ({ signal }) =>
-      get<{ history: DeploymentHistoryEntry[] }>(`/api/deployments/${encodeURIComponent(service)}/history`, signal),
-  })
+  const history = useHistory(service)
   return (
     <Section title="History">
       <DataTable
         label="History"
-        rows={history.data?.history ?? []}
+        rows={history.data ?? []}
         keyOf={({ deployment }) => String(deployment.generation)}
         empty={<Empty title="No history yet" />}
         columns={[
@@ -251,13 +292,16 @@ function History({ service }: { service: string }) {
           { title: 'Version', cell: ({ deployment }) => <span className="mono">{deployment.version}</span> },
           {
             title: 'Outcome',
-            cell: ({ state }) => (state === 'running' ? <State word="rolling out" /> : <State word={state} />),
+            cell: ({ state }) => <RolloutState state={state} />,
           },
           { title: 'When', cell: ({ deployment }) => <Ago at={deployment.at_ms} /> },
           {
             title: 'Why',
             kind: 'wide grow',
-            cell: ({ deployment, reason }) => visible(reason ?? deployment.reason),
+            cell: ({ deployment, reason }) => {
+              const text = visible(reason ?? deployment.reason)
+              return <span title={text}>{text}</span>
+            },
           },
         ]}
       />

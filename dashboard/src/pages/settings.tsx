@@ -1,13 +1,16 @@
-import { Button, PasswordInput, TextInput } from '@mantine/core'
+import { Button, TextInput } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { Account } from '../api/types.ts'
 import { ConfirmButton } from '../components/confirm-button.tsx'
+import { CurrentPassword } from '../components/current-password.tsx'
 import { DataTable } from '../components/data-table.tsx'
 import { Refusal } from '../components/empty.tsx'
 import { NewPassword } from '../components/new-password.tsx'
+import { Passkeys } from '../components/passkeys.tsx'
+import { QrCode } from '../components/qr-code.tsx'
 import { Facts, Section } from '../components/section.tsx'
 import { Ago } from '../components/time.tsx'
 import { Users } from '../components/users.tsx'
@@ -15,6 +18,7 @@ import { useLive } from '../live/use-live.ts'
 
 /** The own account, and for admins everybody's. */
 export function SettingsPage() {
+  const renew = useRenew()
   const { session, logout } = useLive()
   const account = useQuery({
     queryKey: ['account'],
@@ -53,6 +57,7 @@ export function SettingsPage() {
           <SecondStep account={account.data} />
         </div>
       )}
+      {account.data?.is_user && <Passkeys account={account.data} onChange={renew} />}
       {account.data?.is_user && <Sessions account={account.data} />}
       {account.data && hasRole(session.me, 'admin') && <Users />}
     </div>
@@ -103,20 +108,6 @@ function Password() {
   )
 }
 
-function CurrentPassword(props: { label: string; value: string; onChange: (value: string) => void }) {
-  return (
-    <PasswordInput
-      label={props.label}
-      value={props.value}
-      onChange={(event) => props.onChange(event.currentTarget.value)}
-      autoComplete="current-password"
-      required
-      withAsterisk={false}
-      visibilityToggleButtonProps={{ 'aria-label': `Show: ${props.label}`, tabIndex: 0 }}
-    />
-  )
-}
-
 function SecondStep({ account }: { account: Account }) {
   const renew = useRenew()
   const [password, setPassword] = useState('')
@@ -164,12 +155,13 @@ function SecondStep({ account }: { account: Account }) {
         {beginning.data ? (
           <>
             <p>
-              Add this key to your authenticator program, as a time-based code, or{' '}
+              Scan this with your authenticator program,{' '}
               <a className="accent-link" href={beginning.data.address}>
                 open it there
               </a>
-              .
+              , or type the key in, as a time-based code.
             </p>
+            <QrCode text={beginning.data.address} label="QR code for the authenticator program" />
             <p className="fingerprint note" data-testid="totp-secret">
               {beginning.data.secret.match(/.{1,4}/g)?.join(' ')}
             </p>

@@ -15,7 +15,8 @@ const PAGES: Record<string, string> = {
   services: '/services',
   service: '/services/shop',
   logs: '/logs',
-  joining: '/trust',
+  updates: '/updates',
+  certificates: '/certificates',
   events: '/events',
   settings: '/settings',
 }
@@ -33,7 +34,8 @@ try {
     if (chosen.length > 0 && !chosen.includes(name)) continue
     for (const [size, viewport] of Object.entries(SIZES)) {
       for (const colorScheme of ['light', 'dark'] as const) {
-        const context = await browser.newContext({ viewport, colorScheme })
+        // Without movement: two pictures of the same page are the same.
+        const context = await browser.newContext({ viewport, colorScheme, reducedMotion: 'reduce' })
         const page = await context.newPage()
         await page.goto(`${stub.url}/dashboard${path}#login=${STUB_LINK}`)
         await page.getByRole('heading', { level: 1 }).waitFor()

@@ -16,6 +16,8 @@ export interface StubOptions {
   hasSocket: boolean
   /** False: no session routes; an operator credential gives a token. */
   hasSessions: boolean
+  /** False: alerts and events are not pushed, as by a node of an older version. */
+  pushes: boolean
   role: 'viewer' | 'operator' | 'admin'
   /** Lines of the log when the page opens. */
   lines: StubLine[]
@@ -215,6 +217,15 @@ const SERVICES = [
   },
 ]
 
+const CALLS = [
+  { from: 'worker-berlin-1', to: 'worker-berlin-2', calls_per_s: 212 },
+  { from: 'worker-berlin-2', to: 'worker-oslo-2', calls_per_s: 1_340 },
+  { from: 'worker-oslo-2', to: 'worker-berlin-1', calls_per_s: 87 },
+  { from: 'worker-berlin-1', to: 'coordinator-1', calls_per_s: 3.2 },
+  { from: 'worker-berlin-2', to: 'worker-oslo-1', calls_per_s: 0.8 },
+  { from: 'worker-oslo-2', to: 'worker-berlin-2', calls_per_s: 410 },
+]
+
 const ALERTS = [
   {
     id: 'node/worker-lisbon-1',
@@ -341,6 +352,7 @@ export function stubLines(count: number): StubLine[] {
       logger_name: logger,
       message,
       fields: { took_ms: index % 40 },
+      ...(level === 'ERROR' && { trace_id: 'c0ffee'.repeat(5) + String(10 + (index % 90)) }),
       seq: index + 1,
     }
   })
@@ -365,6 +377,7 @@ const user = (name: string, role: string, rest: object) => ({
   created_by: 'person:operator',
   has_password: true,
   has_code: false,
+  passkeys: 0,
   sessions: 0,
   ...rest,
 })
@@ -388,12 +401,22 @@ const ACCOUNT = {
   role: 'admin',
   is_user: true,
   has_code: false,
+  passkeys: [
+    {
+      id: 'pk-1',
+      label: 'Laptop',
+      host: 'harbour.example.org',
+      created_at_ms: NOW_MS - 9 * DAY_MS,
+      used_at_ms: NOW_MS - 7_200_000,
+    },
+  ],
   sessions: [userSession('s-1', 'browser', '10.20.7.31', 1), userSession('s-2', 'program', '10.20.7.31', 5)],
 }
 
 const deployment = (generation: number, version: string, secondsAgo: number, reason: string) => ({
   service: 'shop',
   generation,
+  artifact: generation === 7 ? 'b'.repeat(64) : 'a'.repeat(64),
   version,
   count: 4,
   is_stopped: false,
@@ -415,8 +438,73 @@ const SHOP_STATUS = {
     health: 'healthy',
     restarts: index === 3 ? 2 : 0,
   })),
-  rollout: { generation: 7, from_version: '2.4.1', to_version: '2.5.0', state: 'running', done: 1, wanted: 4 },
+  rollout: {
+    generation: 7,
+    from_version: '2.4.1',
+    to_version: '2.5.0',
+    state: 'running',
+    done: 1,
+    wanted: 4,
+    started_at_ms: NOW_MS - 50_000,
+    nodes: ALL.slice(1, 5).map((nodeId, index) => ({
+      node_id: nodeId,
+      state: ['done', 'starting', 'waiting', 'waiting'][index],
+    })),
+  },
   problems: [],
+}
+
+const PAYMENTS_STATUS = {
+  ...SHOP_STATUS,
+  deployment: {
+    ...deployment(3, '5.0.2', 86_400, 'new bank'),
+    service: 'payments',
+    artifact: 'c'.repeat(64),
+    count: 1,
+    by: 'person:grace',
+  },
+  healthy: 0,
+  running: 1,
+  wanted: 1,
+  instances: [],
+  rollout: { generation: 3, from_version: '5.0.1', to_version: '5.0.2', state: 'succeeded', done: 1, wanted: 1 },
+}
+const LEDGER_STATUS = {
+  ...PAYMENTS_STATUS,
+  deployment: { ...PAYMENTS_STATUS.deployment, service: 'ledger', generation: 1, version: '0.1.0', reason: '' },
+  wanted: 0,
+  running: 0,
+  rollout: {
+    generation: 1,
+    to_version: '0.1.0',
+    state: 'failed',
+    reason: 'worker-oslo-2: it ended: Cannot find module "./books.js" (main.js:1:1)',
+    done: 0,
+    wanted: 1,
+  },
+}
+const artifact = (service: string, version: string, digit: string, secondsAgo: number, kib: number) => ({
+  digest: digit.repeat(64),
+  size_bytes: kib * 1_024,
+  service,
+  version,
+  stored_at_ms: NOW_MS - secondsAgo * 1_000,
+})
+const ARTIFACTS = [
+  artifact('shop', '2.5.0', 'b', 55, 412),
+  artifact('payments', '5.0.2', 'c', 86_400, 96),
+  artifact('shop', '2.4.1', 'a', 90_000, 408),
+  artifact('reports', '0.9.0', 'd', 400_000, 1_730),
+]
+const PLAN = {
+  service: 'shop',
+  from_version: '2.5.0',
+  to_version: '2.4.1',
+  changes: [{ path: 'version', from: '2.5.0', to: '2.4.1' }],
+  nodes: ALL.slice(1, 5).map((nodeId) => ({ node_id: nodeId, from: 1, to: 1, replaces: true })),
+  incompatible: [],
+  refusals: [],
+  warnings: [],
 }
 
 const STRING = { type: 'string' }
@@ -455,6 +543,20 @@ const EVENTS = [
   ['warning', 'member', HOSTILE, 9_000, {}],
 ] as const
 
+/** A root such as a cluster makes; nobody has its key. */
+const STUB_ROOT_PEM = `-----BEGIN CERTIFICATE-----
+MIIBiTCCAS+gAwIBAgIUeCqVeF//R2fR8U8j8GhnczKjuPEwCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAxMQUDJQIENvcmUgcm9vdCBDQTAeFw0yNjExMjMxMzQxMzFaFw0z
+NjExMjAxMzQ2MzFaMBsxGTAXBgNVBAMTEFAyUCBDb3JlIHJvb3QgQ0EwWTATBgcq
+hkjOPQIBBggqhkjOPQMBBwNCAATOBABaUOLqNF49rGbGfNJmgH9In6YtniU4+JM6
+ivjyJvRe/KKcMDgz0DkcUQAFvI624uUWbgtUknDlfeO+cmLao1EwTzASBgNVHRMB
+Af8ECDAGAQH/AgEBMA4GA1UdDwEB/wQEAwIBBjApBgNVHQ4EIgQg8l4yZluxeBB7
+ctoHfSZMIdQd0T5xqHmXFOY9hFY3WGgwCgYIKoZIzj0EAwIDSAAwRQIhANLYQrek
+K448qyXc0T42nkmx/RD1V94Nb4kEZaZKFC5gAiBG3PKgv3TM5hQRg+isPoCYC+NC
+n9G4KHlld8RqD1H7cw==
+-----END CERTIFICATE-----
+`
+
 const certificate = (nodeId: string, index: number) => ({
   serial: `5b${index}d0c19a7e4f2063c1`,
   node_id: nodeId,
@@ -469,7 +571,17 @@ function answersOf(options: StubOptions): Record<string, unknown> {
   return {
     '/cluster/nodes': { nodes: NODES },
     '/api/status': { node_id: 'coordinator-1', cluster: 'harbour', version: '3.0.0', role: 'coordinator' },
-    '/api/deployments': { deployments: [SHOP_STATUS] },
+    '/api/deployments': { deployments: [LEDGER_STATUS, PAYMENTS_STATUS, SHOP_STATUS] },
+    '/api/artifacts': { artifacts: ARTIFACTS },
+    '/api/ca/rotation': { rotation: null },
+    '/api/nodes/banned': {
+      banned: [
+        { node_id: 'worker-porto-9', reason: 'lost in a train', key_fingerprints: [], banned_at_ms: NOW_MS - DAY_MS },
+      ],
+    },
+    '/services': Object.fromEntries(
+      ['system', 'log_collector'].map((name) => [name, { info: { name, metadata: { builtin: true } } }]),
+    ),
     '/api/deployments/shop': SHOP_STATUS,
     '/api/deployments/shop/history': {
       history: [
@@ -482,12 +594,12 @@ function answersOf(options: StubOptions): Record<string, unknown> {
         },
       ],
     },
-    '/services/shop': SHOP_DETAILS,
-    '/api/logs': { logs: [...options.lines].reverse().slice(0, 1_000), total: options.lines.length },
     '/api/users': { users: USERS },
     '/auth/account': { ...ACCOUNT, role: options.role },
     '/api/ca': {
       cluster: 'harbour',
+      ca_certificate: STUB_ROOT_PEM,
+      issuing_certificate: STUB_ROOT_PEM,
       ca_fingerprint: 'a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90',
       not_after_ms: NOW_MS + 3_600 * DAY_MS,
       leaf_lifetime_ms: DAY_MS,
@@ -561,7 +673,7 @@ function initialOf(options: StubOptions): object {
     nodes: NODES,
     history: Object.fromEntries(ALL.slice(0, 5).map((nodeId, index) => [nodeId, historyOf(index, 100, 4)])),
     services: SERVICES,
-    calls: [],
+    calls: CALLS,
     attention: ATTENTION,
     logs: { logs: options.lines.slice(-100).reverse() },
     log_sources: { nodes: ALL, loggers: WORDS.map(([, logger]) => logger) },
@@ -570,10 +682,19 @@ function initialOf(options: StubOptions): object {
 
 /** Starts the stub; it ends with the test. */
 export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions> = {}): Promise<DashboardStub> {
-  const options: StubOptions = { hasSocket: true, hasSessions: true, role: 'admin', lines: stubLines(300), ...chosen }
+  const options: StubOptions = {
+    hasSocket: true,
+    hasSessions: true,
+    pushes: true,
+    role: 'admin',
+    lines: stubLines(300),
+    ...chosen,
+  }
   const answers = answersOf(options)
   const acts: string[] = []
   const subscriptions: DashboardStub['subscriptions'] = []
+  /** Oldest first. */
+  const written = [...options.lines]
   let isDown = false
 
   const server = createServer((request, response) => {
@@ -583,7 +704,7 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
   const sockets = new WebSocketServer({ noServer: true })
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { pathname } = new URL(request.url ?? '/', 'http://stub')
+    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://stub')
     const json = (status: number, body: unknown, headers: Record<string, string> = {}): void => {
       response.writeHead(status, { 'content-type': 'application/json', ...headers })
       response.end(status === 204 ? '' : JSON.stringify(body))
@@ -592,7 +713,7 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
     const body = await textOf(request)
     if (options.hasSessions && pathname === '/auth/session') return session(request, body, json)
     if (pathname === '/auth/methods')
-      return json(200, { password: true, oidc: { issuer: 'https://id.example.org/team' } })
+      return json(200, { password: true, passkey: true, oidc: { issuer: 'https://id.example.org/team' } })
     if (pathname === '/auth/invitation') {
       if (body.includes('password')) acts.push(`POST ${pathname}`)
       return body.includes(STUB_INVITATION)
@@ -606,9 +727,9 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
     }
     if (!isKnown(request)) return json(401, { code: 'P2P_RPC_AUTHENTICATION_REQUIRED', detail: 'Run "p2p login"' })
     if (request.method !== 'GET') {
-      acts.push(`${request.method} ${pathname} ${body}`.trim())
-      if (pathname === '/rpc')
-        return json(200, { jsonrpc: '2.0', id: 1, result: { orders: [{ id: 48_213, total: 129.9 }] } })
+      if (!isQuestion(pathname, body)) acts.push(`${request.method} ${pathname} ${body}`.trim())
+      if (pathname === '/rpc') return json(200, { jsonrpc: '2.0', id: 1, result: rpcResult(body) })
+      if (pathname.endsWith('/plan')) return json(200, PLAN)
       if (pathname === '/auth/totp') {
         return json(200, {
           secret: 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ',
@@ -626,6 +747,7 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
       if (pathname === '/api/tokens') return json(201, { token: 'P2PJ1-join-token', facts: {} })
       return json(200, {})
     }
+    if (pathname === '/api/logs') return json(200, logPage(written, searchParams))
     const known = answers[decodeURIComponent(pathname)]
     return known === undefined
       ? json(404, { code: 'P2P_HTTP_NOT_FOUND', detail: `There is no ${pathname}` })
@@ -669,8 +791,15 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
     webSocket.send(JSON.stringify({ type: 'initial', timestamp: ago(0), data: initialOf(options), cursor: 'c1' }))
     webSocket.on('message', (data) => {
       const text = (data as Buffer).toString()
-      if (text === 'ping') webSocket.send('{"type":"pong"}')
-      else subscriptions.push(JSON.parse(text) as Record<string, unknown>)
+      if (text === 'ping') {
+        webSocket.send('{"type":"pong"}')
+        return
+      }
+      const asked = JSON.parse(text) as Record<string, unknown>
+      subscriptions.push(asked)
+      if (!options.pushes) return
+      if (asked['alerts'] === true) webSocket.send(JSON.stringify({ type: 'alerts', data: answers['/api/alerts'] }))
+      if (asked['events']) webSocket.send(JSON.stringify({ type: 'new_events', events: [], cursor: '1' }))
     })
   }
 
@@ -689,6 +818,7 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
     acts,
     subscriptions,
     push: (message) => {
+      if ('logs' in message) for (const line of message.logs as StubLine[]) written.push(line)
       for (const client of sockets.clients) client.send(JSON.stringify(message))
     },
     fail: () => {
@@ -699,6 +829,41 @@ export async function startDashboardStub(t: Cleanup, chosen: Partial<StubOptions
       isDown = false
     },
   }
+}
+
+const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL']
+
+/** As `GET /api/logs` answers, with a line's place as the cursor. */
+function logPage(written: readonly StubLine[], query: URLSearchParams): object {
+  const least = LEVELS.indexOf(query.get('level') ?? 'DEBUG')
+  const words = (query.get('search') ?? '').toLowerCase().split(' ').filter(Boolean)
+  const limit = Number(query.get('limit') ?? 100)
+  const [since, until] = [query.get('since') ?? '', query.get('until') ?? '9']
+  const logs: StubLine[] = []
+  let at = Math.min(written.length, Number(query.get('cursor') ?? written.length)) - 1
+  for (; at >= 0 && logs.length < limit; at--) {
+    const line = written[at] as StubLine
+    const isChosen =
+      LEVELS.indexOf(line.level) >= least &&
+      line.timestamp >= since &&
+      line.timestamp <= until &&
+      [null, line.node_id].includes(query.get('node_id')) &&
+      [null, line.trace_id].includes(query.get('trace_id')) &&
+      words.every((word) => `${line.message} ${JSON.stringify(line.fields ?? {})}`.toLowerCase().includes(word))
+    if (isChosen) logs.push(line)
+  }
+  return { logs, total: logs.length, next_cursor: at >= 0 ? at + 1 : null }
+}
+
+/** Asked by POST, but changes nothing. */
+function isQuestion(pathname: string, body: string): boolean {
+  return pathname.endsWith('/plan') || (pathname === '/rpc' && /get_upgrade|describe_service/.test(body))
+}
+
+function rpcResult(body: string): unknown {
+  if (body.includes('get_upgrade')) return null
+  if (body.includes('describe_service')) return SHOP_DETAILS
+  return { orders: [{ id: 48_213, total: 129.9 }] }
 }
 
 async function sendPage(request: IncomingMessage, response: ServerResponse, pathname: string): Promise<void> {

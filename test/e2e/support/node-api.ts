@@ -14,7 +14,7 @@ export interface NodeApi extends Login {
 }
 
 interface ApiCall {
-  method: 'GET' | 'POST'
+  method: 'GET' | 'POST' | 'PUT'
   path: string
   body?: object
   headers?: Record<string, string>

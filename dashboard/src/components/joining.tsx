@@ -2,74 +2,37 @@ import { Button, NativeSelect, NumberInput } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
 import { get, messageOf, send } from '../api/http.ts'
-import { hasRole } from '../api/session.ts'
-import type { CaFacts, IssuedCertificate, JoinToken, PendingNode } from '../api/types.ts'
-import { ConfirmButton } from '../components/confirm-button.tsx'
-import { DataTable } from '../components/data-table.tsx'
-import { Empty, Refusal } from '../components/empty.tsx'
-import { dateTime } from '../components/format.ts'
-import { Facts, Section } from '../components/section.tsx'
-import { State } from '../components/state.tsx'
-import { Ago, useNow } from '../components/time.tsx'
-import { visible } from '../components/visible-text.ts'
-import { useLive } from '../live/use-live.ts'
+import type { JoinToken, PendingNode } from '../api/types.ts'
+import { ConfirmButton } from './confirm-button.tsx'
+import { DataTable } from './data-table.tsx'
+import { Refusal } from './empty.tsx'
+import { grouped } from './format.ts'
+import { Facts, Section } from './section.tsx'
+import { Ago } from './time.tsx'
+import { visible } from './visible-text.ts'
 
-const PENDING_EVERY_MS = 3_000
+const PENDING_EVERY_MS = 4_000
 
-/** Who is in, who wants in, and by which certificate. */
-export function TrustPage() {
-  const { session } = useLive()
-  const isAdmin = hasRole(session.me, 'admin')
-  const ca = useQuery({ queryKey: ['ca'], queryFn: ({ signal }) => get<CaFacts>('/api/ca', signal) })
-  return (
-    <div className="page">
-      <h1>Joining and certificates</h1>
-      {ca.error && <Refusal>{messageOf(ca.error)}</Refusal>}
-      {hasRole(session.me, 'operator') && <Pending isAdmin={isAdmin} />}
-      {isAdmin && <Tokens />}
-      {ca.data && <Issued ca={ca.data} isAdmin={isAdmin} />}
-      {ca.data && (
-        <Section title="Authority">
-          <div className="panel panel-pad">
-            <Facts
-              facts={[
-                ['Cluster', ca.data.cluster],
-                ['Fingerprint', <span className="fingerprint">{grouped(ca.data.ca_fingerprint)}</span>],
-                ['Valid until', dateTime(ca.data.not_after_ms)],
-              ]}
-            />
-          </div>
-        </Section>
-      )}
-    </div>
-  )
-}
-
-/** Hex in groups of four, to compare by eye. */
-function grouped(hex: string): string {
-  return hex.includes(':') ? hex : (hex.match(/.{1,4}/g)?.join(' ') ?? hex)
-}
-
-function Pending({ isAdmin }: { isAdmin: boolean }) {
+/** Machines that wait for approval; nothing while none does. */
+export function PendingNodes({ isAdmin }: { isAdmin: boolean }) {
   const queries = useQueryClient()
   const pending = useQuery({
     queryKey: ['pending'],
     queryFn: ({ signal }) => get<{ pending: PendingNode[] }>('/api/nodes/pending', signal),
-    refetchInterval: PENDING_EVERY_MS,
+    refetchInterval: ({ state }) => (state.error ? false : PENDING_EVERY_MS),
+    retry: false,
   })
   const onDone = (): void => void queries.invalidateQueries()
   const path = (node: PendingNode): string => `/api/nodes/${encodeURIComponent(node.request_id)}`
+  // Only a coordinator lets machines in; on another node there is nothing to say here.
+  if (!pending.data || pending.data.pending.length === 0) return null
   return (
     <Section title="Waiting for approval" note={`${pending.data?.pending.length ?? 0}`}>
       <DataTable
         label="Waiting for approval"
         rows={pending.data?.pending ?? []}
         keyOf={(node) => node.request_id}
-        empty={
-          <Empty title="Nobody waits">
-            A machine that runs <code>p2p join</code> without a token appears here.
-          </Empty>
-        }
+        empty={null}
         columns={[
           { title: 'Node', cell: (node) => <span className="name">{visible(node.node_id)}</span> },
           { title: 'Role', kind: 'wide', cell: ({ role }) => role },
@@ -123,7 +86,8 @@ function Pending({ isAdmin }: { isAdmin: boolean }) {
   )
 }
 
-function Tokens() {
+/** Makes tokens that let machines join, and withdraws them. */
+export function JoinTokens() {
   const queries = useQueryClient()
   const [role, setRole] = useState('worker')
   const [uses, setUses] = useState<number | string>(1)
@@ -166,6 +130,10 @@ function Tokens() {
             Make a token
           </Button>
         </div>
+        <p className="muted">
+          A token lets machines in without a word. A machine that runs <code>p2p join</code> without one waits on this
+          page until somebody has compared its fingerprint.
+        </p>
         {making.error && <Refusal>{messageOf(making.error)}</Refusal>}
         {making.data && (
           <div className="note" role="status">
@@ -206,65 +174,4 @@ function Tokens() {
       )}
     </Section>
   )
-}
-
-/** A certificate is renewed when two thirds of its life are over; one that was not by nine tenths deserves a look. */
-const EXPIRING_FROM = 0.9
-
-function Issued({ ca, isAdmin }: { ca: CaFacts; isAdmin: boolean }) {
-  const queries = useQueryClient()
-  const now = useNow()
-  const rows = [...ca.issued].sort((a, b) => b.not_before_ms - a.not_before_ms)
-  return (
-    <Section title="Issued certificates" note={`${rows.length}`}>
-      <DataTable
-        label="Issued certificates"
-        rows={rows}
-        keyOf={({ serial }) => serial}
-        empty={<Empty title="Nothing issued yet">Each node gets a certificate when it joins.</Empty>}
-        columns={[
-          {
-            title: 'Node',
-            cell: (row) => <span className="name name-cell">{visible(row.names?.join(', ') ?? row.node_id)}</span>,
-            sortBy: (row) => row.node_id,
-          },
-          { title: 'State', cell: (row) => <State word={stateOf(row, now)} />, sortBy: (row) => stateOf(row, now) },
-          { title: 'Role', kind: 'wide', cell: ({ role }) => role, sortBy: ({ role }) => role },
-          { title: 'Serial', kind: 'wide grow', cell: ({ serial }) => <span className="mono">{serial}</span> },
-          {
-            title: 'Ends',
-            kind: 'num',
-            cell: (row) => <Ago at={row.not_after_ms} />,
-            sortBy: (row) => row.not_after_ms,
-          },
-          {
-            title: '',
-            kind: 'wide',
-            cell: (row) =>
-              isAdmin &&
-              row.role !== 'server' &&
-              row.revoked_at_ms === undefined && (
-                <span className="buttons">
-                  <ConfirmButton
-                    text="Revoke"
-                    title={`Shut ${visible(row.node_id)} out`}
-                    isDangerous
-                    act={() => send('DELETE', `/api/nodes/${encodeURIComponent(row.node_id)}/certificates`)}
-                    onDone={() => void queries.invalidateQueries({ queryKey: ['ca'] })}
-                  >
-                    All its certificates are revoked. Every other node refuses it at once; it must join anew.
-                  </ConfirmButton>
-                </span>
-              ),
-          },
-        ]}
-      />
-    </Section>
-  )
-}
-
-function stateOf({ not_before_ms: from, not_after_ms: until, revoked_at_ms: revoked }: IssuedCertificate, now: number) {
-  if (revoked !== undefined) return 'revoked'
-  if (now > until) return 'expired'
-  return now > from + (until - from) * EXPIRING_FROM ? 'expiring' : 'valid'
 }

@@ -1,0 +1,16 @@
+import { useQuery } from '@tanstack/react-query'
+import { get } from '../api/http.ts'
+import type { DeploymentStatus } from '../api/types.ts'
+
+const DEPLOYMENTS_EVERY_MS = 10_000
+
+/** What people deployed; nothing on a node that is no coordinator. */
+export function useDeployments() {
+  return useQuery({
+    queryKey: ['deployments'],
+    queryFn: async ({ signal }) =>
+      (await get<{ deployments: DeploymentStatus[] }>('/api/deployments', signal)).deployments,
+    refetchInterval: ({ state }) => (state.error ? false : DEPLOYMENTS_EVERY_MS),
+    retry: false,
+  })
+}

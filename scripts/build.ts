@@ -14,14 +14,18 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { join, resolve } from 'node:path'
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { build, type BuildOptions, type Plugin } from 'esbuild'
 import { build as buildPage } from 'vite'
-import { ASSET_SOURCES } from '../src/service/http/docs-assets.ts'
+import { ASSET_SOURCES, asServed } from '../src/service/http/docs-assets.ts'
 
 const root = resolve(import.meta.dirname, '..')
 const dist = join(root, 'dist')
+
+/** Has a program of its own, or native code: installed beside ours. */
+const EXTERNAL = ['esbuild', 'lz4-napi']
 
 /** CommonJS packages inside an ES module bundle still call require() for node: modules. */
 const REQUIRE_BANNER = `import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);`
@@ -59,6 +63,25 @@ const englishOnly: Plugin = {
   },
 }
 
+/**
+ * Of a CommonJS package that is loaded by `import()` esbuild leaves nothing but `default` once it splits the program. Node
+ * gives the package's names too, and that is what the sources are written for: so they are given here, each by name.
+ */
+const namesOfPackages: Plugin = {
+  name: 'names-of-packages',
+  setup(pluginBuild) {
+    pluginBuild.onResolve({ filter: /^[^./]/ }, ({ path, kind, importer, resolveDir }) => {
+      const isOurs = importer.startsWith(join(root, 'src'))
+      if (kind !== 'dynamic-import' || !isOurs || isBuiltin(path) || EXTERNAL.includes(path)) return undefined
+      return { path, namespace: 'by-name', pluginData: resolveDir }
+    })
+    pluginBuild.onLoad({ filter: /.*/, namespace: 'by-name' }, async ({ path, pluginData }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^[\w$]+$/.test(name))
+      return { contents: `export { ${names.join(', ')} } from ${JSON.stringify(path)}`, resolveDir: pluginData }
+    })
+  },
+}
+
 const PROGRAM = {
   outdir: dist,
   bundle: true,
@@ -66,8 +89,8 @@ const PROGRAM = {
   platform: 'node',
   target: 'node24',
   conditions: ['source'],
-  external: ['esbuild', 'lz4-napi'],
-  plugins: [httpByRequire, englishOnly],
+  external: EXTERNAL,
+  plugins: [httpByRequire, englishOnly, namesOfPackages],
   banner: { js: REQUIRE_BANNER },
   legalComments: 'none',
   minifySyntax: true,
@@ -139,11 +162,23 @@ function copyAssets(): void {
   const assets = join(dist, 'assets')
   mkdirSync(assets, { recursive: true })
   for (const [name, source] of Object.entries(ASSET_SOURCES)) {
-    copyFileSync(join(root, 'node_modules', source), join(assets, name))
+    const content = readFileSync(join(root, 'node_modules', source))
+    writeFileSync(join(assets, name), asServed(name as keyof typeof ASSET_SOURCES, content))
+    writePacked(join(assets, name))
   }
 }
 
-/** The dashboard, and beside each file its packed forms: nothing is packed while a node runs. */
+/** The packed forms of a file, beside it: nothing is packed while a node runs. */
+function writePacked(path: string): void {
+  const content = readFileSync(path)
+  // The best brotli takes seconds for a library of megabytes, and gains a tenth.
+  const quality = content.length > 1_000_000 ? 9 : constants.BROTLI_MAX_QUALITY
+  const text = { [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT, [constants.BROTLI_PARAM_QUALITY]: quality }
+  writeFileSync(`${path}.br`, brotliCompressSync(content, { params: text }))
+  writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }))
+}
+
+/** The dashboard. */
 async function buildDashboard(): Promise<void> {
   const directory = join(dist, 'dashboard')
   const fresh = `${directory}.${process.pid}`
@@ -154,11 +189,7 @@ async function buildDashboard(): Promise<void> {
   })
   for (const entry of readdirSync(fresh, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
-    const path = join(entry.parentPath, entry.name)
-    const content = readFileSync(path)
-    const text = { [constants.BROTLI_PARAM_MODE]: constants.BROTLI_MODE_TEXT }
-    writeFileSync(`${path}.br`, brotliCompressSync(content, { params: text }))
-    writeFileSync(`${path}.gz`, gzipSync(content, { level: 9 }))
+    writePacked(join(entry.parentPath, entry.name))
   }
   rmSync(directory, { recursive: true, force: true })
   renameSync(fresh, directory)

@@ -41,6 +41,12 @@ export function upperCaseWord<Word extends string>(words: readonly Word[]): (tex
   }
 }
 
+/** For commander: the id of a call, as errors and log lines tell it. */
+export function traceId(text: string): string {
+  if (/^[\da-f]{32}$/i.test(text)) return text.toLowerCase()
+  throw new InvalidArgumentError('It must be a trace id: 32 hex digits, as an error or a log line tells it.')
+}
+
 /** For commander: an option that may be given several times. */
 export function collect(text: string, earlier: string[] | undefined): string[] {
   return [...(earlier ?? []), text]

@@ -47,7 +47,7 @@ export async function createProgram(host: CliHost, onExitCode: (code: number) =>
 
 /** Only named until it is asked for: what it does drags in more than the other commands. */
 async function localCommand({ argv }: CliHost, onExitCode: (code: number) => void): Promise<Command> {
-  const group = 'Run a node:'
+  const group = 'Try it out:'
   if (!argv.includes('local')) {
     return new Command('local')
       .description('Run a coordinator and two workers on this machine, to try things out')

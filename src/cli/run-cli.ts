@@ -1,5 +1,6 @@
 import { type Command, CommanderError } from 'commander'
 import { codeOf, messageOf, P2PError } from '../base/errors.ts'
+import { explained } from '../base/system-failure.ts'
 import type { CliHost } from './host.ts'
 import { styler } from './output/style.ts'
 import { createProgram } from './program.ts'
@@ -24,7 +25,7 @@ export async function runCli(host: CliHost): Promise<number> {
   } catch (error) {
     // Help and version that were asked for end with 0, help instead of a command and all mistakes with 1.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE
-    return report(host, error)
+    return report(host, explained(error, host.workingDirectory))
   }
 }
 

@@ -39,14 +39,24 @@ export interface PlotFacts {
   fingerprint: string
 }
 
-/** Work on a vault or plot while no node uses it. All methods throw StorageError. */
+/** What a backup holds. */
+export interface BackupFacts {
+  /** The last commit in it. */
+  revision: number
+  entries: number
+  sizeBytes: number
+  /** Wall time: whatever the node acknowledged until then is in it. */
+  asOfMs: number
+}
+
+/** Work on a vault or plot. `verify`, `list` and `backup` work beside a running node, the rest is refused then. All methods throw StorageError. */
 export interface StorageTools {
   verify(access: StorageAccess): Promise<StorageCheck>
   /** Cuts everything after the commit `toSequence`. */
   repair(access: StorageAccess, toSequence: number): Promise<StorageCheck>
   list(access: StorageAccess, prefix: string): Promise<StorageEntry[]>
   /** Writes a copy, as encrypted as the vault, to a new file. */
-  backup(access: StorageAccess, file: string): Promise<StorageCheck>
+  backup(access: StorageAccess, file: string): Promise<BackupFacts>
   /** Makes the vault from a backup; refuses where one exists. */
   restore(access: StorageAccess, file: string): Promise<StorageCheck>
   /** Changes what opens the vault; no data is re-encrypted. @returns the new recovery key when one was asked for */

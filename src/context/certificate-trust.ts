@@ -16,6 +16,9 @@ export function identityRecord(identity: ManagedIdentity, ca?: CertificateAuthor
   }
 }
 
+/** A node whose certificate has ended is cut off so long after it, at the latest, and the rounds to find that it has no other one. */
+const ENDED_CHECK_MS = 1_000
+
 /** Tells the cluster of the own certificate and trust as they change, and keeps no channel to anybody who is not trusted any more. */
 export function publishIdentity(needs: {
   gossip: Gossip
@@ -31,8 +34,16 @@ export function publishIdentity(needs: {
   const unlisten: (() => void)[] = []
   const addressesOf = (nodeId: string): readonly string[] => gossip.targetOf(nodeId)?.addresses ?? []
   let renewing: Promise<void> = Promise.resolve()
+  let isRenewing = false
   const renew = (): void => {
     renewing = renewing.then(() => renewUntrustedChannels({ peers, clock, log, addressesOf }, ended.signal))
+  }
+  /** A certificate ends without anybody saying so. */
+  const renewEnded = (): void => {
+    if (isRenewing || peers.untrusted().length === 0) return
+    isRenewing = true
+    renew()
+    void renewing.then(() => (isRenewing = false))
   }
   const publish = (): void => gossip.update(identityRecord(identity, ca))
 
@@ -41,6 +52,8 @@ export function publishIdentity(needs: {
     async start() {
       unlisten.push(identity.onChange(publish), identity.onChange(renew), revocations.onChange(renew))
       if (ca) unlisten.push(ca.onTrustChange(publish))
+      const watch = clock.every(ENDED_CHECK_MS, renewEnded)
+      unlisten.push(() => watch.cancel())
       publish()
     },
     async stop() {

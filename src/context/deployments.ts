@@ -5,7 +5,10 @@ import type { Logger } from '../base/log.ts'
 import type { Membership } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import {
+  type ArtifactFacts,
+  type ArtifactInstaller,
   type ArtifactRepository,
+  type BundleFolders,
   createArtifactExchange,
   createArtifactFetcher,
   createArtifactInstaller,
@@ -24,7 +27,7 @@ import type { ArtifactDigest } from '../base/deployment.ts'
 import type { Orchestrator } from '../base/orchestrator.ts'
 import type { Secrets } from '../base/secrets.ts'
 import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
-import type { Caller, ServiceDefinition, ServiceDirectory, ServiceHost } from '../service/index.ts'
+import type { Caller, MethodDescriptor, ServiceDefinition, ServiceDirectory, ServiceHost } from '../service/index.ts'
 import type { Vault } from '../storage/index.ts'
 import type { ComponentStack } from './lifecycle.ts'
 import { programsDirectory } from './program-control.ts'
@@ -53,6 +56,8 @@ export interface Deployments {
   components: Component[]
   /** The node answers. */
   ready: () => void
+  /** The present value of a secret, on a coordinator. */
+  secretValue: (name: string) => string | undefined
   /** What the HTTP surface of a coordinator offers beside. */
   admin: { deployments: Orchestrator; secrets: Secrets; artifacts: ArtifactRepository } | undefined
 }
@@ -91,6 +96,7 @@ export async function createDeployments(
         signer,
         artifacts: {
           get: (digest) => store.get(digest),
+          methodsOf: (facts) => methodsOf(facts),
           keepOnly: (digests) => repository.keepOnly(withUsed(digests, upgrades?.artifactInUse())),
         },
         isReserved: (name) => services.get(name)?.isBuiltin ?? false,
@@ -116,6 +122,9 @@ export async function createDeployments(
   const artifacts = createArtifactInstaller({ ...installerNeeds, folders }, { ownsStore: repository === undefined })
   const programs = createArtifactInstaller({ ...installerNeeds, folders: programFolders }, { ownsStore: false })
   const agent = createDeployAgent({ ...common, store: vault.store, host: services.host, artifacts, verifier }, options)
+  const isPlanned = (digest: ArtifactDigest): boolean =>
+    agent.plan()?.assignments.some(({ deployment }) => deployment.artifact === digest) ?? false
+  const methodsOf = methodsReader({ artifacts, folders, host: services.host, isPlanned })
   const programAgent = createProgramAgent({ ...common, control: program, programs }, options)
   return {
     definitions: [
@@ -127,6 +136,7 @@ export async function createDeployments(
     ],
     components: [...(coordinator ? [coordinator] : []), ...(upgrades ? [upgrades] : []), agent, programAgent],
     ready: () => programAgent.ready(),
+    secretValue: (name) => coordinator?.secretValue(name),
     admin: coordinator &&
       repository && {
         deployments: coordinator.orchestrator,
@@ -135,6 +145,39 @@ export async function createDeployments(
       },
   }
 }
+
+interface MethodsReaderNeeds {
+  artifacts: ArtifactInstaller
+  folders: BundleFolders
+  host: ServiceHost
+  /** Runs here, or is to. */
+  isPlanned: (digest: ArtifactDigest) => boolean
+}
+
+/** Asks the code of a bundle which methods it has: one bundle after the other, and what was unpacked for that alone is removed again. */
+function methodsReader({ artifacts, folders, host, isPlanned }: MethodsReaderNeeds) {
+  let turn: Promise<unknown> = Promise.resolve()
+  const read = async ({ digest, service, version }: ArtifactFacts): Promise<readonly MethodDescriptor[]> => {
+    const wasHere = artifacts.has(digest)
+    try {
+      const { folder, manifest, kind } = await artifacts.ensure(digest, AbortSignal.timeout(UNPACK_MS_MAX))
+      const { config = {} } = manifest
+      const permissions = { net: false, childProcess: false, read: [], write: [] }
+      const name = { name: service, version, folder, kind, manifest }
+      return await host.methodsOf({ ...name, instances: 1, permissions, config, secrets: {} })
+    } finally {
+      if (!wasHere && !isPlanned(digest)) await folders.remove(digest)
+    }
+  }
+  return (facts: ArtifactFacts): Promise<readonly MethodDescriptor[]> => {
+    const result = turn.catch(() => {}).then(() => read(facts))
+    turn = result
+    return result
+  }
+}
+
+/** A bundle is on a coordinator's own disk. */
+const UNPACK_MS_MAX = 30_000
 
 function withUsed(digests: ReadonlySet<ArtifactDigest>, used: ArtifactDigest | undefined): ReadonlySet<ArtifactDigest> {
   return used === undefined ? digests : new Set([...digests, used])

@@ -1,85 +1,49 @@
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import type { Component } from '../base/component.ts'
-import type { RevocationList } from '../base/credentials.ts'
-import { ConfigError } from '../base/errors.ts'
-import type { InterfaceFact } from '../base/interface-fact.ts'
 import type { Logger } from '../base/log.ts'
-import { REVOKED_SERIALS_MAX } from '../base/member.ts'
 import { VERSION } from '../base/version.ts'
 import { createLogCollectorService, createSystemService, type LogMemory } from '../builtin/index.ts'
 import { createAuditTrail } from '../audit/index.ts'
 import { createCache } from '../cache/index.ts'
 import type { NodeConfig } from '../config/index.ts'
-import { createNodeControl, type ProgramControl } from '../deploy/index.ts'
+import { contextOfNode, createNodeControl, type ProgramControl } from '../deploy/index.ts'
 import {
   createDnsServer,
   createGossip,
   createRecordSigner,
   createRecordVerifier,
   type Gossip,
-  localAddresses,
-  createMemberRevocations,
   createPathKeeper,
 } from '../network/index.ts'
-import {
-  type CertificateAuthority,
-  createAcmeServer,
-  createCaRotation,
-  createCertificateAuthority,
-  createChallengeProbes,
-  createEnrolment,
-  createLocalIdentity,
-  createNodeIdentity,
-  type ManagedIdentity,
-  rootFingerprint,
-} from '../pki/index.ts'
-import { createHostFacts, interfaceFacts, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
+import type { ManagedIdentity } from '../pki/index.ts'
+import { createHostFacts, systemClock, systemFiles, systemRandom } from '../platform/index.ts'
 import {
   createAuthenticator,
-  createFetchJson,
   createHttpApi,
   createStartingAnswer,
-  createOidc,
-  createPeople,
   createServiceManager,
-  createTokenIssuer,
-  type Oidc,
   type RateLimits,
   type ServiceHost,
   type ServiceManager,
-  type TokenIssuer,
 } from '../service/index.ts'
 import { createLogShipper, createLogStore, type LogSpool, type OtlpExporter, storeThreads } from '../telemetry/index.ts'
-import { createVault, plotJoinKey, resolveUnlock, type Vault } from '../storage/index.ts'
-import {
-  createPeers,
-  createRateLimiter,
-  createTransport,
-  dialUnverified,
-  formatHostPort,
-  parseHostPort,
-  type Transport,
-} from '../transport/index.ts'
+import { createVault, plotJoinKey, resolveUnlock } from '../storage/index.ts'
+import { createPeers, createRateLimiter, createTransport, formatHostPort } from '../transport/index.ts'
 import { watchAddresses } from './address-watch.ts'
-import { followCa, identityRecord, publishIdentity } from './certificate-trust.ts'
+import { announcedHosts, interfacesOf } from './announced-addresses.ts'
+import { identityRecord, publishIdentity } from './certificate-trust.ts'
 import { createDeployments } from './deployments.ts'
-import { keepRevocations, knownRevocations } from './kept-revocations.ts'
+import { keepNeighbours } from './kept-neighbours.ts'
 import { ComponentStack } from './lifecycle.ts'
 import type { NodeEvent } from './node-event.ts'
 import { assetsDirectory, logStoreThreadUrl, sdkUrl, serviceHostProgram } from './program-files.ts'
 import { redactedConfig } from './redacted-config.ts'
-import {
-  findHostJoinSecret,
-  operatorFilePath,
-  readOperatorFile,
-  writeHostJoinSecret,
-  writeOperatorFile,
-} from './state-files.ts'
 import { stoppedServices } from './stopped-services.ts'
 import { createMetrics } from './telemetry.ts'
 import { createTimeline } from './timeline.ts'
+import { establishTrust, keepStateFiles } from './trust.ts'
 import type { Unlock } from './unlock.ts'
+import { replaceUnrecorded } from './unrecorded-certificates.ts'
 
 export interface NodeOptions {
   config: NodeConfig
@@ -110,6 +74,8 @@ export interface RunningNode {
 const clock = systemClock
 const random = systemRandom
 const files = systemFiles
+/** A worker only notes that it is to renew. */
+const RENEW_TIMEOUT_MS = 10_000
 
 /**
  * Builds a node and starts it: vault, identity, transport, services, gossip, HTTP surface. This function is the one place
@@ -117,9 +83,18 @@ const files = systemFiles
  * @throws {P2PError} what kept a component from starting; everything started before it has been stopped again
  */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
-  const { config, log, signal, onEvent } = options
-  const stack = new ComponentStack(signal)
+  const stack = new ComponentStack(options.signal)
+  try {
+    return await assemble(stack, options)
+  } catch (error) {
+    // Also what failed between two components must leave nothing open, or the process would stay.
+    await stack.stop().catch(() => {})
+    throw error
+  }
+}
 
+async function assemble(stack: ComponentStack, options: NodeOptions): Promise<RunningNode> {
+  const { config, log, onEvent } = options
   const { vault, joinKey } = await openVault(stack, options)
   // Not before the vault is open: its lock says that no other node writes here.
   await options.logSpool.start()
@@ -129,7 +104,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       { directory: join(config.stateDirectory, 'audit') },
     ),
   )
-  const trust = await establishIdentity(stack, options, vault, joinKey)
+  const trust = await establishTrust(stack, options, vault, joinKey)
   const { identity, revocations } = trust
   const { nodeId, role, cluster } = identity.identity()
   const channelNeeds = { clock, random, log, credentials: identity, revocations }
@@ -138,9 +113,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     createTransport(channelNeeds, { bindAddress: config.bindAddress, port: config.port, cluster }),
   )
   transport.fallback(createStartingAnswer(random))
+  const verifier = createRecordVerifier({ credentials: identity, revocations, clock })
   const peers = await stack.start(
     createPeers(
-      { ...channelNeeds, transport },
+      { ...channelNeeds, transport, certifiedUntil: (peerId) => verifier.certifiedUntil(peerId) },
       { nodeId, cluster, limits: { dialTimeoutMs: config.connectTimeoutMs } },
     ),
   )
@@ -148,9 +124,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     createCache({ clock, log }, { ...(config.redisUrl && { redisUrl: config.redisUrl }) }),
   )
 
-  const addresses = (): string[] => announcedAddresses(config, transport)
+  const addresses = (): string[] => announcedHosts(config, transport.address().port)
   const signer = createRecordSigner(identity)
-  const verifier = createRecordVerifier({ credentials: identity, revocations, clock })
   const gossip = createGossip(
     {
       peers,
@@ -223,9 +198,18 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     { identity: identity.identity(), stateDirectory: config.stateDirectory },
   )
   for (const definition of metrics.definitions) services.register(definition)
+  if (metrics.files) await stack.start(metrics.files)
   services.register(
     createSystemService(
-      { clock, host: hostFacts(), services, gossip, peers, shownConfig: () => redactedConfig(config) },
+      {
+        clock,
+        host: hostFacts(),
+        services,
+        gossip,
+        peers,
+        shownConfig: () => redactedConfig(config),
+        renewCertificate: () => identity.renewNow(),
+      },
       { nodeId, role, softwareVersion: VERSION, statePath: config.stateDirectory },
     ),
   )
@@ -270,6 +254,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   await stack.start(services)
   gossip.update({ services: services.records() })
   await stack.start(gossip)
+  await stack.start(keepNeighbours({ store: vault.store, membership: gossip, peers, log }))
   await stack.start(
     createLogShipper({ clock, random, log, spool: logSpool, calls: services, membership: gossip }, { nodeId, role }),
   )
@@ -290,6 +275,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     await stack.start(component)
   }
 
+  const oidc = await trust.oidc?.(deployments.secretValue)
   const dns =
     config.dns &&
     (await stack.start(createDnsServer({ membership: gossip, clock, random, log }, { ...config.dns, cluster })))
@@ -331,14 +317,23 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         }),
         ...(config.rateLimits && { limits: createRateLimits(config.rateLimits) }),
         gossipStats: () => gossip.stats(),
+        logStats: () => ({ spool: logSpool.stats(), ...(logStore && { store: logStore.stats() }) }),
         ...(dns && { dnsStats: () => dns.stats() }),
         ...trust.admin,
+        ...(oidc && { oidc }),
       },
       { assetsDirectory: assetsDirectory() },
     ),
   )
 
   await services.settled()
+  if (trust.ca) {
+    const renew = async (worker: string, signal: AbortSignal): Promise<void> => {
+      const context = contextOfNode({ clock, random }, { nodeId, role, cluster }, 'trust', RENEW_TIMEOUT_MS, signal)
+      await services.call('system/renew_certificate', {}, context, worker)
+    }
+    await stack.start(replaceUnrecorded({ membership: gossip, ca: trust.ca, log, renew }))
+  }
   const url = `https://${addresses()[0] ?? formatHostPort('127.0.0.1', transport.address().port)}`
   const operatorFile = await trust.writeStateFiles?.(url)
   await stack.start(keepStateFiles(trust, url, log))
@@ -397,169 +392,6 @@ async function openVault(stack: ComponentStack, { config, unlock, log, signal, o
   return { vault, joinKey: resolved.plot && plotJoinKey(resolved.plot.password) }
 }
 
-/** Who this node is, whom it trusts, and on a coordinator what lets others in. */
-interface Trust {
-  identity: ManagedIdentity
-  revocations: RevocationList
-  caFingerprint: string
-  /** On a coordinator. */
-  ca?: CertificateAuthority
-  /** Tells the cluster of revocations, or hears of them; and follows a rotation of the CA, or drives it. */
-  follow: (gossip: Gossip) => Component[]
-  tokenIssuer?: ReturnType<typeof createTokenIssuer>
-  /** What the HTTP surface of a coordinator offers beside. */
-  admin?: object
-  /** Writes what the coordinator's own user and workers of this host need. @returns the operator file's path */
-  writeStateFiles?(url: string): Promise<string>
-}
-
-function establishIdentity(
-  stack: ComponentStack,
-  options: NodeOptions,
-  vault: Vault,
-  joinKey: Uint8Array | undefined,
-): Promise<Trust> {
-  const establish = options.config.role === 'coordinator' ? establishCoordinator : establishWorker
-  return establish(stack, options, vault, joinKey)
-}
-
-async function establishCoordinator(
-  stack: ComponentStack,
-  { config, log, onEvent }: NodeOptions,
-  vault: Vault,
-  joinKey: Uint8Array | undefined,
-): Promise<Trust> {
-  const needs = { store: vault.store, clock, random, log }
-  const isNew = vault.store.revision === 0
-  const ca = await stack.start(
-    createCertificateAuthority(needs, {
-      leafLifetimeMs: config.certificateLifetimeMs,
-      crlUrl: `https://${announcedHosts(config)[0] ?? 'localhost'}/internal/crl`,
-      ...(config.certificateEntries.caKey !== undefined && { rootKeyEntry: entry(config.certificateEntries.caKey) }),
-    }),
-  )
-  const fingerprint = ca.trust.ca_fingerprint
-  if (isNew) onEvent({ type: 'ca-created', fingerprint })
-  const identity = await stack.start(
-    createLocalIdentity({ ...needs, ca }, { nodeId: config.nodeId, ...identityOptions(config) }),
-  )
-  const hostJoinKey = random.bytes(32)
-  const enrolment = await stack.start(
-    createEnrolment({ ...needs, ca }, { hostJoinKey, ...(joinKey && { plotJoinKey: joinKey }) }),
-  )
-  const caRotation = createCaRotation({ ...needs, ca, nodeId: config.nodeId })
-  const acme = await stack.start(createAcmeServer({ ...needs, ca, probes: createChallengeProbes() }))
-  const tokenIssuer = await stack.start(createTokenIssuer(needs, { cluster: ca.cluster }))
-  const people = await stack.start(createPeople({ ...needs, tokens: tokenIssuer }, { cluster: ca.cluster }))
-  return {
-    identity,
-    revocations: ca.revocations,
-    caFingerprint: fingerprint,
-    tokenIssuer,
-    ca,
-    follow: (gossip) => [publishRevocations(ca, tokenIssuer, gossip), caRotation.follow(gossip)],
-    admin: {
-      ...(config.oidc && { oidc: await createOidcLogin(config.oidc, log) }),
-      tokenIssuer,
-      people,
-      enrolment,
-      trustAdmin: enrolment,
-      caRotation,
-      acme,
-      acmeAdmin: acme,
-    },
-    async writeStateFiles(url) {
-      const { cluster, ca_certificate, ca_fingerprint } = ca.trust
-      await writeHostJoinSecret(files, config.stateDirectory, { fingerprint: ca_fingerprint, key: hostJoinKey })
-      const present = await readOperatorFile(files, config.stateDirectory)
-      const credential = await tokenIssuer.ensureOperatorCredential(present?.credential)
-      await writeOperatorFile(files, config.stateDirectory, { url, cluster, ca_certificate, credential })
-      return operatorFilePath(config.stateDirectory)
-    },
-  }
-}
-
-/** @throws {ConfigError} P2P_CONFIG_INVALID: the provider's root cannot be read */
-async function createOidcLogin({ caFile, ...options }: NonNullable<NodeConfig['oidc']>, log: Logger): Promise<Oidc> {
-  const read = async (path: string): Promise<string> => {
-    try {
-      return Buffer.from(await files.readFile(path)).toString()
-    } catch (error) {
-      throw new ConfigError('P2P_CONFIG_INVALID', `oidc.ca_file: ${path} cannot be read`, { path }, { cause: error })
-    }
-  }
-  const ca = caFile === undefined ? undefined : await read(caFile)
-  return createOidc({ clock, random, log, fetchJson: createFetchJson({ ca }) }, options)
-}
-
-async function establishWorker(
-  stack: ComponentStack,
-  { config, joinToken, log, onEvent }: NodeOptions,
-  vault: Vault,
-  joinKey: Uint8Array | undefined,
-): Promise<Trust> {
-  const revocations = createMemberRevocations(await knownRevocations(vault.store))
-  await stack.start(keepRevocations(vault.store, revocations, log))
-  const identity = await stack.start(
-    createNodeIdentity(
-      { store: vault.store, clock, random, log, dial: dialUnverified },
-      {
-        nodeId: config.nodeId,
-        role: 'worker',
-        ...identityOptions(config),
-        coordinatorAddresses: config.coordinatorAddresses,
-        hostJoinSecret: () => findHostJoinSecret(files, config.stateDirectory),
-        challengePort: config.challengePort,
-        challengeAddress: config.bindAddress,
-        ...(joinToken !== undefined && { join: { token: joinToken } }),
-        ...(joinKey && { plotJoinKey: joinKey }),
-        onWaiting: onEvent,
-      },
-    ),
-  )
-  return {
-    identity,
-    revocations,
-    follow: (gossip) => [revocations.follow(gossip), followCa(gossip, identity)],
-    caFingerprint: rootFingerprint(identity.current().trustPem),
-  }
-}
-
-/** The vault's keys for what the Python program kept in files of these names. */
-const entry = (name: string): string => `certs/${name}`
-
-/** Where the node's certificate is kept, and what it should name, asked for again at every look at the interfaces. */
-function identityOptions(config: NodeConfig) {
-  const hosts = (): string[] => announcedHosts(config).flatMap((address) => parseHostPort(address)?.host ?? [])
-  const isAddress = (host: string): boolean => /^[\d.]+$|:/.test(host)
-  const { certificate, key, caCertificate } = config.certificateEntries
-  return {
-    entries: { certificate: entry(certificate), key: entry(key), trust: entry(caCertificate) },
-    dnsNames: () => [...new Set([hostname(), ...hosts().filter((host) => !isAddress(host))])],
-    ipAddresses: () => hosts().filter(isAddress),
-  }
-}
-
-/** This machine's interfaces as they are now, and what the operator says of them. */
-function interfacesOf({ interfaceKinds }: NodeConfig): InterfaceFact[] {
-  return interfaceFacts().map((fact) => {
-    const kind = interfaceKinds[fact.name]
-    return kind ? { ...fact, kind } : fact
-  })
-}
-
-function announcedHosts(config: NodeConfig, port = config.port): string[] {
-  return localAddresses(interfacesOf(config), {
-    bindAddress: config.bindAddress,
-    port,
-    ...(config.advertiseAddress !== undefined && { advertiseAddresses: [config.advertiseAddress] }),
-  })
-}
-
-function announcedAddresses(config: NodeConfig, transport: Transport): string[] {
-  return announcedHosts(config, transport.address().port)
-}
-
 /** Keeps the own record true: services, addresses and certificate as they are now. */
 function publishChanges(needs: {
   gossip: Gossip
@@ -582,47 +414,6 @@ function publishChanges(needs: {
       gossip.update({ services: services.records(), addresses: addresses() })
       // An interface may have come up since the certificate was asked for.
       identity.addressesChanged()
-    },
-    async stop() {
-      for (const stop of unlisten.splice(0)) stop()
-    },
-  }
-}
-
-/** The files name the root: they are written anew when there is another one. */
-function keepStateFiles(trust: Trust, url: string, log: Logger): Component {
-  const { ca } = trust
-  let root = ca?.trust.ca_fingerprint
-  let unlisten: (() => void) | undefined
-  let last: Promise<unknown> = Promise.resolve()
-  return {
-    name: 'state files',
-    async start() {
-      unlisten = ca?.onTrustChange(() => {
-        if (ca.trust.ca_fingerprint === root) return
-        root = ca.trust.ca_fingerprint
-        last = last
-          .then(() => trust.writeStateFiles?.(url))
-          .catch((error: unknown) => log.error('The operator file could not be written', { error }))
-      })
-    },
-    async stop() {
-      unlisten?.()
-      await last
-    },
-  }
-}
-
-/** Revocations travel in the coordinator's own record: signed, and with everybody within a second. */
-function publishRevocations(ca: CertificateAuthority, tokens: TokenIssuer, gossip: Gossip): Component {
-  const publish = (): void => gossip.update({ revokedSerials: ca.revokedSerials().slice(0, REVOKED_SERIALS_MAX) })
-  const publishTokens = (): void => gossip.update({ tokenKeys: tokens.publicKeys() })
-  const unlisten: (() => void)[] = []
-  return {
-    name: 'revocations',
-    async start() {
-      publish()
-      unlisten.push(ca.revocations.onChange(publish), tokens.onKeysChange(publishTokens))
     },
     async stop() {
       for (const stop of unlisten.splice(0)) stop()

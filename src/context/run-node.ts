@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { setFlagsFromString } from 'node:v8'
 import { messageOf, P2PError } from '../base/errors.ts'
 import type { LogEntry, Logger } from '../base/log.ts'
+import { explained } from '../base/system-failure.ts'
 import { VERSION } from '../base/version.ts'
 import { createLogMemory, type LogMemory } from '../builtin/index.ts'
 import type { NodeConfig } from '../config/index.ts'
@@ -42,7 +43,7 @@ const STOP_MS_MAX = 15_000
  */
 export async function runNode(options: RunNodeOptions): Promise<number> {
   const { config, onLine } = options
-  const logMemory = createLogMemory({ max: config.logEntriesMax })
+  const logMemory = createLogMemory({ max: config.logEntriesMax, traceId: currentTraceId })
   const logSpool = createLogSpool(
     { clock: systemClock, random: systemRandom, files: systemFiles, log: () => log, traceId: currentTraceId },
     { directory: join(config.stateDirectory, 'log-spool'), bytesMax: config.logSpoolBytesMax },
@@ -93,7 +94,7 @@ async function runUntilEnd(
     node = await startNode({ ...options, signal: AbortSignal.any([signal, crashed]), log, ...kept })
   } catch (error) {
     if (signal.aborted) return 0
-    return fail(log, error)
+    return fail(log, explained(error, options.config.stateDirectory))
   }
   // Held back by bin/p2p.cjs while the program was loaded: from here on only load makes the nursery grow.
   setFlagsFromString('--semi-space-growth-factor=2')

@@ -1,12 +1,15 @@
 import { Socket } from 'node:net'
 import { isMainThread, type MessagePort, parentPort } from 'node:worker_threads'
-import { systemClock, systemRandom } from '../platform/index.ts'
+import { lastKnown, systemClock, systemRandom } from '../platform/index.ts'
 import { ChildHost, HostChannel, portPipe, readPort, readSocket, socketPipe } from '../service/host/index.ts'
 
 /** The descriptor on which a node opens the link to a service's process. */
 const LINK_FD = 3
 /** For the last lines to leave; a node that does not read them does not keep the process alive. */
 const EXIT_MS_MAX = 1_000
+
+const residentBytes = lastKnown(() => process.memoryUsage.rss())
+const heapBytes = lastKnown(() => process.memoryUsage().heapUsed)
 
 /** The program of a service's process, or of its thread: all it does comes as orders over the link. */
 export function runServiceHost(): void {
@@ -22,7 +25,7 @@ function hostOverSocket(): ChildHost {
   return new ChildHost({
     clock: systemClock,
     random: systemRandom,
-    usage: () => usage(process.memoryUsage.rss()),
+    usage: () => usage(residentBytes()),
     connect(handlers) {
       const channel = new HostChannel({ label: 'the node', pipe: socketPipe(socket), ...handlers })
       readSocket(socket, channel)
@@ -41,7 +44,7 @@ function hostOverPort(port: MessagePort): ChildHost {
   return new ChildHost({
     clock: systemClock,
     random: systemRandom,
-    usage: () => usage(process.memoryUsage().heapUsed),
+    usage: () => usage(heapBytes()),
     connect(handlers) {
       const pipe = portPipe(port, () => port.close())
       const channel = new HostChannel({ label: 'the node', pipe, ...handlers })

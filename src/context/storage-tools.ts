@@ -39,7 +39,7 @@ const PLOT_STEPS: Record<PlotStep, { fraction: number; text: string }> = {
 
 const needs = { files: systemFiles, random: systemRandom }
 
-/** What `p2p plot` and `p2p storage` do: work on a vault or plot while no node uses it. All throw StorageError. */
+/** What `p2p plot` and `p2p storage` do. What changes a vault is refused while a node uses it. All throw StorageError. */
 export function createStorageTools() {
   return {
     verify: async (access: Access) => checkOf(await verifyVault(systemFiles, access.storagePath, await keyOf(access))),
@@ -52,8 +52,13 @@ export function createStorageTools() {
       return entries.map(({ key, bytes, revision }) => ({ key, sizeBytes: bytes, revision }))
     },
 
-    backup: async (access: Access, file: string) =>
-      checkOf(await backupVault(needs, access.storagePath, await keyOf(access), file)),
+    backup: async (access: Access, file: string) => {
+      const key = await keyOf(access)
+      // Before the vault is opened: what a running node acknowledged until now is in the copy.
+      const asOfMs = systemClock.wallMs()
+      const report = await backupVault(needs, access.storagePath, key, file)
+      return { revision: report.revision, entries: report.entries, sizeBytes: report.bytes, asOfMs }
+    },
 
     restore: async (access: Access, file: string) =>
       checkOf(await restoreVault(needs, file, await keyOf(access), access.storagePath)),

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Component } from '../base/component.ts'
 import type { NodeIdentity } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
@@ -7,12 +8,14 @@ import {
   createIoCounters,
   createLoopLagMeter,
   systemClock as clock,
+  systemFiles as files,
   systemRandom as random,
 } from '../platform/index.ts'
 import type { DashboardSource, MachineReading, ServiceDefinition, ServiceManager } from '../service/index.ts'
 import {
   createClusterMetrics,
   createMachineSampler,
+  createMetricFiles,
   createMetricsDashboardService,
   createMetricsReporter,
   type MachineSource,
@@ -33,6 +36,8 @@ export interface MetricsNeeds {
 export interface Metrics {
   /** To be registered before the services start. */
   definitions: ServiceDefinition[]
+  /** On a coordinator: what was measured before the last restart. To be started before the services; reads nothing yet. */
+  files: Component | undefined
   /** To be started when services and gossip have. */
   components: Component[]
   /** What is told of as metrics of this node. */
@@ -83,6 +88,9 @@ export function createMetrics(
           ]
         : []),
     ],
+    files:
+      cluster &&
+      createMetricFiles({ clock, files, log, metrics: cluster }, { directory: join(stateDirectory, 'metrics') }),
     components: [sampler, reporter],
     // This machine as of this second, the others as they last told.
     machines: () => (cluster ? [...own(), ...cluster.machines().filter((known) => known.nodeId !== nodeId)] : own()),

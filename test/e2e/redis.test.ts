@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -17,6 +18,7 @@ import { StoreCache } from '../../src/cache/store-cache.ts'
 import { createLogger, type LogEntry, systemClock } from '../../src/platform/index.ts'
 import { cacheContract, type OpenedCache } from '../contract/cache.ts'
 import { isLeftOut } from './support/namespaces.ts'
+import { freePort as freeNodePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
 const PASSWORD = 'kirschbaum'
 const MINUTE_MS = 60_000
@@ -442,5 +444,42 @@ testWithRedis('stop closes every connection, and what comes after it disturbs no
   assert.equal(await node.get('s', 'k'), undefined)
   await withControl(async (control) => {
     await until(async () => (await control.clientList()).length === 1)
+  })
+})
+
+const CACHED_SERVICE = `import { BaseService, serviceMethod } from 'p2p-core/service'
+export class Run extends BaseService {
+  static SERVICE_NAME = 'once'
+  @serviceMethod({ description: 'Another answer each time it runs', public: true, cacheTtlMs: 60_000 })
+  async get() { return { at: process.hrtime.bigint().toString() } }
+}
+`
+
+test('the built program keeps results in Redis', { skip }, async (t) => {
+  const home = makeHome(t)
+  mkdirSync(join(home.directory, 'dist/services/once'), { recursive: true })
+  writeFileSync(join(home.directory, 'dist/services/once/main.ts'), CACHED_SERVICE)
+  const values = {
+    port: await freeNodePort(),
+    bind_address: '127.0.0.1',
+    coordinator_mode: true,
+    redis_url: server.url,
+  }
+  const node = startNode(t, home.config('coordinator-1', values))
+  await node.ready()
+  const ask = async (): Promise<string> => {
+    const { code, stdout, stderr } = await p2p(['call', 'once/get', '--output', 'json'], { cwd: home.directory })
+    assert.equal(code, 0, stderr)
+    return stdout
+  }
+  await new Promise<void>((isInUse) => node.whenWritten(/Redis is in use/, isInUse))
+  const first = await ask()
+  assert.equal(await ask(), first)
+  await withControl(async (control) => {
+    const keys = await control.keys('p2p:cache:rpc:*')
+    assert.ok(
+      keys.some((key) => decodeURIComponent(key).startsWith('p2p:cache:rpc:coordinator-1/once/get@')),
+      keys.join(),
+    )
   })
 })

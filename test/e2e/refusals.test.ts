@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -44,9 +44,23 @@ test('what keeps a node from starting is said by name, with an exit code, and no
     assert.doesNotMatch(node.output(), /seen-by-everybody/)
   })
 
+  await t.test(
+    'what fails when nearly everything runs ends the process and gives its port and vault back',
+    async (t) => {
+      const inTheWay = join(home.directory, 'data/coordinator-1/host-join.secret')
+      rmSync(inTheWay)
+      mkdirSync(inTheWay)
+      await refused(t, file, { exit: 1, says: /Cannot start: EISDIR/ })
+      rmdirSync(inTheWay)
+      const node = startNode(t, file)
+      await node.ready()
+      assert.equal(await node.stop(), 0)
+    },
+  )
+
   await t.test('a plot that others may read', async (t) => {
     chmodSync(plot, 0o644)
-    await refused(t, file, { exit: 77, says: /P2P_STORAGE_PLOT_PERMISSIONS.*|chmod 600/s })
+    await refused(t, file, { exit: 77, says: /chmod 600.*P2P_STORAGE_PLOT_PERMISSIONS/s })
     chmodSync(plot, 0o600)
   })
 

@@ -185,7 +185,9 @@ function alertText(alert: Alert, nowMs: number, style: ReturnType<typeof styler>
       : `since ${relativeTime(Date.parse(since), nowMs)}`,
     ...(alert.is_flapping ? ['comes and goes'] : []),
     ...(acknowledged
-      ? [`${acknowledged.by} takes care of it${acknowledged.note === undefined ? '' : `: ${acknowledged.note}`}`]
+      ? [
+          `${acknowledged.by.replace(/^person:/, '')} takes care of it${acknowledged.note === undefined ? '' : `: ${acknowledged.note}`}`,
+        ]
       : []),
     ...(silenced === undefined ? [] : [`silenced, ends ${relativeTime(Date.parse(silenced), nowMs)}`]),
   ]

@@ -3,7 +3,7 @@ import { parseDuration } from '../../config/index.ts'
 import type { CliHost } from '../host.ts'
 import { plain } from '../output/style.ts'
 import { type OutputFormat, show, showRows } from '../output/show.ts'
-import { type ConnectionFlags, connect } from '../session/connect.ts'
+import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
 
 interface Flags extends ConnectionFlags {
   who?: string
@@ -11,6 +11,7 @@ interface Flags extends ConnectionFlags {
   since?: string
   limit: number
   verify?: boolean
+  export?: boolean
   output: OutputFormat
 }
 
@@ -46,14 +47,8 @@ const OUTCOME_STYLES: Readonly<Record<string, 'green' | 'red' | 'yellow'>> = {
 export async function audit(host: CliHost, flags: Flags): Promise<number> {
   if (flags.verify === true) return verify(host, flags)
   const session = await connect(host, flags)
-  const query = new URLSearchParams({ limit: String(flags.limit) })
-  if (flags.who !== undefined) query.set('who', flags.who)
-  if (flags.act !== undefined) query.set('act', flags.act)
-  if (flags.since !== undefined) query.set('since', sinceOf(host, flags.since))
-  const { records } = await session.call<{ records: AuditLine[] }>({
-    method: 'GET',
-    path: `/api/audit?${query.toString()}`,
-  })
+  if (flags.export === true) return exportAll(host, session, flags)
+  const records = await recordsOf(host, session, flags, { limit: String(flags.limit) })
   await showRows(
     host,
     flags.output,
@@ -75,6 +70,38 @@ export async function audit(host: CliHost, flags: Flags): Promise<number> {
     'There are no such records',
   )
   return 0
+}
+
+const PAGE = 1_000
+
+/** All that match, newest first, a JSON object on each line: page by page, so that no length is too long. */
+async function exportAll(host: CliHost, session: Session, flags: Flags): Promise<number> {
+  let count = 0
+  let before: number | undefined
+  for (;;) {
+    const page = { limit: String(PAGE), ...(before !== undefined && { before: String(before) }) }
+    const records = await recordsOf(host, session, flags, page)
+    host.output.write(records.map((record) => `${JSON.stringify(record)}\n`).join(''))
+    count += records.length
+    before = records.at(-1)?.seq
+    if (records.length < PAGE || before === undefined || before <= 1) break
+  }
+  host.talk.write(`${count} records\n`)
+  return 0
+}
+
+async function recordsOf(
+  host: CliHost,
+  session: Session,
+  { who, act, since }: Flags,
+  page: Record<string, string>,
+): Promise<AuditLine[]> {
+  const query = new URLSearchParams(page)
+  if (who !== undefined) query.set('who', who)
+  if (act !== undefined) query.set('act', act)
+  if (since !== undefined) query.set('since', sinceOf(host, since))
+  const path = `/api/audit?${query.toString()}`
+  return (await session.call<{ records: AuditLine[] }>({ method: 'GET', path })).records
 }
 
 async function verify(host: CliHost, flags: Flags): Promise<number> {

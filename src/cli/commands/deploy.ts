@@ -13,6 +13,9 @@ import { INTERRUPTED } from '../session/follow-rollout.ts'
 
 type Flags = ConnectionFlags & DeployFlags & { detach?: boolean; output: OutputFormat }
 
+/** Refusals that a person may override; the others need what they name. */
+const FORCEABLE: ReadonlySet<string> = new Set(['VERSION_BACKWARDS', 'INCOMPATIBLE', 'NO_PLACE', 'P2P_DEPLOY_BUSY'])
+
 /** `p2p deploy DIR` */
 export async function deploy(host: CliHost, folder: string, flags: Flags): Promise<number> {
   const body = await deployBody(host, flags)
@@ -30,7 +33,8 @@ export async function deploy(host: CliHost, folder: string, flags: Flags): Promi
   // What refuses it also comes with a plan that changes nothing else.
   if (plan.refusals.length === 0 && !changesAnything(plan)) return 0
   if (plan.refusals.length > 0 && !flags.force) {
-    host.talk.write('Nothing was changed. Where a reason may be overridden, --force does\n')
+    const canForce = plan.refusals.every(({ code }) => FORCEABLE.has(code))
+    host.talk.write(`Nothing was changed${canForce ? '; with --force it is done all the same' : ''}\n`)
     return 1
   }
   const rollout = await session.call<RolloutView>({

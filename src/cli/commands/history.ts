@@ -3,6 +3,7 @@ import { relativeTime } from '../output/relative-time.ts'
 import { ROLLOUT_STYLES } from '../output/rollout-text.ts'
 import { type OutputFormat, showRows } from '../output/show.ts'
 import { plain } from '../output/style.ts'
+import { TEXT_WIDTH_MIN } from '../output/table.ts'
 import { afterwards } from '../session/afterwards.ts'
 import { type ConnectionFlags, connect } from '../session/connect.ts'
 import { deploymentPath, type HistoryView, type RolloutView } from '../session/deployments.ts'
@@ -29,10 +30,14 @@ export async function history(host: CliHost, service: string, flags: Flags): Pro
       { title: 'GENERATION', value: ({ deployment }) => deployment.generation, align: 'right' },
       { title: 'VERSION', value: ({ deployment }) => deployment.version },
       { title: 'STATE', value: ({ state }) => state, style: ({ state }) => ROLLOUT_STYLES[state] },
-      { title: 'COUNT', value: ({ deployment }) => deployment.count, align: 'right' },
+      { title: 'COUNT', value: ({ deployment }) => deployment.count, align: 'right', isOptional: true },
       { title: 'WHEN', value: ({ deployment }) => relativeTime(deployment.at_ms, host.wallMs()) },
-      { title: 'BY', value: ({ deployment }) => deployment.by },
-      { title: 'WHY', value: ({ deployment, reason }) => reason ?? (deployment.reason || undefined) },
+      { title: 'BY', value: ({ deployment }) => deployment.by, widthMin: TEXT_WIDTH_MIN },
+      {
+        title: 'WHY',
+        value: ({ deployment, reason }) => reason ?? (deployment.reason || undefined),
+        widthMin: TEXT_WIDTH_MIN,
+      },
     ],
     `${service} has no history`,
   )

@@ -14,6 +14,7 @@ interface LogFlags extends ConnectionFlags {
   level?: LogLevel
   logger?: string
   grep?: string
+  trace?: string
   since?: string
   until?: string
   limit: number
@@ -32,6 +33,9 @@ const LEVEL_STYLES: Readonly<Record<string, Format>> = {
   ERROR: 'red',
   CRITICAL: 'redBright',
 }
+
+/** Of these one wants to know what the rest of the call did. */
+const SERIOUS: ReadonlySet<string> = new Set(['WARNING', 'ERROR', 'CRITICAL'])
 
 /** `p2p logs`: with `--follow` until it is interrupted. */
 export async function logs(host: CliHost, flags: LogFlags): Promise<void> {
@@ -56,6 +60,7 @@ function chosen(flags: LogFlags, nowMs: number): string {
     level: flags.level,
     logger_name: flags.logger,
     search: flags.grep,
+    trace_id: flags.trace,
     since: flags.since === undefined ? undefined : momentOf('--since', flags.since, nowMs),
     until: flags.until === undefined ? undefined : momentOf('--until', flags.until, nowMs),
   }
@@ -115,8 +120,10 @@ function lineText(line: LogLine, style: ReturnType<typeof styler>): string {
   const shownLevel = format ? style(format, level) : level
   const place = `${style('cyan', plain(line.node_id))} ${plain(line.logger_name)}`
   const head = `${plain(line.timestamp)} ${shownLevel} ${place}: ${plain(line.message)}`
+  const isTraced = line.trace_id !== undefined && SERIOUS.has(line.level) && line.fields['trace_id'] === undefined
+  const trace = isTraced ? style('dim', ` trace=${plain(line.trace_id ?? '')}`) : ''
   const frames = isErrorRecord(error) && Array.isArray(error.stack) ? error.stack : []
-  return `${head}${fields.join('')}\n${frames.map((frame) => style('dim', `    ${plain(String(frame))}\n`)).join('')}`
+  return `${head}${fields.join('')}${trace}\n${frames.map((frame) => style('dim', `    ${plain(String(frame))}\n`)).join('')}`
 }
 
 function valueText(value: unknown): string {

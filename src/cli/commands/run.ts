@@ -115,5 +115,5 @@ function readyText(host: CliHost, event: Extract<NodeEvent, { type: 'ready' }>, 
   const line = `${ready} ${event.role} ${event.nodeId} of cluster ${event.cluster} at ${event.url}`
   if (event.operatorFile === undefined) return line
   const path = isAbsolute(event.operatorFile) ? event.operatorFile : join(host.workingDirectory, event.operatorFile)
-  return `${line}\n  To use it, in another terminal: p2p login --credential-file ${path}\n  To let a worker in: p2p token create`
+  return `${line}\n  To use it, in another terminal: p2p login --credential-file ${path}\n  In a browser: p2p login --link\n  To let a worker in: p2p token create`
 }

@@ -3,6 +3,7 @@ import type { CliHost } from '../host.ts'
 import { relativeTime, spanText } from '../output/relative-time.ts'
 import { facts, type OutputFormat, show, showRows, table } from '../output/show.ts'
 import { type Format, plain, styler } from '../output/style.ts'
+import { NAME, TEXT_WIDTH_MIN } from '../output/table.ts'
 import { allServices, findDeployment } from '../session/all-services.ts'
 import { type ConnectionFlags, connect } from '../session/connect.ts'
 import type { DeploymentInstance, DeploymentStatusView } from '../session/deployments.ts'
@@ -33,7 +34,7 @@ async function listServices(host: CliHost, flags: Flags): Promise<void> {
     flags.output,
     found,
     [
-      { title: 'SERVICE', value: (row) => row.service },
+      { title: 'SERVICE', value: (row) => row.service, ...NAME },
       { title: 'STATUS', value: (row) => row.status, style: (row) => STATUS_STYLES[row.status] },
       {
         title: 'HEALTHY',
@@ -41,13 +42,19 @@ async function listServices(host: CliHost, flags: Flags): Promise<void> {
         align: 'right',
       },
       { title: 'VERSION', value: (row) => row.versions.join(', ') },
-      { title: 'RESTARTS', value: (row) => row.restarts, align: 'right' },
+      { title: 'RESTARTS', value: (row) => row.restarts, align: 'right', isOptional: true },
       {
         title: 'NODES',
         value: ({ nodes }) =>
           (nodes.length > NODES_SHOWN_MAX ? `${nodes.length} nodes` : nodes.join(', ')) || undefined,
+        widthMin: TEXT_WIDTH_MIN,
       },
-      { title: 'DESCRIPTION', value: (row) => row.description || undefined },
+      {
+        title: 'DESCRIPTION',
+        value: (row) => row.description || undefined,
+        widthMin: TEXT_WIDTH_MIN,
+        isOptional: true,
+      },
     ],
     'No node runs a service',
   )
@@ -113,10 +120,10 @@ function deployed(host: CliHost, { deployment, healthy, running, wanted, instanc
   ])
   if (instances.length === 0) return head
   return `${head}\n${table<DeploymentInstance>(host, instances, [
-    { title: 'INSTANCE', value: (instance) => instance.id },
-    { title: 'NODE', value: (instance) => instance.node_id },
+    { title: 'INSTANCE', value: (instance) => instance.id, ...NAME },
+    { title: 'NODE', value: (instance) => instance.node_id, ...NAME },
     { title: 'VERSION', value: (instance) => instance.version },
-    { title: 'GENERATION', value: (instance) => instance.generation, align: 'right' },
+    { title: 'GENERATION', value: (instance) => instance.generation, align: 'right', isOptional: true },
     ...STATE_COLUMNS,
   ])}`
 }
@@ -124,7 +131,7 @@ function deployed(host: CliHost, { deployment, healthy, running, wanted, instanc
 function ownInstances(host: CliHost, instances: readonly InstanceView[]): string {
   if (instances.length === 0) return ''
   return table<InstanceView>(host, instances, [
-    { title: 'INSTANCE', value: (instance) => instance.id },
+    { title: 'INSTANCE', value: (instance) => instance.id, ...NAME },
     { title: 'PROCESS', value: (instance) => instance.pid, align: 'right' },
     ...STATE_COLUMNS,
   ])
@@ -139,16 +146,25 @@ const STATE_COLUMNS = [
     value: (instance: InstanceState) => instance.health,
     style: (instance: InstanceState) => STATUS_STYLES[instance.health],
   },
-  { title: 'RESTARTS', value: (instance: InstanceState) => instance.restarts, align: 'right' as const },
-  { title: 'WHY', value: (instance: InstanceState) => instance.reason },
+  {
+    title: 'RESTARTS',
+    value: (instance: InstanceState) => instance.restarts,
+    align: 'right' as const,
+    isOptional: true,
+  },
+  { title: 'WHY', value: (instance: InstanceState) => instance.reason, widthMin: TEXT_WIDTH_MIN },
 ]
 
 function methods(host: CliHost, name: string, { method_details: found }: ServiceDetails): string {
   if (found.length === 0) return ''
   return table(host, found, [
-    { title: 'METHOD', value: (method) => `${name}/${method.name}`, style: () => 'cyan' },
+    { title: 'METHOD', value: (method) => `${name}/${method.name}`, style: () => 'cyan', ...NAME },
     { title: 'ROLE', value: (method) => method.required_role },
-    { title: 'CACHED', value: (method) => (method.cache_ttl_ms > 0 ? spanText(method.cache_ttl_ms) : undefined) },
-    { title: 'DESCRIPTION', value: (method) => method.description },
+    {
+      title: 'CACHED',
+      value: (method) => (method.cache_ttl_ms > 0 ? spanText(method.cache_ttl_ms) : undefined),
+      isOptional: true,
+    },
+    { title: 'DESCRIPTION', value: (method) => method.description, widthMin: TEXT_WIDTH_MIN },
   ])
 }

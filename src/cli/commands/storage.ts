@@ -57,8 +57,12 @@ export async function listStorage(host: CliHost, prefix: string | undefined, fla
 export async function backupStorage(host: CliHost, file: string, flags: StorageFlags): Promise<void> {
   const { tools, access } = await open(host, flags)
   const path = resolve(host.workingDirectory, file)
-  const { entries, sizeBytes } = await tools.backup(access, path)
-  host.talk.write(`Wrote ${path}: ${entries} entries, ${formatBytes(sizeBytes)}, opened by what opens the vault\n`)
+  const { revision, entries, sizeBytes, asOfMs } = await tools.backup(access, path)
+  const asOf = new Date(asOfMs).toISOString()
+  host.talk.write(
+    `Wrote ${path}: ${entries} entries, ${formatBytes(sizeBytes)}, up to commit ${revision}: all that was acknowledged by ${asOf}. ` +
+      'It was read back and verified, and opens with what opens the vault\n',
+  )
 }
 
 /** `p2p storage restore FILE` */

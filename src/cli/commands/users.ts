@@ -14,6 +14,7 @@ interface UserView {
   created_by: string
   has_password: boolean
   has_code: boolean
+  passkeys: number
   sessions: number
   invitation_ends_ms?: number
 }
@@ -50,7 +51,10 @@ export async function listUsers(host: CliHost, flags: ConnectionFlags & { output
 }
 
 function waysOf(user: UserView, nowMs: number): string {
-  if (user.has_password) return user.has_code ? 'password, code' : 'password'
+  if (user.has_password) {
+    const ways = [user.has_code ? 'password and code' : 'password', ...(user.passkeys > 0 ? ['passkey'] : [])]
+    return ways.join(', ')
+  }
   const { invitation_ends_ms: endMs } = user
   if (endMs === undefined) return 'nothing'
   return endMs > nowMs ? `invitation, ends ${relativeTime(endMs, nowMs)}` : 'invitation that has ended'

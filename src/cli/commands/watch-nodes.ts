@@ -1,7 +1,7 @@
 import { CliError } from '../../base/errors.ts'
 import type { CliHost } from '../host.ts'
 import { createLiveText } from '../output/live-text.ts'
-import { nodeColumns, STATUS_STYLES } from '../output/node-table.ts'
+import { nodeColumns, nodeStatus, nodeStyle } from '../output/node-table.ts'
 import { type OutputFormat, table } from '../output/show.ts'
 import { plain, styler } from '../output/style.ts'
 import { type ConnectionFlags, connect } from '../session/connect.ts'
@@ -86,20 +86,17 @@ function lineView(host: CliHost): View {
   const style = styler(host.output, host.environment)
   const tell = (node: ClusterNode): void => {
     const before = known.get(node.node_id)
-    known.set(node.node_id, node.status)
-    const status = style(STATUS_STYLES[node.status], node.status)
+    const now = nodeStatus(node)
+    known.set(node.node_id, now)
+    const status = style(nodeStyle(node), now)
     const what =
-      before === undefined
-        ? status
-        : before === node.status
-          ? `${status}, its record changed`
-          : `${before} -> ${status}`
+      before === undefined ? status : before === now ? `${status}, its record changed` : `${before} -> ${status}`
     host.output.write(`${new Date(host.wallMs()).toISOString()}  ${plain(node.node_id)}  ${what}\n`)
   }
   return {
     // After a lost connection only what has changed meanwhile is news.
     snapshot: (_index, { nodes }) => {
-      for (const node of nodes) if (known.get(node.node_id) !== node.status) tell(node)
+      for (const node of nodes) if (known.get(node.node_id) !== nodeStatus(node)) tell(node)
     },
     change: (_index, { node }) => tell(node),
     heartbeat: () => {},

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { LOG_LEVELS } from '../../base/log.ts'
 import { EVENT_KINDS } from '../../base/timeline.ts'
-import { collect, collectChoice, upperCaseWord, withConnection, withOutput, wholeNumber } from '../options.ts'
+import { collect, collectChoice, traceId, upperCaseWord, withConnection, withOutput, wholeNumber } from '../options.ts'
 import type { Act } from '../program.ts'
 import { RANGES } from '../output/ranges.ts'
 import { SORT_KEYS } from '../top/sort-keys.ts'
@@ -57,6 +57,7 @@ Examples:
   defineTop(cluster('top', 'Show nodes and services by what they use, live'), act)
   defineMetrics(cluster('metrics <node>', 'Show graphs of what a node measured'), act)
   defineSupportBundle(cluster('support-bundle', 'Collect what helps to see what is wrong into one file'), act)
+  defineAccount(cluster('account', 'Show your own account, and set up a second step'), act)
   defineUsers(cluster('users', 'Say who may use the cluster, and as what'), act)
   defineTokens(cluster('token', 'Make and withdraw the tokens that let workers join'), act)
   defineAudit(cluster('audit', 'Show who did what on a node, and whether the record is whole'), act)
@@ -190,6 +191,7 @@ function defineLogs(logs: Command, act: Act): void {
     .option('--level <level>', `this level and above: ${LOG_LEVELS.join(', ')}`, upperCaseWord(LOG_LEVELS))
     .option('--logger <text>', "part of the logger's name")
     .option('--grep <words>', 'words that all begin a word of the message or of the fields, whatever the case')
+    .option('--trace <id>', 'lines of one call, on every node it came to', traceId)
     .option('--since <time>', 'a span such as 10m or 2h, or a time such as 2026-01-02T03:04:05Z')
     .option('--until <time>', 'likewise')
     .addOption(new Option('--limit <count>', 'lines at most').argParser(wholeNumber(1, 1_000)).default(100))
@@ -201,6 +203,7 @@ Examples:
   p2p logs -f --level WARNING                     live, of all nodes
   p2p logs --node worker-1 --level ERROR --since 10m
   p2p logs --grep "suspect worker-1" --logger Gossip --output json
+  p2p logs --trace 4bf92f3577b34da6a3ce929d0e0e4736   what one call did, on every node
 `,
     )
     .action(act(async () => (await import('../commands/logs.ts')).logs))
@@ -344,6 +347,18 @@ function defineTokens(token: Command, act: Act): void {
   )
 }
 
+function defineAccount(account: Command, act: Act): void {
+  const load = () => import('../commands/account.ts')
+  withOutput(withConnection(account)).action(act(async () => (await load()).showAccount))
+  withConnection(
+    account.command('totp').description('Have codes of an authenticator program asked for at each sign-in'),
+  )
+    .addOption(
+      new Option('--password-fd <n>', 'read your password from this file descriptor').argParser(wholeNumber(0, 1_023)),
+    )
+    .action(act(async () => (await load()).setUpTotp))
+}
+
 function defineUsers(users: Command, act: Act): void {
   const roles = ['viewer', 'operator', 'admin']
   const load = () => import('../commands/users.ts')
@@ -421,6 +436,7 @@ function defineAudit(audit: Command, act: Act): void {
     .option('--act <text>', 'part of what was done, for instance tokens or DELETE')
     .option('--since <time>', 'a span such as 2h, or a time such as 2026-01-02T03:04:05Z')
     .addOption(new Option('--limit <count>', 'records at most').argParser(wholeNumber(1, 1_000)).default(50))
+    .option('--export', 'every record that matches, newest first, a line of JSON each; --limit does not count')
     .option('--verify', 'read every record again and check that none was changed, left out or put in')
     .addHelpText(
       'after',
@@ -430,6 +446,7 @@ Each node keeps the record of what was done through it; --url says which one is 
 Examples:
   p2p audit --since 24h --who ada
   p2p audit --act /api/tokens --output json
+  p2p audit --export > audit-2026-01.jsonl
   p2p audit --verify                              exit code 78 when something is wrong
 `,
     )

@@ -152,7 +152,7 @@ it. A node on which the new version does not run well goes back by itself, and t
 Exit codes: 0 done, 1 refused or failed, 130 not waited for.
 
 Examples:
-  npm pack p2p-core@latest && p2p upgrade p2p-core-3.1.0.tgz
+  npm pack && p2p upgrade p2p-core-3.1.0.tgz      in a clone of the new version
   p2p upgrade p2p-core-3.1.0.tgz --dry-run
   p2p upgrade p2p-core-3.1.0.tgz --node worker-1 --node worker-2
 `,

@@ -57,7 +57,7 @@ function defineStorage(storage: Command, act: Act): void {
   withOutput(work('list [prefix]', 'List what is in it, without the values')).action(
     act(async () => (await import('../commands/storage.ts')).listStorage),
   )
-  work('backup <file>', 'Write a copy to a new file, encrypted as it is').action(
+  work('backup <file>', 'Write a copy to a new file, encrypted as it is; the node may run').action(
     act(async () => (await import('../commands/storage.ts')).backupStorage),
   )
   work('restore <file>', 'Make the vault from a backup, where there is none').action(

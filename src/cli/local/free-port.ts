@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 
 /** Whether a TCP port can be bound on this address right now. */
-export function isPortFree(port: number, host: string): Promise<boolean> {
+function isPortFree(port: number, host: string): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()
     server.once('error', () => resolve(false))

@@ -16,7 +16,8 @@ export function createLiveText(output: Output): LiveText {
   return {
     draw(text) {
       const lines = text.split('\n').slice(0, -1)
-      const room = (output.rows ?? ROWS_DEFAULT) - 1
+      // A terminal that was never told its size says 0.
+      const room = (output.rows || ROWS_DEFAULT) - 1
       const shown =
         lines.length <= room ? lines : [...lines.slice(0, room - 1), `… and ${lines.length - room + 1} more`]
       const back = drawnLines > 0 ? `\u001B[${drawnLines}A` : ''

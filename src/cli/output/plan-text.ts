@@ -1,6 +1,8 @@
 import type { PlanView } from '../session/deployments.ts'
 import { type Format, plain } from './style.ts'
 
+const NAME_WIDTH_MAX = 32
+
 type Style = (format: Format, text: string) => string
 
 /** Whether a plan would change anything. */
@@ -23,7 +25,7 @@ function headLine({ service, from_version: from, to_version: to, ...plan }: Plan
 }
 
 function fieldLines({ changes }: PlanView, style: Style): string[] {
-  const width = Math.max(0, ...changes.map(({ path }) => plain(path).length))
+  const width = columnWidth(changes.map(({ path }) => path))
   return changes.map(({ path, from, to }) => {
     const name = plain(path).padEnd(width)
     if (from === undefined) return style('green', `  + ${name}  ${plain(to ?? '')}`)
@@ -35,7 +37,7 @@ function fieldLines({ changes }: PlanView, style: Style): string[] {
 function nodeLines({ nodes }: PlanView, style: Style): string[] {
   const changed = nodes.filter(({ from, to, replaces }) => from !== to || replaces)
   if (changed.length === 0) return []
-  const width = Math.max(...changed.map(({ node_id: id }) => plain(id).length))
+  const width = columnWidth(changed.map(({ node_id: id }) => id))
   return [
     'On the nodes:',
     ...changed.map(({ node_id: id, from, to, replaces }) => {
@@ -48,16 +50,24 @@ function nodeLines({ nodes }: PlanView, style: Style): string[] {
   ]
 }
 
+/** One long name does not move what stands beside the others. */
+function columnWidth(names: readonly string[]): number {
+  return Math.min(NAME_WIDTH_MAX, Math.max(0, ...names.map((name) => plain(name).length)))
+}
+
 function instances(count: number): string {
   return `${count} ${count === 1 ? 'instance' : 'instances'}`
 }
 
 function remarkLines({ incompatible, warnings, refusals }: PlanView, style: Style): string[] {
   return [
-    ...incompatible.map(({ method, what, callers }) => {
-      const who = callers.length > 0 ? `; called by ${callers.map(plain).join(', ')}` : ''
-      return `${style('yellow', 'breaks:')} ${plain(method)} ${plain(what)}${who}`
-    }),
+    // What nobody calls is among the warnings.
+    ...incompatible
+      .filter(({ callers }) => callers.length > 0)
+      .map(({ method, what, callers }) => {
+        const who = callers.map((caller) => plain(caller).replace(/^person:/, '')).join(', ')
+        return `${style('yellow', 'breaks:')} ${plain(method)}: ${plain(what)}; called by ${who}`
+      }),
     ...warnings.map((text) => `${style('yellow', 'warning:')} ${plain(text)}`),
     ...refusals.map(
       ({ code, message }) => `${style('red', 'refused:')} ${plain(message)} ${style('dim', `(${code})`)}`,

@@ -42,7 +42,7 @@ export function table<Row>(host: CliHost, rows: readonly Row[], columns: readonl
   return renderTable(rows, columns, { width, style: styler(host.output, host.environment) })
 }
 
-/** Lines `name  value`, for one thing's facts; undefined values are left out. */
+/** Lines `name  value`, for one thing's facts; undefined values are left out. On a terminal long ones go on below themselves. */
 export function facts(
   host: CliHost,
   pairs: readonly (readonly [name: string, value: string | number | undefined])[],
@@ -50,5 +50,27 @@ export function facts(
   const style = styler(host.output, host.environment)
   const known = pairs.filter(([, value]) => value !== undefined)
   const width = Math.max(...known.map(([name]) => name.length))
-  return known.map(([name, value]) => `${style('bold', name.padEnd(width))}  ${value}\n`).join('')
+  const indent = width + 2
+  const room = host.output.isTTY ? (host.output.columns ?? 0) - indent : 0
+  return known
+    .map(([name, value]) => {
+      const lines = room < VALUE_WIDTH_MIN ? [String(value)] : wrapped(String(value), room)
+      return `${style('bold', name.padEnd(width))}  ${lines.join(`\n${' '.repeat(indent)}`)}\n`
+    })
+    .join('')
+}
+
+/** In less room what is wrapped is harder to read than what runs over. */
+const VALUE_WIDTH_MIN = 20
+
+/** Broken between words; a word that is too long stays whole, so that it can be copied. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && Array.from(last).length + 1 + Array.from(word).length <= width) {
+      lines[lines.length - 1] = `${last} ${word}`
+    } else lines.push(word)
+  }
+  return lines
 }

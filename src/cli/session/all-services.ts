@@ -93,10 +93,11 @@ function summary(
   }
 }
 
-function statusOf({ deployment, rollout, healthy, wanted, job }: DeploymentStatusView): string {
+function statusOf({ deployment, rollout, healthy, running, wanted, job }: DeploymentStatusView): string {
   if (deployment.is_stopped) return 'stopped'
   if (rollout?.state === 'running') return 'updating'
   if (job) return 'job'
+  if (rollout?.state === 'failed' && running === 0) return 'failed'
   if (healthy >= wanted) return 'healthy'
   return healthy > 0 ? 'degraded' : 'failing'
 }

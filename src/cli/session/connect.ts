@@ -5,6 +5,7 @@ import { type ApiRequest, type ApiTarget, callApi } from './api-client.ts'
 import { chooseCredentialFile, type OperatorCredential, readCredential } from './credential-file.ts'
 import { DEFAULT_PROFILE, type Login, readLogin, writeLogin } from './login-file.ts'
 import { type EventsRequest, type ServerEvent, serverEvents } from './server-events.ts'
+import { refreshLogin, sessionEnded } from './refresh-login.ts'
 import { signIn } from './sign-in.ts'
 
 /** Which node to talk to, from the command line. */
@@ -49,14 +50,15 @@ export async function connect(host: CliHost, flags: ConnectionFlags): Promise<Se
     const login = await signIn(host, chooseCredentialFile(host, undefined))
     return new NodeSession(asked ?? login.url, login, async () => signIn(host, login.credential_file))
   }
-  const renew = async (): Promise<Login> => {
+  const renew = async (login: Login): Promise<Login> => {
+    if (login.refresh_token !== undefined) return refreshLogin(host, profile, login)
     const url = stored.url === stored.credential_url ? undefined : stored.url
     const renewed = await signIn(host, stored.credential_file, url)
     writeLogin(host, profile, renewed)
     return renewed
   }
   const login = isStale(stored, host.wallMs()) ? await renewOrExplain(stored, renew) : stored
-  return new NodeSession(asked ?? login.url, login, () => renewOrExplain(login, renew))
+  return new NodeSession(asked ?? login.url, login, (refused) => renewOrExplain(refused, renew))
 }
 
 /** The origin of a URL a person typed; `https://` may be left out. @throws {CliError} P2P_CLI_USAGE */
@@ -83,14 +85,9 @@ function readIfPossible(path: string): OperatorCredential | undefined {
   }
 }
 
-async function renewOrExplain(login: Login, renew: () => Promise<Login>): Promise<Login> {
-  if (readIfPossible(login.credential_file)) return renew()
-  if (login.name !== undefined) {
-    throw new CliError(
-      'P2P_CLI_NOT_LOGGED_IN',
-      `The session of ${login.name} at ${login.url} has ended; run "p2p login --name ${login.name}"`,
-    )
-  }
+async function renewOrExplain(login: Login, renew: (login: Login) => Promise<Login>): Promise<Login> {
+  if (login.refresh_token !== undefined || readIfPossible(login.credential_file)) return renew(login)
+  if (login.name !== undefined) throw sessionEnded(login)
   throw new CliError(
     'P2P_CLI_NOT_LOGGED_IN',
     `The login to ${login.url} has expired, and ${login.credential_file} cannot be read to renew it; run "p2p login --credential-file FILE"`,
@@ -100,9 +97,9 @@ async function renewOrExplain(login: Login, renew: () => Promise<Login>): Promis
 class NodeSession implements Session {
   readonly url: string
   #login: Login
-  readonly #renew: () => Promise<Login>
+  readonly #renew: (refused: Login) => Promise<Login>
 
-  constructor(url: string, login: Login, renew: () => Promise<Login>) {
+  constructor(url: string, login: Login, renew: (refused: Login) => Promise<Login>) {
     this.url = url
     this.#login = login
     this.#renew = renew
@@ -117,7 +114,7 @@ class NodeSession implements Session {
       return (await this.#send(request)) as T
     } catch (error) {
       if (!isTokenRefused(error)) throw error
-      this.#login = await this.#renew()
+      this.#login = await this.#renew(this.#login)
       return (await this.#send(request)) as T
     }
   }
@@ -127,7 +124,7 @@ class NodeSession implements Session {
       yield* serverEvents(this.#target(), request)
     } catch (error) {
       if (!isTokenRefused(error)) throw error
-      this.#login = await this.#renew()
+      this.#login = await this.#renew(this.#login)
       yield* serverEvents(this.#target(), request)
     }
   }

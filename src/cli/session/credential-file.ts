@@ -15,7 +15,7 @@ export interface OperatorCredential {
 const PLACES = ['operator.json', 'data/*/operator.json', 'data/local/*/operator.json']
 
 /** The credential files of coordinators that were started from this folder, absolute. */
-export function findCredentialFiles(host: CliHost): string[] {
+function findCredentialFiles(host: CliHost): string[] {
   const found = PLACES.flatMap((pattern) => globSync(pattern, { cwd: host.workingDirectory }).toSorted())
   return found.map((path) => join(host.workingDirectory, path))
 }
@@ -30,7 +30,7 @@ export function chooseCredentialFile(host: CliHost, named: string | undefined): 
   if (first === undefined) {
     throw new CliError(
       'P2P_CLI_NOT_LOGGED_IN',
-      'Not logged in, and no operator.json of a coordinator was found here. Run "p2p login" in the folder the coordinator was started in, or give its file: p2p login --credential-file <state_directory>/operator.json',
+      'Not logged in, and no operator.json of a coordinator was found here. On the coordinator\'s machine: "p2p login" in the folder it was started in, or p2p login --credential-file <state_directory>/operator.json. From elsewhere, as a user of the cluster: p2p login https://HOST:8001 --name NAME --fingerprint HEX',
     )
   }
   if (others.length > 0) {

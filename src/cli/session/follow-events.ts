@@ -10,7 +10,7 @@ export interface FollowOptions {
   signal: AbortSignal
   /** Waits; rejects when the signal is aborted. */
   pause: (durationMs: number, signal: AbortSignal) => Promise<void>
-  /** Told when a connection was lost or could not be opened again; the next event says that there is one. */
+  /** Told when a connection was lost or cannot be opened again, once for each reason; the next event says that there is one. */
   onLost: (why: string) => void
 }
 
@@ -27,10 +27,12 @@ export async function* followEvents(
   const { signal, pause, onLost } = options
   let lastEventId: string | undefined
   let wasOpen = false
+  let told: string | undefined
   for (;;) {
     try {
       for await (const event of session.events({ path, lastEventId, signal })) {
         wasOpen = true
+        told = undefined
         lastEventId = event.id ?? lastEventId
         yield event
       }
@@ -38,7 +40,9 @@ export async function* followEvents(
       if (signal.aborted) return
       const mayMend = error instanceof P2PError && error.facts.retryable
       if (!wasOpen || !mayMend) throw error
-      onLost(messageOf(error))
+      const why = messageOf(error)
+      if (why !== told) onLost(why)
+      told = why
     }
     await pause(RETRY_MS, signal).catch(() => {})
     if (signal.aborted) return

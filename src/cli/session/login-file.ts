@@ -14,6 +14,10 @@ export interface Login {
   role: string
   /** Who signed in by name and password; absent where it was the operator credential. */
   name?: string
+  /** Of a person's session: good once, for the next tokens. */
+  refresh_token?: string
+  /** When the session ends, whatever is refreshed. */
+  session_ends_at_ms?: number
   /** The operator credential it came from: read again when the token has expired; empty where it came from a password. */
   credential_file: string
   /** The file's URL then: when it has changed, so has the coordinator. */

@@ -9,9 +9,8 @@ import { callApi, connectionError } from './api-client.ts'
 import { chooseCredentialFile, readCredential } from './credential-file.ts'
 import { type Login, readLogin } from './login-file.ts'
 import { userPassword } from './new-password.ts'
+import { PERSON_TOKEN_TTL_S, type TokenAnswer, tokensOf } from './refresh-login.ts'
 
-/** A working day: the longest a coordinator gives. Programs run side by side share the token, so it is not refreshed. */
-const TOKEN_TTL_S = 12 * 3600
 const ANSWER_BYTES_MAX = 64 * 1_024
 const TIMEOUT_MS = 10_000
 
@@ -43,8 +42,8 @@ export async function signInByName(
     (await callApi(target, {
       method: 'POST',
       path: '/auth/token',
-      body: { name: flags.name, password, ttl_s: TOKEN_TTL_S, ...(code !== undefined && { code }) },
-    })) as { access_token: string; expires_in: number; role: string }
+      body: { name: flags.name, password, ttl_s: PERSON_TOKEN_TTL_S, ...(code !== undefined && { code }) },
+    })) as TokenAnswer
   const answer = await ask().catch(async (error: unknown) => {
     if (codeOf(error) !== 'P2P_AUTH_CODE_REQUIRED' || !host.input.isTTY) throw error
     return ask(await askSecret(host, 'Code of the authenticator'))
@@ -57,9 +56,7 @@ export async function signInByName(
     url: target.url,
     cluster: status.cluster,
     ca_certificate: target.caCertificate,
-    access_token: answer.access_token,
-    expires_at_ms: host.wallMs() + answer.expires_in * 1_000,
-    role: answer.role,
+    ...tokensOf(answer, host.wallMs()),
     name: flags.name,
     credential_file: '',
     credential_url: target.url,

@@ -6,6 +6,8 @@ export interface ClusterNode {
   node_id: string
   role: string
   status: 'alive' | 'suspected' | 'dead' | 'left'
+  /** Told by coordinators: nothing is placed there; `drained` when nothing that was deployed runs there any more. */
+  drain?: 'draining' | 'drained'
   address: string
   port: number
   addresses: string[]
@@ -116,6 +118,7 @@ export interface LogLine {
   logger_name: string
   message: string
   fields: Record<string, unknown>
+  trace_id?: string
 }
 
 /** The parts of JSON Schema that say how a parameter is typed in. */

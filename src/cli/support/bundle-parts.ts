@@ -65,6 +65,7 @@ export async function bundleParts(
   await add('node-metrics.json', get('/metrics?format=json'))
   await add('certificates.json', get('/api/ca'))
   await add('pending.json', get('/api/nodes/pending'))
+  await add('alerts.json', get('/api/alerts'))
   await add('events.json', get(`/api/events?limit=${EVENTS_MAX}`))
   await add('audit.json', get('/api/audit?limit=1000'))
   const alive = (members?.nodes ?? []).filter(({ status }) => status === 'alive').slice(0, NODES_MAX)

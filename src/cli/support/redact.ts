@@ -1,4 +1,4 @@
-const REDACTED = '[redacted]'
+import { REDACTED, withoutSecrets } from '../../base/secret-shapes.ts'
 
 const SECRET_NAME =
   /pass(?:word|wd|phrase)|secret|token|authorization|cookie|credential|(?:private|api|recovery|join|master|plot|session|signing|encryption)[-_]?key|webhook|dsn$/i
@@ -6,15 +6,8 @@ const SECRET_NAME =
 const HARMLESS_NAME =
   /[_-](?:ids?|counts?|ms|names?|paths?|files?|kinds?|status|total|uses)$|[a-z](?:Ids?|Counts?|Ms|Names?|Paths?|Files?|Kinds?|Status|Total|Uses)$/
 
-/** Secrets known by their shape, wherever they stand in a text. */
-const SECRET_SHAPES: readonly (readonly [RegExp, string])[] = [
-  [/(?<=[a-z]:\/\/[^\s/:@]{0,128}:)[^\s/@]+(?=@)/gi, REDACTED], // the password of a URL
-  [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REDACTED],
-  [/\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]+/g, REDACTED], // a JSON Web Token
-  [/\b(P2P1-\w+)-[\w-]+/g, `$1-${REDACTED}`], // a join token; its first part is public
-  [/\bP2PO1-[\w-]+/g, REDACTED], // an operator credential
-  [/\bP2PR(?:-[A-Z\d]{4}){4,}/g, REDACTED], // a recovery key
-  [/#login=[\w-]+/g, `#login=${REDACTED}`],
+/** Beside those of a shape of their own, what looks like a secret in other programs' lines. */
+const GUESSED_SHAPES: readonly (readonly [RegExp, string])[] = [
   [/\b(bearer|basic)\s+[\w+/=.~-]{8,}/gi, `$1 ${REDACTED}`],
   [
     /\b(pass(?:word|wd)?|secret|token|api[-_]?key|access[-_]?key)(["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|[^\s"',;&]{3,})/gi,
@@ -53,7 +46,7 @@ function namesOnly(value: unknown): unknown {
 
 /** The text with what looks like a secret replaced. */
 export function redactedText(text: string): string {
-  return SECRET_SHAPES.reduce((left, [shape, replacement]) => left.replace(shape, replacement), text)
+  return GUESSED_SHAPES.reduce((left, [shape, replacement]) => left.replace(shape, replacement), withoutSecrets(text))
 }
 
 function isSecret(name: string, value: unknown): boolean {

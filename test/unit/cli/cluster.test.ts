@@ -305,6 +305,7 @@ const NODES = {
       node_id: 'worker-1',
       role: 'worker',
       status: 'dead',
+      drain: 'drained',
       address: '10.0.0.2',
       port: 8002,
       addresses: [],
@@ -323,7 +324,7 @@ suite('p2p nodes', () => {
     const lines = output.split('\n')
     assert.match(lines[0] as string, /^NODE +ROLE +STATUS +LAST SEEN +ADDRESS +STARTED +VERSION +SERVICES$/)
     assert.match(lines[1] as string, /^coordinator-1 +coordinator +alive +now +\[::1\]:8001 +2 h ago +3\.0\.0 +system$/)
-    assert.match(lines[2] as string, /^worker-1 +worker +dead +3 min ago +10\.0\.0\.2:8002 +1 d ago/)
+    assert.match(lines[2] as string, /^worker-1 +worker +dead, drained +3 min ago +10\.0\.0\.2:8002 +1 d ago/)
     assert.equal(talk, '')
     assert.deepEqual(JSON.parse((await user.run('nodes', '-o', 'json')).output), NODES.nodes)
     assert.deepEqual(parse((await user.run('nodes', '-o', 'yaml')).output), NODES.nodes)

@@ -254,13 +254,16 @@ suite('p2p deploy', () => {
     const refused: PlanView = {
       ...PLAN,
       incompatible: [{ method: 'shop/buy', what: 'vanishes', callers: ['cart', 'mail'] }],
-      refusals: [{ code: 'P2P_DEPLOY_REFUSED', message: 'cart would break' }],
+      refusals: [{ code: 'INCOMPATIBLE', message: 'cart would break' }],
     }
     node.answers['POST /api/deployments/shop/plan'] = { body: refused }
     const { code, talk } = await user.run('deploy', 'shop')
     assert.equal(code, 1)
-    assert.match(talk, /breaks: shop\/buy vanishes; called by cart, mail\n/)
-    assert.match(talk, /refused: cart would break \(P2P_DEPLOY_REFUSED\)\nNothing was changed\. .*--force/)
+    assert.match(talk, /breaks: shop\/buy: vanishes; called by cart, mail\n/)
+    assert.match(
+      talk,
+      /refused: cart would break \(INCOMPATIBLE\)\nNothing was changed; with --force it is done all the same\n$/,
+    )
     assert.equal(asked(node, 'PUT /api/deployments/shop').length, 0)
     assert.equal((await user.run('deploy', 'shop', '--force')).code, 0)
   })
@@ -644,6 +647,73 @@ suite('p2p jobs and p2p services', () => {
     assert.equal(talk, 'shop: w2 has no room\n')
     node.answers['GET /api/deployments'] = problem('P2P_HTTP_COORDINATOR_ONLY', 403)
     assert.match((await user.run('services')).output, /^shop +healthy +2\/2/m, 'a worker is asked for what it knows')
+  })
+
+  test('on a screen of 80 or 120 columns lists stay in it, and long names can be told apart', async (t) => {
+    const { user, node } = await shop(t)
+    user.environment = { NO_COLOR: '1' }
+    const names = ['worker-of-the-orders-department-frankfurt-17', 'worker-of-the-orders-department-frankfurt-18']
+    const long = 'customer-order-fulfilment-and-invoicing'
+    const iso = new Date(NOW_MS - 180_000).toISOString()
+    const record = { version: '12.40.1-beta.3', status: 'healthy', description: 'Takes orders '.repeat(6), methods: [] }
+    const nodes = names.map((node_id) => ({
+      node_id,
+      role: 'worker',
+      status: 'suspected',
+      drain: 'drained',
+      address: '2001:db8:85a3:1234:5678:8a2e:370:7334',
+      port: 8002,
+      services: { [long]: record, system: record },
+      last_seen: iso,
+      metadata: { started_at: iso, version: '3.0.0' },
+    }))
+    const found = status(long, {
+      problems: [`${names[0]}: it ended: Cannot find module "./invoices/templates/german.js" (main.js:1:1)`],
+      instances: names.map((node_id, index) => ({
+        node_id,
+        id: `${long}#${index}`,
+        version: '12.40.1-beta.3',
+        generation: 112,
+        state: 'backoff',
+        health: 'failing',
+        restarts: 3,
+        reason: 'Cannot find module "./invoices/german.js" (main.js:1:1)',
+      })),
+    })
+    const { deployment } = found
+    node.answers['GET /cluster/nodes'] = { body: { nodes } }
+    node.answers['GET /api/deployments'] = { body: { deployments: [found] } }
+    node.answers[`GET /api/deployments/${long}`] = { body: found }
+    node.answers[`GET /services/${long}`] = problem('P2P_SERVICE_NOT_FOUND', 404)
+    node.answers[`GET /api/deployments/${long}/history`] = {
+      body: {
+        history: [
+          {
+            deployment: { ...deployment, by: 'person:margaret@example.org' },
+            state: 'rolled-back',
+            reason: 'It '.repeat(40),
+          },
+        ],
+      },
+    }
+    for (const columns of [80, 120]) {
+      user.terminal = { columns, rows: 40 }
+      const shown: Record<string, string> = {}
+      for (const argv of [['nodes'], ['services'], ['history', long]]) {
+        const { code, output } = await user.run(...argv)
+        assert.equal(code, 0)
+        for (const line of output.split('\n')) assert.ok(line.length <= columns, `${columns}: ${line}`)
+        shown[argv[0] as string] = output
+      }
+      assert.match(shown['nodes'] as string, /^worker-of-\S+…\S+frankfurt-17 +worker +suspected, drained +3 min ago/m)
+      assert.match(shown['nodes'] as string, /frankfurt-18 /)
+      assert.match(shown['services'] as string, /^customer-\S+invoicing +healthy +2\/2 +12\.40\.1-beta\.3/m)
+      node.answers['GET /cluster/nodes'] = { body: { nodes: [] } }
+      const { output } = await user.run('services', long)
+      node.answers['GET /cluster/nodes'] = { body: { nodes } }
+      for (const line of output.split('\n')) assert.ok(line.length <= columns, `${columns}: ${line}`)
+      assert.match(output, /^custom\S*ing#1 +worker-\S*-18 /m)
+    }
   })
 
   test('services NAME shows every instance, also of one that runs nowhere', async (t) => {

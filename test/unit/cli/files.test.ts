@@ -28,7 +28,7 @@ function keeper(t: TestContext, more: Partial<StorageTools> = {}): { user: FakeU
     verify: note('verify', CHECK),
     repair: note('repair', CHECK),
     list: note('list', [{ key: 'pki/issued/01', sizeBytes: 900, revision: 3 }]),
-    backup: note('backup', CHECK),
+    backup: note('backup', { revision: 41, entries: 7, sizeBytes: 2048, asOfMs: Date.UTC(2026, 0, 2, 3, 4, 5) }),
     restore: note('restore', CHECK),
     rekey: note('rekey', undefined),
     importArchive: note('importArchive', {
@@ -148,7 +148,10 @@ suite('p2p storage', () => {
       (await user.run('storage', 'list', 'pki/', ...CONFIG, '--use-plot-auth')).output,
       /pki\/issued\/01 +900 B +3/,
     )
-    assert.match((await user.run('storage', 'backup', 'copy.bin', ...CONFIG)).talk, /7 entries, 2\.0 KiB/)
+    assert.match(
+      (await user.run('storage', 'backup', 'copy.bin', ...CONFIG)).talk,
+      /7 entries, 2\.0 KiB, up to commit 41: .*acknowledged by 2026-01-02T03:04:05/,
+    )
     assert.equal((await user.run('storage', 'restore', 'copy.bin', ...CONFIG, '--storage', 'other')).code, 0)
     assert.equal((await user.run('storage', 'repair', '--to-seq', '41', '--yes', ...CONFIG)).code, 0)
     assert.deepEqual(asked, [

@@ -193,3 +193,21 @@ test('a node that cannot be followed says where to ask', async (t) => {
   assert.equal(code, 1)
   assert.match(talk, /P2P_HTTP_COORDINATOR_ONLY/)
 })
+
+test('--trace asks for the lines of one call; serious lines tell theirs', async (t) => {
+  const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+  const [user, node] = await nodeWith(t, [
+    line('A method failed', { level: 'ERROR', trace_id: trace }),
+    line('Begun', { trace_id: trace }),
+  ])
+  const { code, output, talk } = await user.run('logs', '--trace', trace.toUpperCase())
+  assert.equal(code, 0, talk)
+  assert.match(node.requests.at(-1)?.path ?? '', new RegExp(`&trace_id=${trace}$`))
+  assert.deepEqual(
+    output.split('\n').map((text) => text.replace(/^.*: /, '')),
+    ['Begun', `A method failed trace=${trace}`, ''],
+  )
+  const wrong = await user.run('logs', '--trace', 'abc')
+  assert.equal(wrong.code, 2)
+  assert.match(wrong.talk, /32 hex digits/)
+})

@@ -32,6 +32,22 @@ suite('table', () => {
     assert.equal(lines[1], 'abcde…     1')
   })
 
+  test('columns that may be are cut first, then optional ones are left out, names are cut inside', () => {
+    const row = { name: 'worker-frankfurt-17', about: 'Sells all kinds of things', version: '3.0.0', state: 'alive' }
+    const wide = [
+      { title: 'NAME', value: ({ name }: typeof row) => name, widthMin: 12, isName: true },
+      { title: 'STATE', value: ({ state }: typeof row) => state },
+      { title: 'ABOUT', value: ({ about }: typeof row) => about, widthMin: 10, isOptional: true },
+      { title: 'VERSION', value: ({ version }: typeof row) => version, isOptional: true },
+    ]
+    const at = (width: number): string => renderTable([row], wide, { width, style: noStyle }).split('\n')[1] as string
+    assert.equal(at(80), 'worker-frankfurt-17  alive  Sells all kinds of things  3.0.0')
+    assert.equal(at(50), 'worker-f…furt-17  alive  Sells all kinds…  3.0.0')
+    assert.equal(at(35), 'worker…urt-17  alive  Sells all ki…')
+    assert.equal(at(20), 'worker…urt-17  alive')
+    assert.equal(at(15), 'work…-17  alive')
+  })
+
   test('a cell never steers the terminal nor breaks its line', () => {
     const rows = [{ name: 'evil\u001b[2J\r\nname\u202e' }]
     const text = renderTable(rows, columns, { width: undefined, style: noStyle })

@@ -61,6 +61,7 @@ async function cluster(t: TestContext): Promise<[FakeUser, StubNode]> {
     'GET /metrics?format=json': ok({}),
     'GET /api/ca': ok({ cluster: 'corp', issued: [{ serial: '01ab', key: 'P2PO1-operatorcredential' }] }),
     'GET /api/nodes/pending': ok({ pending: [] }),
+    'GET /api/alerts': ok({ alerts: [], targets: [{ name: 'webhook a.example' }] }),
     'GET /api/events?limit=500': ok({ events: [{ summary: 'deployed with secret=hunter2-event' }] }),
     'GET /api/audit?limit=1000': problem('P2P_RPC_ACCESS_DENIED', 403),
     'POST /rpc': ({ body, path }: StubRequest) => {
@@ -124,7 +125,14 @@ suite('p2p support-bundle', () => {
     if (process.platform !== 'win32') assert.equal(statSync(path).mode & 0o777, 0o600)
     const files = await unpacked(path)
     const names = [...files.keys()].map((name) => name.replace('p2p-support-20260102-030405/', ''))
-    for (const name of ['contents.json', 'members.json', 'deployments/shop.json', 'certificates.json', 'logs.jsonl']) {
+    for (const name of [
+      'contents.json',
+      'members.json',
+      'alerts.json',
+      'deployments/shop.json',
+      'certificates.json',
+      'logs.jsonl',
+    ]) {
       assert.ok(names.includes(name), name)
     }
     assert.ok(names.includes('nodes/c1/config.json'))

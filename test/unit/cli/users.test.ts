@@ -22,6 +22,7 @@ const ADA = {
   created_by: 'person:operator',
   has_password: true,
   has_code: true,
+  passkeys: 1,
   sessions: 2,
 }
 const BOB = {
@@ -29,12 +30,16 @@ const BOB = {
   name: 'bob',
   has_password: false,
   has_code: false,
+  passkeys: 0,
   sessions: 0,
   invitation_ends_ms: NOW_MS + DAY_MS,
 }
 
 /** Somebody at the machine of a coordinator; `ada` signs in by password and, where asked for, by code. */
-async function cluster(t: TestContext, options: { hasOperatorFile?: boolean; asksForCode?: boolean } = {}) {
+async function cluster(
+  t: TestContext,
+  options: { hasOperatorFile?: boolean; asksForCode?: boolean; refreshes?: boolean } = {},
+) {
   const user = fakeUser(t)
   const node = await stubNode(t, authority)
   const token = { access_token: 'token-1', token_type: 'bearer', expires_in: 43_200, role: 'operator' }
@@ -43,8 +48,10 @@ async function cluster(t: TestContext, options: { hasOperatorFile?: boolean; ask
     if (credential === CREDENTIAL) return { body: { ...token, role: 'admin' } }
     if (name !== 'ada' || password !== PASSWORD) return problem('P2P_AUTH_CREDENTIAL_INVALID', 401)
     if (options.asksForCode && code !== '123456') return problem('P2P_AUTH_CODE_REQUIRED', 401)
-    return { body: token }
+    return { body: options.refreshes ? withRefresh(1) : token }
   }
+  let traded = 1
+  node.answers['POST /auth/refresh'] = () => ({ body: withRefresh(++traded) })
   node.answers['GET /api/status'] = { body: { cluster: 'c1' } }
   node.answers['GET /internal/ca-cert'] = { body: { ca_certificate: authority.ca } }
   node.answers['GET /api/users'] = { body: { users: [ADA, BOB] } }
@@ -54,6 +61,12 @@ async function cluster(t: TestContext, options: { hasOperatorFile?: boolean; ask
     writeFileSync(join(user.folder, 'data/coordinator/operator.json'), JSON.stringify(file))
   }
   return { user, node }
+}
+
+/** What is answered to the sign-in and to each trade after it. */
+function withRefresh(count: number) {
+  const refresh = { refresh_token: `refresh-${count}`, refresh_expires_in: 43_200 }
+  return { access_token: `token-${count}`, token_type: 'bearer', expires_in: 3_600, role: 'operator', ...refresh }
 }
 
 const fingerprintOf = (pem: string): string =>
@@ -66,7 +79,7 @@ suite('p2p users', () => {
     const { user } = await cluster(t)
     const { code, output } = await user.run('users', 'list')
     assert.equal(code, 0)
-    assert.match(output, /ada +admin +password, code +2 +1 d ago +person:operator/)
+    assert.match(output, /ada +admin +password and code, passkey +2 +1 d ago +person:operator/)
     assert.match(output, /bob +admin +invitation, ends in 1 d +0/)
   })
 
@@ -161,6 +174,38 @@ suite('p2p login --name', () => {
     assert.equal((await user.run('login', '--name', 'ada')).code, 77)
     user.environment['P2P_USER_PASSWORD'] = 'wrong'
     assert.equal((await user.run('login', '--name', 'ada')).code, 77)
+  })
+
+  test('refreshes its access token by itself, once for all programs that run side by side', async (t) => {
+    const { user, node } = await cluster(t, { refreshes: true })
+    user.environment['P2P_USER_PASSWORD'] = PASSWORD
+    const login = await user.run('login', '--name', 'ada')
+    assert.match(login.talk, /the session ends in 12 h, the token for curl in 1 h/)
+    user.nowMs += 2 * 3_600_000
+    const asked = () => node.requests.filter(({ path }) => path === '/auth/refresh')
+    assert.deepEqual(
+      (await Promise.all([1, 2, 3].map(() => user.run('users', 'list')))).map(({ code }) => code),
+      [0, 0, 0],
+    )
+    assert.deepEqual(
+      asked().map(({ body }) => body),
+      [{ refresh_token: 'refresh-1', ttl_s: 3_600 }],
+    )
+    const curl = readFileSync(join(user.home, '.config/p2p/curlrc'), 'utf8')
+    assert.match(curl, /Bearer token-2/)
+    // Withdrawn before its end: the token is refused, and the next one is asked for.
+    node.answers['GET /api/users'] = ({ authorization }) =>
+      authorization === 'Bearer token-3' ? { body: { users: [] } } : problem('P2P_AUTH_TOKEN_EXPIRED', 401)
+    assert.equal((await user.run('users', 'list')).code, 0)
+    assert.equal(asked().at(-1)?.authorization, undefined)
+    assert.deepEqual(asked().at(-1)?.body, { refresh_token: 'refresh-2', ttl_s: 3_600 })
+    node.answers['POST /auth/refresh'] = problem('P2P_AUTH_TOKEN_REVOKED', 401)
+    user.nowMs += 2 * 3_600_000
+    const ended = await user.run('users', 'list')
+    assert.deepEqual([ended.code, /run "p2p login --name ada"/.test(ended.talk)], [77, true], ended.talk)
+    node.answers['POST /auth/revoke'] = { body: { message: 'Session ended' } }
+    await user.run('logout')
+    assert.deepEqual(node.requests.at(-1)?.body, { refresh_token: 'refresh-3' })
   })
 
   test('a session that has ended names the way back in', async (t) => {

@@ -109,14 +109,23 @@ suite('p2p nodes --watch', () => {
         `${tail}:\n\n`,
         member(6, clusterNode('w1', 'suspected'), 'alive') + member(7, clusterNode('w1', 'suspected'), 'suspected'),
         member(8, clusterNode('w3', 'alive'), null),
-        eventText('later', 9, {}),
+        member(9, { ...clusterNode('w3', 'alive'), drain: 'draining' }, 'alive'),
+        eventText('later', 10, {}),
       ),
     ])
     const { code, output, talk } = await user.run('nodes', '--watch')
     assert.equal(code, 0, talk)
     assert.deepEqual(
       output.split('\n').map((line) => line.replace(/^\S+Z {2}/, '')),
-      ['w1  alive', 'w2  dead', 'w1  alive -> suspected', 'w1  suspected, its record changed', 'w3  alive', ''],
+      [
+        'w1  alive',
+        'w2  dead',
+        'w1  alive -> suspected',
+        'w1  suspected, its record changed',
+        'w3  alive',
+        'w3  alive -> alive, draining',
+        '',
+      ],
     )
     assert.match(output, /^2026-01-02T03:04:05\.000Z {2}w1/)
     assert.equal(talk, '')

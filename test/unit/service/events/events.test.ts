@@ -344,8 +344,8 @@ describe('events of a service in its own process', () => {
     const needs = { clock, random: countingRandom, log: silentLogger, membership, onChange: () => changes++ }
     const hub = new EventHub({ ...needs, peers: {} as never, remote: {} as never }, 'n1')
     const pair = linkPair(
-      (method, params, context) => ofProcess.serve(method, params, context) as never,
-      (method, params, context) => ofNode.serve(method, params, context) as never,
+      (...call) => ofProcess.serve(...call) as never,
+      (...call) => ofNode.serve(...call) as never,
     )
     const ofNode = new ProcessEvents({ hub, clock, link: pair.near }, 'svc')
     const ofProcess = new LinkEvents({ link: pair.far, clock, random: countingRandom, log: silentLogger })

@@ -3,7 +3,7 @@
  * test nobody does, and no engine runs decorators yet. Files of packages are left alone.
  */
 import { registerHooks } from 'node:module'
-import { translatedSource } from './translate.ts'
+import { translatedSource } from './definition/translate.ts'
 
 registerHooks({
   load(url, context, next) {

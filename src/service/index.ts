@@ -13,16 +13,16 @@ export type {
   ServiceMetricsSnapshot,
   ServiceMetricsSource,
   ServiceStatus,
-} from './descriptor.ts'
+} from './definition/descriptor.ts'
 export { isServiceName } from './jsonrpc/index.ts'
-export type { CallSpan, SpanListener } from './call-span.ts'
-export { currentTraceId } from './invocation.ts'
-export { RawJson } from './raw-json.ts'
+export type { CallSpan, SpanListener } from './calls/call-span.ts'
+export { currentTraceId } from './calls/invocation.ts'
+export { RawJson } from './calls/raw-json.ts'
 export { type LoneCall, LoneService, type LoneServiceNeeds, type LoneServiceOptions } from './lone-service.ts'
 export type { HostProgram } from './host/driver-needs.ts'
 export type { StoppedServices } from './host/local-host.ts'
-export type { RunClass } from './service-body.ts'
-export type { ResultCache } from './result-cache.ts'
+export type { RunClass } from './definition/service-body.ts'
+export type { ResultCache } from './calls/result-cache.ts'
 export { defineService, type ServiceDefinition } from './sdk/define-service.ts'
 export { method, type MethodCall } from './sdk/method.ts'
 export {
@@ -99,5 +99,5 @@ export {
   type ServiceKind,
   type ServiceSpec,
   type ServiceState,
-} from './service-spec.ts'
-export { askedPermissions, type Manifest, parseManifest } from './manifest.ts'
+} from './definition/service-spec.ts'
+export { askedPermissions, type Manifest, parseManifest } from './definition/manifest.ts'

@@ -4,18 +4,24 @@ import type { Logger } from '../base/log.ts'
 import type { Peers } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
-import { createServiceProxy } from './create-proxy.ts'
-import type { Caller, CallRequest, CallTarget, ServiceDescription, ServiceMetricsSnapshot } from './descriptor.ts'
+import { createServiceProxy } from './calls/create-proxy.ts'
+import type {
+  Caller,
+  CallRequest,
+  CallTarget,
+  ServiceDescription,
+  ServiceMetricsSnapshot,
+} from './definition/descriptor.ts'
 import { EventHub } from './events/event-hub.ts'
 import { OwnEvents } from './events/own-events.ts'
-import { LocalDispatch } from './local-dispatch.ts'
-import { unknownMethod } from './missing-method.ts'
-import { PeerRpc } from './peer-rpc.ts'
-import { isStream, RawJson, readResult, textOf } from './raw-json.ts'
+import { LocalDispatch } from './calls/local-dispatch.ts'
+import { unknownMethod } from './calls/missing-method.ts'
+import { PeerRpc } from './calls/peer-rpc.ts'
+import { isStream, RawJson, readResult, textOf } from './calls/raw-json.ts'
 import type { ServiceDefinition } from './sdk/define-service.ts'
 import type { ServiceEvents } from './sdk/service-events.ts'
 import type { ServiceProxy } from './sdk/service-proxy.ts'
-import { type RunClass, sourceOf, type ServiceSource } from './service-body.ts'
+import { type RunClass, sourceOf, type ServiceSource } from './definition/service-body.ts'
 import { ServiceInstance } from './service-instance.ts'
 
 const CALL_TIMEOUT_MS = 45_000

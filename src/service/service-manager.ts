@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts'
 import type { AuditTrail } from '../base/audit.ts'
-import type { SpanListener } from './call-span.ts'
+import type { SpanListener } from './calls/call-span.ts'
 import type { Component } from '../base/component.ts'
 import type { Files } from '../base/files.ts'
 import type { NodeId, NodeIdentity } from '../base/identity.ts'
@@ -9,7 +9,7 @@ import type { ServiceRecord } from '../base/member.ts'
 import type { Peers } from '../base/peer.ts'
 import type { Random } from '../base/random.ts'
 import type { Clock } from '../base/time.ts'
-import { createServiceProxy } from './create-proxy.ts'
+import { createServiceProxy } from './calls/create-proxy.ts'
 import type {
   Caller,
   MethodMetrics,
@@ -20,23 +20,23 @@ import type {
   ServiceDirectory,
   ServiceMetricsSnapshot,
   ServiceMetricsSource,
-} from './descriptor.ts'
+} from './definition/descriptor.ts'
 import { type EventCounts, EventHub } from './events/event-hub.ts'
 import { OwnEvents } from './events/own-events.ts'
 import type { HostProgram } from './host/driver-needs.ts'
 import { LocalHost, type StoppedServices } from './host/local-host.ts'
 import type { ServicePool } from './host/service-pool.ts'
-import type { CallOrigin } from './invocation.ts'
+import type { CallOrigin } from './calls/invocation.ts'
 import type { Reply, ServedCall } from './link/call-link.ts'
-import { LocalDispatch } from './local-dispatch.ts'
-import { PeerRpc } from './peer-rpc.ts'
-import type { ResultCache } from './result-cache.ts'
-import { type DiallableMembership, Router } from './router.ts'
-import { answerRpc } from './rpc-endpoint.ts'
+import { LocalDispatch } from './calls/local-dispatch.ts'
+import { PeerRpc } from './calls/peer-rpc.ts'
+import type { ResultCache } from './calls/result-cache.ts'
+import { type DiallableMembership, Router } from './calls/router.ts'
+import { answerRpc } from './calls/rpc-endpoint.ts'
 import type { ServiceDefinition } from './sdk/define-service.ts'
-import { type ServiceSource, sourceOfDefinition } from './service-body.ts'
+import { type ServiceSource, sourceOfDefinition } from './definition/service-body.ts'
 import { ServiceInstance } from './service-instance.ts'
-import type { ServiceHost, ServiceKind } from './service-spec.ts'
+import type { ServiceHost, ServiceKind } from './definition/service-spec.ts'
 
 const CALL_TIMEOUT_MS = 45_000
 const PROCESS_START_MS = 10_000

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Random } from '../../base/random.ts'
-import { callScope } from '../invocation.ts'
-import { newTraceId } from '../trace-id.ts'
+import { callScope } from '../calls/invocation.ts'
+import { newTraceId } from '../calls/trace-id.ts'
 
 /** What an event takes along from what caused it. */
 export interface EventCause {

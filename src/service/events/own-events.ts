@@ -1,5 +1,5 @@
 import type { Random } from '../../base/random.ts'
-import { readResult } from '../raw-json.ts'
+import { readResult } from '../calls/raw-json.ts'
 import type { ServiceEvent, ServiceEvents, SubscribeOptions } from '../sdk/service-events.ts'
 import { checkedHandler } from './event-handler.ts'
 import type { EventHub } from './event-hub.ts'

@@ -1,7 +1,7 @@
 import { RpcError } from '../../base/errors.ts'
 import type { Clock } from '../../base/time.ts'
 import type { CallLink, LinkContext, Reply, ServedCall } from '../link/call-link.ts'
-import { RawJson, readParams } from '../raw-json.ts'
+import { RawJson, readParams } from '../calls/raw-json.ts'
 import { EVENT_METHOD, PUBLISH_METHOD, SUBSCRIBE_METHOD, UNSUBSCRIBE_METHOD } from './event-methods.ts'
 import type { EventHub } from './event-hub.ts'
 

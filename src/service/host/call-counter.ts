@@ -1,5 +1,5 @@
 import type { Reply } from '../link/call-link.ts'
-import { isStream } from '../raw-json.ts'
+import { isStream } from '../calls/raw-json.ts'
 
 /** Counts what is under way, streams until they have been read, and tells when nothing is. */
 export class CallCounter {

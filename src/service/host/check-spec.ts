@@ -1,7 +1,7 @@
 import { resolve, sep } from 'node:path'
 import { RpcError } from '../../base/errors.ts'
-import { askedPermissions } from '../manifest.ts'
-import type { ServiceSpec } from '../service-spec.ts'
+import { askedPermissions } from '../definition/manifest.ts'
+import type { ServiceSpec } from '../definition/service-spec.ts'
 
 /**
  * Whether what is to be run was granted and given what it asks for.

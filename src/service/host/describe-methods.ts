@@ -1,7 +1,7 @@
 import { type ErrorCode, RpcError } from '../../base/errors.ts'
 import type { Clock } from '../../base/time.ts'
-import type { MethodDescriptor } from '../descriptor.ts'
-import type { ServiceSpec } from '../service-spec.ts'
+import type { MethodDescriptor } from '../definition/descriptor.ts'
+import type { ServiceSpec } from '../definition/service-spec.ts'
 import type { Driver, RunOrder } from './run.ts'
 
 /** Of code that is only loaded: whoever waits is a person who deploys it. */

@@ -1,10 +1,10 @@
 import type { EventHub } from '../events/event-hub.ts'
-import type { OwnCaller } from '../router.ts'
+import type { OwnCaller } from '../calls/router.ts'
 import type { Files } from '../../base/files.ts'
 import type { NodeIdentity } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock } from '../../base/time.ts'
-import type { Caller } from '../descriptor.ts'
+import type { Caller } from '../definition/descriptor.ts'
 import type { LogBudget } from './log-budget.ts'
 
 /** How this program is started as the host of a service, in a process or a thread. */

@@ -1,6 +1,6 @@
 import type { NodeId, NodeRole } from '../../base/identity.ts'
 import type { LogLevel } from '../../base/log.ts'
-import type { MethodDescriptor, ServiceMetricsSnapshot } from '../descriptor.ts'
+import type { MethodDescriptor, ServiceMetricsSnapshot } from '../definition/descriptor.ts'
 
 /*
  * What a node and the host of a service tell each other beside the calls. The node gives orders, the host reports:

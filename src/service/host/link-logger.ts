@@ -1,6 +1,6 @@
 import type { LogFields, Logger, LogLevel } from '../../base/log.ts'
 import { eventScope } from '../events/event-scope.ts'
-import { currentTraceId } from '../invocation.ts'
+import { currentTraceId } from '../calls/invocation.ts'
 import type { HostReport } from './host-message.ts'
 import { plainFields } from './plain-fields.ts'
 

@@ -1,4 +1,4 @@
-import type { ServiceMetricsSnapshot } from '../descriptor.ts'
+import type { ServiceMetricsSnapshot } from '../definition/descriptor.ts'
 import { METRIC_NAMES_MAX } from '../sdk/service-metrics.ts'
 
 type Timer = ServiceMetricsSnapshot['timers'][string]

@@ -1,5 +1,5 @@
 import { realpathSync } from 'node:fs'
-import { PROCESSES_MAX } from '../manifest.ts'
+import { PROCESSES_MAX } from '../definition/manifest.ts'
 import type { ProcessTable } from './process-table.ts'
 import type { DriverNeeds, DriverOptions } from './driver-needs.ts'
 import { type Confinement, nodePermissionArgs } from './confinement.ts'

@@ -1,10 +1,10 @@
-import type { ServiceMetricsSnapshot } from '../descriptor.ts'
-import type { InstanceFacts, ServiceSpec } from '../service-spec.ts'
+import type { ServiceMetricsSnapshot } from '../definition/descriptor.ts'
+import type { InstanceFacts, ServiceSpec } from '../definition/service-spec.ts'
 import type { EndCause } from '../supervision/restart-counter.ts'
 import type { Reply } from '../link/call-link.ts'
 import type { MethodCall } from '../sdk/method.ts'
-import type { LocalMethod } from '../local-method.ts'
-import type { MethodDescriptor } from '../descriptor.ts'
+import type { LocalMethod } from '../calls/local-method.ts'
+import type { MethodDescriptor } from '../definition/descriptor.ts'
 import type { Settings } from './host-message.ts'
 
 /** What is known of a service that has become ready. */

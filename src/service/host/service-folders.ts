@@ -1,8 +1,8 @@
 import { basename, join } from 'node:path'
 import type { Files } from '../../base/files.ts'
 import type { Logger } from '../../base/log.ts'
-import { askedPermissions, readManifest } from '../manifest.ts'
-import type { ServiceKind, ServiceSpec } from '../service-spec.ts'
+import { askedPermissions, readManifest } from '../definition/manifest.ts'
+import type { ServiceKind, ServiceSpec } from '../definition/service-spec.ts'
 import { findMain } from './main-file.ts'
 
 /** Folders looked into; a node with more has its `services_directory` set to something else. */

@@ -3,16 +3,21 @@ import { messageOf, RpcError } from '../../base/errors.ts'
 import { silentLogger } from '../../base/log.ts'
 import type { ServiceRecord } from '../../base/member.ts'
 import type { Clock } from '../../base/time.ts'
-import type { MethodMetrics, ServiceDescription, ServiceMetricsSnapshot, ServiceStatus } from '../descriptor.ts'
-import { CallerNotes } from '../caller-notes.ts'
+import type {
+  MethodMetrics,
+  ServiceDescription,
+  ServiceMetricsSnapshot,
+  ServiceStatus,
+} from '../definition/descriptor.ts'
+import { CallerNotes } from '../calls/caller-notes.ts'
 import { formatMethodName } from '../jsonrpc/index.ts'
-import type { LocalDispatch } from '../local-dispatch.ts'
-import type { LocalMethod } from '../local-method.ts'
-import { MethodStats } from '../method-stats.ts'
-import { parameterNames } from '../schema-check.ts'
+import type { LocalDispatch } from '../calls/local-dispatch.ts'
+import type { LocalMethod } from '../calls/local-method.ts'
+import { MethodStats } from '../calls/method-stats.ts'
+import { parameterNames } from '../definition/schema-check.ts'
 import { createServiceMetrics } from '../sdk/service-metrics.ts'
 import type { ServiceRuntime } from '../sdk/service-runtime.ts'
-import type { MethodCallers, ServiceSpec, ServiceState } from '../service-spec.ts'
+import type { MethodCallers, ServiceSpec, ServiceState } from '../definition/service-spec.ts'
 import { mergedMetrics } from './merged-metrics.ts'
 import type { RunFacts, ServiceRun } from './run.ts'
 import type { InstanceOwner, SupervisedInstance } from './supervised-instance.ts'

@@ -3,8 +3,14 @@ import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import { formatBytes } from '../../base/bytes.ts'
-import { HEARTBEAT_DEFAULT, type HealthCheck, PROCESSES_MAX, RESTART_DEFAULT, TCP_DEFAULT } from '../manifest.ts'
-import type { InstanceFacts, ServiceSpec } from '../service-spec.ts'
+import {
+  HEARTBEAT_DEFAULT,
+  type HealthCheck,
+  PROCESSES_MAX,
+  RESTART_DEFAULT,
+  TCP_DEFAULT,
+} from '../definition/manifest.ts'
+import type { InstanceFacts, ServiceSpec } from '../definition/service-spec.ts'
 import { type InstanceAction, type InstanceEvent, InstanceMachine } from '../supervision/instance-machine.ts'
 import type { RestartRule } from '../supervision/restart-counter.ts'
 import { HealthLoop } from './health-loop.ts'

@@ -6,8 +6,8 @@ import { RpcError } from '../../base/errors.ts'
 import type { Files } from '../../base/files.ts'
 import type { Logger } from '../../base/log.ts'
 import { VERSION } from '../../base/version.ts'
-import { messageWithPlace } from '../module-loader.ts'
-import { endTranslating, isModule, needsTranslation, translate } from '../translate.ts'
+import { messageWithPlace } from '../definition/module-loader.ts'
+import { endTranslating, isModule, needsTranslation, translate } from '../definition/translate.ts'
 import { filesBelow } from './files-below.ts'
 
 /** A service with more files of its own brings a build step. */

@@ -1,7 +1,7 @@
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
 import type { RouteHandler } from '../../transport/index.ts'
-import type { ServiceDirectory } from '../descriptor.ts'
+import type { ServiceDirectory } from '../definition/descriptor.ts'
 import type { Gate } from './gate.ts'
 import { problemResponse } from './problem.ts'
 import type { RequestCounts } from './request-counts.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/time.ts'
-import type { ServiceDirectory, ServiceMetricsSource } from '../descriptor.ts'
+import type { ServiceDirectory, ServiceMetricsSource } from '../definition/descriptor.ts'
 import { isoTime } from './node-view.ts'
 
 interface MetricValue {

@@ -1,6 +1,6 @@
 import { Counter, Gauge, type Metric, Registry } from 'prom-client'
 import { EVENT_SEVERITIES } from '../../base/timeline.ts'
-import type { MethodMetrics } from '../descriptor.ts'
+import type { MethodMetrics } from '../definition/descriptor.ts'
 import type { DashboardSource } from './dashboard-source.ts'
 import type { MachineMetrics, ServiceFigures } from './dashboard-wire.ts'
 import { healthOf } from './health.ts'

@@ -1,4 +1,4 @@
-import type { CallContext } from '../descriptor.ts'
+import type { CallContext } from '../definition/descriptor.ts'
 
 export const CONTROL_ACTIONS = ['start', 'stop', 'restart'] as const
 export type ControlAction = (typeof CONTROL_ACTIONS)[number]

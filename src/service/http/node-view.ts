@@ -1,8 +1,8 @@
 import type { Member, MemberStatus, Membership } from '../../base/member.ts'
 import type { DrainState, Orchestrator } from '../../base/orchestrator.ts'
 import { parseHostPort } from '../../transport/index.ts'
-import type { ServiceDescription } from '../descriptor.ts'
-import type { InstanceFacts, ServiceState } from '../service-spec.ts'
+import type { ServiceDescription } from '../definition/descriptor.ts'
+import type { InstanceFacts, ServiceState } from '../definition/service-spec.ts'
 
 /** Names of SWIM's states on the HTTP surface, where the Python program says `suspected`. */
 export const STATUS_NAMES = {

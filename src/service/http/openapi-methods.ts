@@ -1,4 +1,4 @@
-import type { JsonSchema, MethodDescriptor, ServiceDescription } from '../descriptor.ts'
+import type { JsonSchema, MethodDescriptor, ServiceDescription } from '../definition/descriptor.ts'
 
 /** An OpenAPI 3.1 document, as far as it is looked into here. */
 export interface OpenApiDocument {

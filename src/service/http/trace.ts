@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Random } from '../../base/random.ts'
-import { newTraceId } from '../trace-id.ts'
+import { newTraceId } from '../calls/trace-id.ts'
 
 const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-[\da-f]{2}(?:-|$)/
 const NO_TRACE = '0'.repeat(32)

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { SERVICE_KINDS } from '../service-spec.ts'
+import { SERVICE_KINDS } from '../definition/service-spec.ts'
 
 /** What the OpenAPI document says of schemas besides their shape: `id` names a component, answers only. */
 export const WIRE = z.registry<{ id?: string; description?: string }>()

@@ -1,6 +1,6 @@
-import { DeadlineTimer } from '../deadline-timer.ts'
+import { DeadlineTimer } from '../calls/deadline-timer.ts'
 import { errorText } from '../jsonrpc/index.ts'
-import { isStream, RawJson, textOf } from '../raw-json.ts'
+import { isStream, RawJson, textOf } from '../calls/raw-json.ts'
 import type { CallLinkNeeds, LinkContext, Reply, ServedCall, ServedContext } from './call-link.ts'
 import { CallTable } from './call-table.ts'
 import { cancelled, idle, overloaded, tooManyStreams } from './link-failure.ts'

@@ -1,4 +1,4 @@
-import { RawJson } from '../raw-json.ts'
+import { RawJson } from '../calls/raw-json.ts'
 import type { LinkContext } from './call-link.ts'
 import type { Heading } from './heading.ts'
 import { TIMEOUT_MS_MAX } from './link-context.ts'

@@ -1,4 +1,4 @@
-import type { RawJson } from '../raw-json.ts'
+import type { RawJson } from '../calls/raw-json.ts'
 
 export type StreamItem = RawJson | Uint8Array
 

@@ -1,4 +1,4 @@
-import { RawJson } from '../raw-json.ts'
+import { RawJson } from '../calls/raw-json.ts'
 import type { LinkContext } from './call-link.ts'
 import { HEADING, readRequest, readResult, REQUEST, RESULT } from './compact-message.ts'
 import { type Heading, readHeading } from './heading.ts'

@@ -1,5 +1,5 @@
 import { P2PError } from '../../base/errors.ts'
-import type { RawJson } from '../raw-json.ts'
+import type { RawJson } from '../calls/raw-json.ts'
 import type { LinkContext } from './call-link.ts'
 import {
   HEADING_HEADER_BYTES,

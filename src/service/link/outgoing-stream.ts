@@ -1,5 +1,5 @@
 import { RpcError } from '../../base/errors.ts'
-import { textOf } from '../raw-json.ts'
+import { textOf } from '../calls/raw-json.ts'
 import { ITEM_COST_BYTES, STREAM_CREDIT_BYTES, STREAM_ITEM_BYTES_MAX } from './link-limits.ts'
 import { bytesItemMessage, jsonItemMessage } from './link-message.ts'
 

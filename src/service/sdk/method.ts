@@ -1,4 +1,4 @@
-import type { CallContext } from '../descriptor.ts'
+import type { CallContext } from '../definition/descriptor.ts'
 import { SERVICE_METHOD } from './brands.ts'
 import type { InputOf, OutputOf, Schema } from './schema.ts'
 import type { ServiceRuntime } from './service-runtime.ts'

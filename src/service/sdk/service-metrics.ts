@@ -1,4 +1,4 @@
-import type { ServiceMetricsSnapshot } from '../descriptor.ts'
+import type { ServiceMetricsSnapshot } from '../definition/descriptor.ts'
 
 /** Names a service may use of each kind; what comes under further names is dropped and counted. */
 export const METRIC_NAMES_MAX = 256

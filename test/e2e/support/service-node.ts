@@ -12,7 +12,7 @@ import {
   type ServiceSpec,
   type SpanListener,
 } from '../../../src/service/index.ts'
-import { parseManifest } from '../../../src/service/manifest.ts'
+import { parseManifest } from '../../../src/service/definition/manifest.ts'
 import { MemoryNetwork } from '../../unit/service/support/memory-peers.ts'
 import { StubMembership } from '../../unit/service/support/node.ts'
 import { hostBundle } from './host-bundle.ts'

@@ -108,10 +108,10 @@ describe('the memory of log lines', () => {
 
   test('a line knows the call it was written in, or that its fields name, and is found by it', () => {
     const [current, named] = ['a'.repeat(32), 'b'.repeat(32)]
-    let trace: string | undefined
-    const memory = createLogMemory({ max: 10, traceId: () => trace })
+    const scope: { traceId?: string } = {}
+    const memory = createLogMemory({ max: 10, traceId: () => scope.traceId })
     memory.sink(entry('no call'))
-    trace = current
+    scope.traceId = current
     memory.sink(entry('in a call'))
     memory.sink(entry('of another', { fields: { trace_id: named } }))
     memory.sink(entry('of none that is one', { fields: { trace_id: 'b' } }))

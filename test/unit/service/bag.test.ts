@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { Bag } from '../../../src/service/bag.ts'
+import { Bag } from '../../../src/service/calls/bag.ts'
 
 test('a bag does what a set does, in no order', () => {
   const step = fc.record({ which: fc.nat(9), isAdded: fc.boolean() })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Principal } from '../../../src/base/identity.ts'
-import { CallerNotes } from '../../../src/service/caller-notes.ts'
+import { CallerNotes } from '../../../src/service/calls/caller-notes.ts'
 
 function service(name: string): Principal {
   return { kind: 'node', nodeId: 'w1', role: 'worker', service: name }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { DeadlineTimer } from '../../../src/service/deadline-timer.ts'
+import { DeadlineTimer } from '../../../src/service/calls/deadline-timer.ts'
 import { ManualClock } from './support/manual-clock.ts'
 
 /** Deadlines in a list, and the moments at which they ended. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { askedPermissions, parseManifest } from '../../../src/service/manifest.ts'
+import { askedPermissions, parseManifest } from '../../../src/service/definition/manifest.ts'
 
 describe('a manifest', () => {
   test('may say nothing, or what a later version understands', () => {

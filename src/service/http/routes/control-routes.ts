@@ -8,7 +8,7 @@ import { SERVICE_NAME } from '../deployment-wire.ts'
 import type { App } from '../fastify-app.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { CONTROL_ACTIONS, type ControlAction } from '../node-control.ts'
-import { nearest } from '../../missing-method.ts'
+import { nearest } from '../../calls/missing-method.ts'
 import { answers, WIRE } from '../wire.ts'
 
 /** A service may take as long as its own limits allow to stop and start again; a person waits no longer than this. */

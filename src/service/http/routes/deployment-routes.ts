@@ -16,7 +16,7 @@ import {
 import type { App } from '../fastify-app.ts'
 import { fromWire, toWire } from '../field-names.ts'
 import type { RouteNeeds } from '../http-needs.ts'
-import { nearest } from '../../missing-method.ts'
+import { nearest } from '../../calls/missing-method.ts'
 import { rolloutEvents } from '../rollout-events.ts'
 import { jittered, untilChanged } from '../until-changed.ts'
 import { INDEX_HEADER, WATCH_QUERY } from '../watch-query.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { RpcError } from '../../../base/errors.ts'
-import type { ServiceState } from '../../service-spec.ts'
+import type { ServiceState } from '../../definition/service-spec.ts'
 import type { App } from '../fastify-app.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { serviceDetails, serviceView } from '../node-view.ts'

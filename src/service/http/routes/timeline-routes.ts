@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { NetworkError, RpcError } from '../../../base/errors.ts'
 import type { Timeline, TimelineEvent } from '../../../base/timeline.ts'
-import { nearest } from '../../missing-method.ts'
+import { nearest } from '../../calls/missing-method.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import type { App } from '../fastify-app.ts'
 import { groupStream } from '../group-stream.ts'

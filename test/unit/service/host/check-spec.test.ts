@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { checkSpec } from '../../../../src/service/host/check-spec.ts'
-import { parseManifest } from '../../../../src/service/manifest.ts'
+import { parseManifest } from '../../../../src/service/definition/manifest.ts'
 import type { ServiceSpec } from '../../../../src/service/index.ts'
 
 function spec(manifest: object, changes: Partial<ServiceSpec> = {}): ServiceSpec {

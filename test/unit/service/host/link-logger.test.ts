@@ -5,7 +5,7 @@ import { eventScope } from '../../../../src/service/events/event-scope.ts'
 import type { HostReport } from '../../../../src/service/host/host-message.ts'
 import { createLinkLogger } from '../../../../src/service/host/link-logger.ts'
 import { parseReport } from '../../../../src/service/host/parse-report.ts'
-import { callScope, type Invocation } from '../../../../src/service/invocation.ts'
+import { callScope, type Invocation } from '../../../../src/service/calls/invocation.ts'
 
 const TRACE = '0af7651916cd43dd8448eb211c80319c'
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Gauge, type Registry } from 'prom-client'
-import type { ServiceMetricsSource } from '../../../../src/service/descriptor.ts'
+import type { ServiceMetricsSource } from '../../../../src/service/definition/descriptor.ts'
 import { startStubNode } from './stub-node.ts'
 import { StubDashboard } from './stub-dashboard.ts'
 import { StubAlerts } from './stub-alerts.ts'

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { type P2PError, RpcError, TransportError } from '../../../../src/base/errors.ts'
-import { Cancellation } from '../../../../src/service/cancellation.ts'
+import { Cancellation } from '../../../../src/service/calls/cancellation.ts'
 import type { LinkContext } from '../../../../src/service/link/call-link.ts'
 import { CALLS_PER_LINK_MAX } from '../../../../src/service/link/link-limits.ts'
-import { RawJson } from '../../../../src/service/raw-json.ts'
+import { RawJson } from '../../../../src/service/calls/raw-json.ts'
 import { turn } from '../support/node.ts'
 import { CONTEXT, type LinkPair, linkPair as linked, promised, type PromisedCall } from './link-pair.ts'
 

@@ -6,7 +6,7 @@ import { TransportError } from '../../../../src/base/errors.ts'
 import type { LinkContext } from '../../../../src/service/link/call-link.ts'
 import { HEADINGS_MAX } from '../../../../src/service/link/heading.ts'
 import { parseLinkMessage } from '../../../../src/service/link/link-message.ts'
-import { RawJson } from '../../../../src/service/raw-json.ts'
+import { RawJson } from '../../../../src/service/calls/raw-json.ts'
 import { turn } from '../support/node.ts'
 import { CONTEXT, type LinkPair, linkPair, promised } from './link-pair.ts'
 

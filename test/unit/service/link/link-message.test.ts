@@ -15,7 +15,7 @@ import {
   resultMessage,
   streamMessage,
 } from '../../../../src/service/link/link-message.ts'
-import { RawJson } from '../../../../src/service/raw-json.ts'
+import { RawJson } from '../../../../src/service/calls/raw-json.ts'
 
 const id = fc.integer({ min: 0, max: 2 ** 48 - 1 })
 const hex = (length: number) =>

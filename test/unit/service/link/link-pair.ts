@@ -8,7 +8,7 @@ import {
   type ServedCall,
 } from '../../../../src/service/link/call-link.ts'
 import type { LinkChannel } from '../../../../src/service/link/link-channel.ts'
-import type { RawJson } from '../../../../src/service/raw-json.ts'
+import type { RawJson } from '../../../../src/service/calls/raw-json.ts'
 import { ManualClock } from '../support/manual-clock.ts'
 
 export const CONTEXT = { traceId: '0123456789abcdef0123456789abcdef' }

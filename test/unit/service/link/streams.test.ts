@@ -11,7 +11,7 @@ import {
   STREAMS_PER_LINK_MAX,
 } from '../../../../src/service/link/link-limits.ts'
 import { bytesItemMessage } from '../../../../src/service/link/link-message.ts'
-import type { RawJson } from '../../../../src/service/raw-json.ts'
+import type { RawJson } from '../../../../src/service/calls/raw-json.ts'
 import { turn } from '../support/node.ts'
 import { CONTEXT, type LinkPair, linkPair as linked, promised, type PromisedCall } from './link-pair.ts'
 

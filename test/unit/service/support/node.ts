@@ -12,7 +12,7 @@ import {
   type ServiceManager,
   type SpanListener,
 } from '../../../../src/service/index.ts'
-import type { DiallableMembership } from '../../../../src/service/router.ts'
+import type { DiallableMembership } from '../../../../src/service/calls/router.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryNetwork, type MemoryPeers } from './memory-peers.ts'
 

@@ -1,4 +1,4 @@
-import { codeOf, type ErrorCode } from '../base/errors.ts'
+import { codeOf, type ErrorCode } from '../../base/errors.ts'
 
 /** Calls of the last ten seconds or so decide. */
 const WINDOW_MS = 10_000

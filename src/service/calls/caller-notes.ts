@@ -1,5 +1,5 @@
-import type { Principal } from '../base/identity.ts'
-import type { MethodCallers } from './service-spec.ts'
+import type { Principal } from '../../base/identity.ts'
+import type { MethodCallers } from '../definition/service-spec.ts'
 
 /** Callers that are told of one method; more of them would not make it more in use. */
 const CALLERS_MAX = 32

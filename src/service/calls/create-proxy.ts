@@ -1,11 +1,11 @@
-import type { Principal } from '../base/identity.ts'
-import type { Random } from '../base/random.ts'
-import type { Clock } from '../base/time.ts'
-import type { CallRequest, CallTarget, Caller } from './descriptor.ts'
+import type { Principal } from '../../base/identity.ts'
+import type { Random } from '../../base/random.ts'
+import type { Clock } from '../../base/time.ts'
+import type { CallRequest, CallTarget, Caller } from '../definition/descriptor.ts'
 import { callScope } from './invocation.ts'
-import { ATTACH } from './sdk/brands.ts'
-import type { CallOptions, ServiceProxy } from './sdk/service-proxy.ts'
-import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import { ATTACH } from '../sdk/brands.ts'
+import type { CallOptions, ServiceProxy } from '../sdk/service-proxy.ts'
+import type { ServiceRuntime } from '../sdk/service-runtime.ts'
 import { newTraceId } from './trace-id.ts'
 
 /** Handles kept for reuse at each level; a service that makes up names only loses the reuse. */

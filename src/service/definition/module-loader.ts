@@ -3,7 +3,7 @@ import { type ModuleHooks, registerHooks } from 'node:module'
 import { sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { Location } from 'esbuild'
-import { messageOf } from '../base/errors.ts'
+import { messageOf } from '../../base/errors.ts'
 
 /** What a service's sources import; the running program answers to it, whatever is installed beside the service. */
 const SDK_SPECIFIER = 'p2p-core/service'

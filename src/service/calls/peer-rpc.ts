@@ -1,7 +1,7 @@
-import type { NodeId, Principal } from '../base/identity.ts'
-import type { Logger } from '../base/log.ts'
-import type { PeerChannel, Peers } from '../base/peer.ts'
-import type { Clock } from '../base/time.ts'
+import type { NodeId, Principal } from '../../base/identity.ts'
+import type { Logger } from '../../base/log.ts'
+import type { PeerChannel, Peers } from '../../base/peer.ts'
+import type { Clock } from '../../base/time.ts'
 import type { CallOrigin } from './invocation.ts'
 import {
   type CallLink,
@@ -10,8 +10,8 @@ import {
   type Reply,
   type ServedCall,
   type ServedContext,
-} from './link/call-link.ts'
-import type { LinkChannel } from './link/link-channel.ts'
+} from '../link/call-link.ts'
+import type { LinkChannel } from '../link/link-channel.ts'
 import type { RawJson } from './raw-json.ts'
 
 export interface PeerRpcNeeds {

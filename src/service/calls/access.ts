@@ -1,6 +1,6 @@
-import { RpcError } from '../base/errors.ts'
-import { type NodeId, type Principal, principalLabel } from '../base/identity.ts'
-import type { MethodDescriptor } from './descriptor.ts'
+import { RpcError } from '../../base/errors.ts'
+import { type NodeId, type Principal, principalLabel } from '../../base/identity.ts'
+import type { MethodDescriptor } from '../definition/descriptor.ts'
 
 const RANK = { viewer: 0, operator: 1, admin: 2 } as const
 

@@ -1,4 +1,4 @@
-import type { Principal } from '../base/identity.ts'
+import type { Principal } from '../../base/identity.ts'
 
 /** A call of a method of this node that has ended: one hop of a trace (W3C Trace Context). */
 export interface CallSpan {

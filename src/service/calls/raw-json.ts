@@ -1,5 +1,5 @@
-import { messageOf, RpcError } from '../base/errors.ts'
-import { forbiddenKeyIn, isTooDeep, jsonText, RPC_LIMITS } from './jsonrpc/index.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
+import { forbiddenKeyIn, isTooDeep, jsonText, RPC_LIMITS } from '../jsonrpc/index.ts'
 
 /** Texts up to this are given three bytes for each character, which none exceeds. */
 const COUNTED_LENGTH = 4_096

@@ -1,11 +1,11 @@
 import { isAbsolute, normalize, resolve, sep } from 'node:path'
 import { z } from 'zod'
-import { messageOf, RpcError } from '../base/errors.ts'
-import type { Files } from '../base/files.ts'
-import { isServiceName } from './jsonrpc/index.ts'
-import { nearest } from './missing-method.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
+import type { Files } from '../../base/files.ts'
+import { isServiceName } from '../jsonrpc/index.ts'
+import { nearest } from '../calls/missing-method.ts'
 import { SERVICE_KINDS } from './service-spec.ts'
-import type { Permissions } from '../base/deployment.ts'
+import type { Permissions } from '../../base/deployment.ts'
 
 /** Longest `manifest.json` that is read. */
 const MANIFEST_BYTES_MAX = 64 * 1_024

@@ -1,4 +1,4 @@
-import type { MethodMetrics } from './descriptor.ts'
+import type { MethodMetrics } from '../definition/descriptor.ts'
 
 /** Upper bounds in milliseconds: from an inline answer to the default timeout, about two steps a decade. */
 const BOUNDS_MS = [0.25, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, Infinity] as const

@@ -1,4 +1,4 @@
-import type { Member, ServiceRecord } from '../base/member.ts'
+import type { Member, ServiceRecord } from '../../base/member.ts'
 
 /** Whether an instance that says so takes calls: one that starts does not yet, one that drains not any more. */
 export function isUp(health: ServiceRecord['health']): boolean {

@@ -1,4 +1,4 @@
-import type { Permissions } from '../base/deployment.ts'
+import type { Permissions } from '../../base/deployment.ts'
 import type { MethodDescriptor } from './descriptor.ts'
 import type { Manifest } from './manifest.ts'
 

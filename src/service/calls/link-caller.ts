@@ -1,5 +1,5 @@
-import type { CallRequest, Caller, CallTarget } from './descriptor.ts'
-import type { CallLink } from './link/call-link.ts'
+import type { CallRequest, Caller, CallTarget } from '../definition/descriptor.ts'
+import type { CallLink } from '../link/call-link.ts'
 import { readResult } from './raw-json.ts'
 
 /** The calls of a service in a process of its own: they go to its node, which knows where they run and who makes them. */

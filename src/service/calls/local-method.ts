@@ -1,10 +1,10 @@
 import type { CallerNotes } from './caller-notes.ts'
-import type { MethodDescriptor } from './descriptor.ts'
-import type { Reply } from './link/call-link.ts'
+import type { MethodDescriptor } from '../definition/descriptor.ts'
+import type { Reply } from '../link/call-link.ts'
 import type { MethodStats } from './method-stats.ts'
-import type { MethodCall } from './sdk/method.ts'
-import type { Schema } from './sdk/schema.ts'
-import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import type { MethodCall } from '../sdk/method.ts'
+import type { Schema } from '../sdk/schema.ts'
+import type { ServiceRuntime } from '../sdk/service-runtime.ts'
 
 /** A callable method of a running service on this node: everything a call needs, found by one lookup. */
 export type LocalMethod = OwnMethod | ForwardedMethod

@@ -1,5 +1,5 @@
-import { codeOf, type ErrorCode, P2PError } from '../base/errors.ts'
-import type { Random } from '../base/random.ts'
+import { codeOf, type ErrorCode, P2PError } from '../../base/errors.ts'
+import type { Random } from '../../base/random.ts'
 
 /** Tries on other instances of a call that surely did not run. */
 export const ELSEWHERE_MAX = 3

@@ -1,13 +1,13 @@
-import { RpcError } from '../base/errors.ts'
-import { isMethodName, isServiceName } from './jsonrpc/index.ts'
+import { RpcError } from '../../base/errors.ts'
+import { isMethodName, isServiceName } from '../jsonrpc/index.ts'
 import type { Manifest } from './manifest.ts'
 import { checkMethodOptions } from './method-descriptor.ts'
-import type { BaseService } from './sdk/base-service.ts'
-import { ATTACH, SERVICE_CLASS, SERVICE_DEFINITION, SERVICE_METHOD } from './sdk/brands.ts'
-import type { ServiceDefinition } from './sdk/define-service.ts'
-import type { MethodCall, MethodOptions } from './sdk/method.ts'
-import type { ServiceProxy } from './sdk/service-proxy.ts'
-import type { ServiceRuntime, SettingsChange } from './sdk/service-runtime.ts'
+import type { BaseService } from '../sdk/base-service.ts'
+import { ATTACH, SERVICE_CLASS, SERVICE_DEFINITION, SERVICE_METHOD } from '../sdk/brands.ts'
+import type { ServiceDefinition } from '../sdk/define-service.ts'
+import type { MethodCall, MethodOptions } from '../sdk/method.ts'
+import type { ServiceProxy } from '../sdk/service-proxy.ts'
+import type { ServiceRuntime, SettingsChange } from '../sdk/service-runtime.ts'
 
 /** A method as its author wrote it. */
 export interface BodyMethod {

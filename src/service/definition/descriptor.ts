@@ -1,5 +1,5 @@
-import type { NodeId, Principal } from '../base/identity.ts'
-import type { Cancellation } from './cancellation.ts'
+import type { NodeId, Principal } from '../../base/identity.ts'
+import type { Cancellation } from '../calls/cancellation.ts'
 
 /** JSON Schema, draft 2020-12. */
 export type JsonSchema = Readonly<Record<string, unknown>>

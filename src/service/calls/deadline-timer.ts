@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../base/time.ts'
+import type { Clock, Timer } from '../../base/time.ts'
 
 /** Deadlines that fall within this of one another may be handled together. */
 const GRANULARITY_MS = 20

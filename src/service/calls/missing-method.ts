@@ -1,6 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein'
-import { RpcError } from '../base/errors.ts'
-import { parseMethodName } from './jsonrpc/index.ts'
+import { RpcError } from '../../base/errors.ts'
+import { parseMethodName } from '../jsonrpc/index.ts'
 
 const NAMES_SHOWN_MAX = 12
 

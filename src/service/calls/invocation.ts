@@ -1,13 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Placed } from './bag.ts'
 import { Cancellation } from './cancellation.ts'
-import type { NodeId, Principal } from '../base/identity.ts'
-import type { Random } from '../base/random.ts'
-import type { Reply } from './link/call-link.ts'
+import type { NodeId, Principal } from '../../base/identity.ts'
+import type { Random } from '../../base/random.ts'
+import type { Reply } from '../link/call-link.ts'
 import type { LocalMethod } from './local-method.ts'
 import type { MethodGuard } from './method-guard.ts'
-import type { MethodCall } from './sdk/method.ts'
-import type { ServiceRuntime } from './sdk/service-runtime.ts'
+import type { MethodCall } from '../sdk/method.ts'
+import type { ServiceRuntime } from '../sdk/service-runtime.ts'
 import { newSpanId } from './trace-id.ts'
 
 /** Where a call comes from and how long it is waited for. */

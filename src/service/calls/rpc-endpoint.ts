@@ -1,8 +1,8 @@
-import { assert } from '../base/assert.ts'
-import { messageOf, RpcError } from '../base/errors.ts'
-import type { Logger } from '../base/log.ts'
-import type { CallRequest, CallTarget, RpcAnswer, RpcRequest } from './descriptor.ts'
-import { errorText, parseRpcBody, resultText, type RpcEntry, type RpcId } from './jsonrpc/index.ts'
+import { assert } from '../../base/assert.ts'
+import { messageOf, RpcError } from '../../base/errors.ts'
+import type { Logger } from '../../base/log.ts'
+import type { CallRequest, CallTarget, RpcAnswer, RpcRequest } from '../definition/descriptor.ts'
+import { errorText, parseRpcBody, resultText, type RpcEntry, type RpcId } from '../jsonrpc/index.ts'
 import { isStream, lineOf, textOf } from './raw-json.ts'
 
 export interface RpcEndpointNeeds {

@@ -1,6 +1,6 @@
-import { RpcError } from '../base/errors.ts'
+import { RpcError } from '../../base/errors.ts'
 import type { JsonSchema } from './descriptor.ts'
-import type { Schema, SchemaIssue, SchemaResult } from './sdk/schema.ts'
+import type { Schema, SchemaIssue, SchemaResult } from '../sdk/schema.ts'
 
 /** Issues told to the caller; a body of 1 MiB can have thousands. */
 const ISSUES_MAX = 20

@@ -1,6 +1,6 @@
 import { Invocation } from './invocation.ts'
-import type { CallLink, Reply } from './link/call-link.ts'
-import type { MethodCall } from './sdk/method.ts'
+import type { CallLink, Reply } from '../link/call-link.ts'
+import type { MethodCall } from '../sdk/method.ts'
 
 /**
  * Passes a call that came to this node on, over the link to the process in which its method runs: with the caller as this node

@@ -1,8 +1,8 @@
-import { RpcError } from '../base/errors.ts'
+import { RpcError } from '../../base/errors.ts'
 import type { MethodDescriptor } from './descriptor.ts'
-import { isServiceName } from './jsonrpc/index.ts'
+import { isServiceName } from '../jsonrpc/index.ts'
 import { jsonSchemaOf } from './schema-check.ts'
-import type { MethodOptions } from './sdk/method.ts'
+import type { MethodOptions } from '../sdk/method.ts'
 
 const TIMEOUT_MS = 30_000
 

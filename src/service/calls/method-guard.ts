@@ -1,8 +1,8 @@
-import { RpcError } from '../base/errors.ts'
-import { type Principal, principalLabel } from '../base/identity.ts'
-import type { Clock } from '../base/time.ts'
-import { createRateLimiter, type RateLimiter } from '../transport/index.ts'
-import type { MethodDescriptor } from './descriptor.ts'
+import { RpcError } from '../../base/errors.ts'
+import { type Principal, principalLabel } from '../../base/identity.ts'
+import type { Clock } from '../../base/time.ts'
+import { createRateLimiter, type RateLimiter } from '../../transport/index.ts'
+import type { MethodDescriptor } from '../definition/descriptor.ts'
 
 /** Calls that wait for their turn when the method does not say how many may. */
 const QUEUE_MAX = 100

@@ -179,7 +179,7 @@ async function measure(
       const sentMs = nowMs
       await call()
       nowMs = performance.now()
-      if (++count % 8 === 0) latencies.push(nowMs - sentMs)
+      if (count++ % 8 === 0) latencies.push(nowMs - sentMs)
     }
   }
   await Promise.all(Array.from({ length: inFlight }, caller))

@@ -1,3 +1,4 @@
+import { Button } from '@mantine/core'
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Link } from '@tanstack/react-router'
 import { messageOf } from './api/http.ts'
 import type { LogLevel } from './api/types.ts'
@@ -107,7 +108,14 @@ export const router = createRouter({
   defaultPreload: 'intent',
   defaultPendingComponent: PageLoading,
   // Where a page fails, the frame around it stays.
-  defaultErrorComponent: ({ error }) => <Empty title="This page failed">{messageOf(error)}</Empty>,
+  defaultErrorComponent: ({ error }) => (
+    <Empty title="This page failed">
+      {messageOf(error)}
+      <Button variant="default" onClick={() => window.location.reload()}>
+        Load it again
+      </Button>
+    </Empty>
+  ),
   scrollRestoration: false,
 })
 

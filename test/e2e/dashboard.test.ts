@@ -615,6 +615,18 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
     await heading(page, 'Something is broken').waitFor()
   })
 
+  await t.test('a page that cannot be fetched says so, and is there when it is loaded again', async (t) => {
+    const { page } = await enter(t, browser, stub)
+    await heading(page, 'Something is broken').waitFor()
+    await page.route('**/assets/certificates-*.js', (route) => route.abort())
+    await page.getByRole('link', { name: 'Certificates', exact: true }).click()
+    const again = page.getByRole('button', { name: 'Load it again' })
+    await again.waitFor()
+    await page.unroute('**/assets/certificates-*.js')
+    await again.click()
+    await heading(page, 'Certificates').waitFor()
+  })
+
   await t.test('keys open the pages, colours follow the switch', async (t) => {
     const { page } = await enter(t, browser, stub, '', { colorScheme: 'light' })
     await heading(page, 'Something is broken').waitFor()

@@ -76,7 +76,10 @@ function isAsWideAsTheScreen(page: Page): Promise<boolean> {
   return page.evaluate('document.documentElement.scrollWidth <= window.innerWidth')
 }
 
-test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) => {
+/** Of many small ones, each with a limit of its own: a browser on a busy machine takes its time. */
+const BROWSER_TEST_MS = 15 * 60_000
+
+test('the dashboard, in a browser', { skip: isLeftOut('chromium'), timeout: BROWSER_TEST_MS }, async (t) => {
   const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })
   t.after(() => browser.close())
   const stub = await startDashboardStub(t)
@@ -648,7 +651,7 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium') }, async (t) =
   })
 })
 
-test('the dashboard of a real cluster', { skip: isLeftOut('chromium') }, async (t) => {
+test('the dashboard of a real cluster', { skip: isLeftOut('chromium'), timeout: BROWSER_TEST_MS }, async (t) => {
   const { url, credential, startWorker, startStranger } = await startCluster(t)
   let worker = await startWorker()
   const browser = await chromium.launch({ executablePath: chromiumPath(), args: BROWSER_FLAGS })

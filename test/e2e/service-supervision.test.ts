@@ -120,7 +120,9 @@ describe('an instance that is no use', () => {
     await node.manager.settled()
     await assert.rejects(node.call('leak/eat'))
     await node.until(() => first(node, 'leak').state === 'backoff')
-    assert.equal(first(node, 'leak').reason, 'it ran out of memory: limits.memoryMb in manifest.json is 160')
+    // By its own engine, or by the node's look at it: whichever is first.
+    const { reason = '' } = first(node, 'leak')
+    assert.match(reason, /^it (ran out of memory:|uses [\d.]+ MiB;) limits\.memoryMb in manifest\.json is 160$/)
   })
 
   test('because it starts more programs than it may ends with them, and says so', {

@@ -9,18 +9,10 @@ import { parseArgs } from 'node:util'
 import { constants, inflateRawSync } from 'node:zlib'
 import { z } from 'zod'
 import type { TlsMaterial } from '../src/base/credentials.ts'
-import type { NodeIdentity, NodeRole } from '../src/base/identity.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { createLogCollectorService, createLogMemory } from '../src/builtin/index.ts'
-import { systemClock, systemFiles, systemRandom } from '../src/platform/index.ts'
-import {
-  createAuthenticator,
-  createHttpApi,
-  createServiceManager,
-  createTokenIssuer,
-  defineService,
-  method,
-} from '../src/service/index.ts'
+import { systemClock } from '../src/platform/index.ts'
+import { createTokenIssuer, defineService, method } from '../src/service/index.ts'
 import {
   createClusterMetrics,
   createLogShipper,
@@ -29,10 +21,9 @@ import {
   type LogStore,
   storeThreads,
 } from '../src/telemetry/index.ts'
-import { createPeers, createTransport } from '../src/transport/index.ts'
 import { MemoryStore } from '../test/unit/service/auth/memory-store.ts'
-import { StubMembership } from '../test/unit/service/support/node.ts'
-import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import { createTestAuthority } from '../test/unit/transport/certificates.ts'
+import { CLUSTER, createBenchApi, createBenchNode, needs } from './support/bench-node.ts'
 
 /*
  * Log lines from a worker (a process of its own: spool on disk, mutual TLS, the real call path) to dashboards (WebSockets over
@@ -42,20 +33,7 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
  *   node --conditions=source bench/dashboard.ts [--seconds 10] [--rates 10,1000,10000] [--sockets 1,10,100]
  */
 
-const CLUSTER = 'bench'
 const MESSAGE = 'Call of inventory/find took some time on edge-17 with a member that had joined'
-const needs = { clock: systemClock, random: systemRandom, log: silentLogger, files: systemFiles }
-
-function createNode(nodeId: string, role: NodeRole, material: TlsMaterial) {
-  const identity: NodeIdentity = { cluster: CLUSTER, role, nodeId }
-  const tls = { ...needs, credentials: new TestCredentials(material), revocations: new TestRevocations() }
-  const transport = createTransport(tls, { bindAddress: '127.0.0.1', port: 0, cluster: CLUSTER })
-  const peers = createPeers({ ...tls, transport }, { nodeId, cluster: CLUSTER })
-  const membership = new StubMembership(nodeId)
-  membership.set(identity, [])
-  const manager = createServiceManager({ ...needs, membership, peers }, { identity, sdkUrl: '' })
-  return { identity, transport, peers, membership, manager }
-}
 
 type Order =
   | { part: 'worker'; material: TlsMaterial; port: number; directory: string }
@@ -63,7 +41,8 @@ type Order =
 
 /** A worker that writes lines at the rate it is told. */
 async function work({ material, port, directory }: Extract<Order, { part: 'worker' }>): Promise<void> {
-  const { peers, membership, manager } = createNode('w1', 'worker', material)
+  const { identity, peers, membership, manager } = createBenchNode('w1', 'worker', material)
+  membership.set(identity, [])
   const spool = createLogSpool({ ...needs, log: () => silentLogger }, { directory, bytesMax: 2 ** 30 })
   await spool.start()
   const { signal } = new AbortController()
@@ -334,11 +313,13 @@ async function main(): Promise<void> {
   const numbers = (text: string): number[] => text.split(',').map(Number)
   const directory = mkdtempSync(join(tmpdir(), 'p2p-bench-dashboard-'))
   const authority = await createTestAuthority()
-  const { identity, transport, peers, membership, manager } = createNode(
+  const coordinator = createBenchNode(
     'c1',
     'coordinator',
     await authority.issue({ cluster: CLUSTER, role: 'coordinator', nodeId: 'c1' }),
   )
+  const { identity, transport, peers, membership, manager } = coordinator
+  membership.set(identity, [])
   membership.set({ cluster: CLUSTER, role: 'worker', nodeId: 'w1' }, [])
   const logs = createLogStore(
     { ...needs, openThread: storeThreads(new URL('../src/telemetry/logs/thread/main.ts', import.meta.url)) },
@@ -355,28 +336,11 @@ async function main(): Promise<void> {
     defineService({ name: 'bench', version: '1.0.0', description: 'To be called', methods: { answer: answering } }),
   )
   const tokenIssuer = createTokenIssuer({ ...needs, store: new MemoryStore() }, { cluster: CLUSTER })
-  const authenticator = createAuthenticator(
-    { clock: systemClock, tokenKeys: () => [tokenIssuer.publicKeys()] },
-    { cluster: () => CLUSTER, securityProfile: 'standard', bindAddress: '127.0.0.1' },
-  )
-  const api = createHttpApi(
-    {
-      ...needs,
-      transport,
-      authenticator,
-      membership,
-      services: manager,
-      serviceMetrics: manager,
-      rpc: manager,
-      calls: manager,
-      nodeControl: { control: async () => {} },
-      nodeFacts: () => ({}),
-      logs,
-      tokenIssuer,
-      dashboard: createClusterMetrics({ clock: systemClock, membership }),
-    },
-    { assetsDirectory: '' },
-  )
+  const api = createBenchApi(coordinator, {
+    logs,
+    tokenIssuer,
+    dashboard: createClusterMetrics({ clock: systemClock, membership }),
+  })
   const { signal } = new AbortController()
   const components = [transport, peers, logs, manager, tokenIssuer, api]
   for (const component of components) await component.start(signal)

@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { MARK_VARIABLE } from '../src/service/host/leftovers.ts'
 import { familyOf, processesWith } from '../src/service/host/linux-processes.ts'
+import { SimulatedRandom } from '../src/testing/simulated-random.ts'
 import { withCleanup } from './services/cleanup.ts'
 import { COORDINATOR, LiveCluster, type ServiceFiles } from './services/live-cluster.ts'
 
@@ -80,13 +81,13 @@ export function benchKills(options: KillsOptions): Promise<KillsResult> {
       await cluster.deploy(name, name === 'clock' ? CLOCK : service(name), { count, placement, healthy_ms: 200 })
     }
     await Promise.all(Object.keys(WANTED).map((name) => cluster.rolledOut(name)))
-    const random = seeded(seed)
+    const random = new SimulatedRandom(seed)
     let killedWorkers = 0
     let killedServices = 0
     while (killedWorkers + killedServices < kills) {
-      const isWorker = random() < 1 / WORKER_EVERY
+      const isWorker = random.float() < 1 / WORKER_EVERY
       const victims = isWorker ? WORKERS.map((name) => cluster.pid(name)) : await marked(cluster)
-      const victim = victims[Math.floor(random() * victims.length)]
+      const victim = victims[Math.floor(random.float() * victims.length)]
       // One that ended by itself meanwhile is no kill.
       if (victim !== undefined && killed(victim)) {
         if (isWorker) killedWorkers++
@@ -95,7 +96,7 @@ export function benchKills(options: KillsOptions): Promise<KillsResult> {
         if (done % PROGRESS_EVERY === 0) onProgress(`${done} of ${kills} killed, ${killedWorkers} of them workers`)
       }
       // Often so soon after the last one that it hits a start.
-      await pause(random() * PAUSE_MS_MAX)
+      await pause(random.float() * PAUSE_MS_MAX)
     }
     const beginMs = performance.now()
     let faults: string[]
@@ -192,17 +193,6 @@ function killed(pid: number): boolean {
   } catch {
     // It ended meanwhile.
     return false
-  }
-}
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
   }
 }
 

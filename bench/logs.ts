@@ -6,12 +6,9 @@ import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import type { TlsMaterial } from '../src/base/credentials.ts'
-import type { NodeIdentity, NodeRole } from '../src/base/identity.ts'
 import type { LogFilter } from '../src/base/log-line.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { createLogCollectorService, createLogMemory } from '../src/builtin/index.ts'
-import { systemClock, systemFiles, systemRandom } from '../src/platform/index.ts'
-import { createServiceManager } from '../src/service/index.ts'
 import {
   createLogShipper,
   createLogSpool,
@@ -19,9 +16,8 @@ import {
   type LogStore,
   storeThreads,
 } from '../src/telemetry/index.ts'
-import { createPeers, createTransport } from '../src/transport/index.ts'
-import { StubMembership } from '../test/unit/service/support/node.ts'
-import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import { createTestAuthority } from '../test/unit/transport/certificates.ts'
+import { CLUSTER, createBenchNode, needs } from './support/bench-node.ts'
 
 /*
  * Log lines from workers (processes of their own: spool on disk, mutual TLS, the real call path) to a coordinator's store and
@@ -31,24 +27,11 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
  *     [--workers 2] [--search 1000000]
  */
 
-const CLUSTER = 'bench'
 const WORDS =
   'connection refused timeout member joined left suspect vault journal commit gossip exchange worker coordinator request answered failed retry disk full'.split(
     ' ',
   )
 const MESSAGE = 'Call of inventory/find took some time on edge-17 with a member that had joined'
-
-const needs = { clock: systemClock, random: systemRandom, log: silentLogger, files: systemFiles }
-
-function createNode(nodeId: string, role: NodeRole, material: TlsMaterial) {
-  const identity: NodeIdentity = { cluster: CLUSTER, role, nodeId }
-  const tls = { ...needs, credentials: new TestCredentials(material), revocations: new TestRevocations() }
-  const transport = createTransport(tls, { bindAddress: '127.0.0.1', port: 0, cluster: CLUSTER })
-  const peers = createPeers({ ...tls, transport }, { nodeId, cluster: CLUSTER })
-  const membership = new StubMembership(nodeId)
-  const manager = createServiceManager({ ...needs, membership, peers }, { identity, sdkUrl: '' })
-  return { identity, transport, peers, membership, manager }
-}
 
 interface WorkerOrder {
   nodeId: string
@@ -59,7 +42,7 @@ interface WorkerOrder {
 
 /** A worker: writes lines at the rate it is told, and says how many it has written and had acknowledged. */
 async function work({ nodeId, material, port, directory }: WorkerOrder): Promise<void> {
-  const { peers, membership, manager } = createNode(nodeId, 'worker', material)
+  const { peers, membership, manager } = createBenchNode(nodeId, 'worker', material)
   const spool = createLogSpool({ ...needs, log: () => silentLogger }, { directory, bytesMax: 2 ** 30 })
   await spool.start()
   const { signal } = new AbortController()
@@ -235,7 +218,7 @@ async function bench(): Promise<void> {
     { directory: join(home, 'logs'), retentionMs: 86_400_000, bytesMax: 8 * 2 ** 30 },
   )
   const material = await authority.issue({ nodeId: 'c1', role: 'coordinator' })
-  const { transport, peers, manager } = createNode('c1', 'coordinator', material)
+  const { transport, peers, manager } = createBenchNode('c1', 'coordinator', material)
   const collector = { memory: createLogMemory({ max: 1_000 }), log: silentLogger, store }
   manager.register(createLogCollectorService(collector, { nodeId: 'c1', softwareVersion: '3.0.0' }))
   for (const component of [transport, peers, store, manager]) await component.start(signal)

@@ -9,16 +9,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { WebSocket } from 'ws'
 import type { TlsMaterial } from '../src/base/credentials.ts'
-import type { NodeIdentity, NodeRole } from '../src/base/identity.ts'
-import { silentLogger } from '../src/base/log.ts'
-import { systemClock, systemFiles, systemRandom } from '../src/platform/index.ts'
-import {
-  createAuthenticator,
-  createHttpApi,
-  createServiceManager,
-  createTokenIssuer,
-  type NodeReport,
-} from '../src/service/index.ts'
+import { systemClock, systemFiles } from '../src/platform/index.ts'
+import { createTokenIssuer, type NodeReport } from '../src/service/index.ts'
 import {
   createAlerts,
   createClusterMetrics,
@@ -29,10 +21,9 @@ import {
   storeThreads,
 } from '../src/telemetry/index.ts'
 import { readRows } from '../src/telemetry/metrics/metric-record.ts'
-import { createPeers, createTransport } from '../src/transport/index.ts'
 import { MemoryStore } from '../test/unit/service/auth/memory-store.ts'
-import { StubMembership } from '../test/unit/service/support/node.ts'
-import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import { createTestAuthority } from '../test/unit/transport/certificates.ts'
+import { CLUSTER, createBenchApi, createBenchNode, needs } from './support/bench-node.ts'
 
 /*
  * What it costs a coordinator that many nodes report what they measured every four seconds: each over its own mutual-TLS
@@ -41,30 +32,11 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
  *   node --conditions=source bench/reports.ts [--nodes 1000] [--seconds 30] [--services 8] [--pages 0,5]
  */
 
-const CLUSTER = 'bench'
 const EVERY_MS = 4_000
-const needs = { clock: systemClock, random: systemRandom, log: silentLogger, files: systemFiles }
 
 type Order =
   | { part: 'coordinator'; material: TlsMaterial; nodes: number; directory: string }
   | { part: 'nodes'; materials: TlsMaterial[]; port: number; services: number }
-
-function createNode(nodeId: string, role: NodeRole, material: TlsMaterial, connections?: number) {
-  const identity: NodeIdentity = { cluster: CLUSTER, role, nodeId }
-  const tls = { ...needs, credentials: new TestCredentials(material), revocations: new TestRevocations() }
-  const transport = createTransport(tls, {
-    bindAddress: '127.0.0.1',
-    port: 0,
-    cluster: CLUSTER,
-    // Here all machines have one address.
-    ...(connections !== undefined && { limits: { connectionsPerAddressMax: connections } }),
-  })
-  const peers = createPeers({ ...tls, transport }, { nodeId, cluster: CLUSTER })
-  const membership = new StubMembership(nodeId)
-  membership.set(identity, [])
-  const manager = createServiceManager({ ...needs, membership, peers }, { identity, sdkUrl: '' })
-  return { transport, peers, membership, manager }
-}
 
 const nameOf = (index: number): string => `node-${String(index + 1).padStart(4, '0')}`
 const { signal } = new AbortController()
@@ -75,7 +47,8 @@ async function report({ materials, port, services }: Extract<Order, { part: 'nod
   let failed = 0
   const start = async (material: TlsMaterial, index: number): Promise<void> => {
     const nodeId = nameOf(index)
-    const { peers, membership, manager } = createNode(nodeId, 'worker', material)
+    const { identity, peers, membership, manager } = createBenchNode(nodeId, 'worker', material)
+    membership.set(identity, [])
     for (const component of [peers, manager]) await component.start(signal)
     membership.set({ cluster: CLUSTER, role: 'coordinator', nodeId: 'c1' }, [])
     await peers.open({ nodeId: 'c1', addresses: [`127.0.0.1:${port}`] })
@@ -145,7 +118,9 @@ function reportOf(nodeId: string, services: number): NodeReport {
 }
 
 async function coordinate({ material, nodes, directory }: Extract<Order, { part: 'coordinator' }>): Promise<void> {
-  const { transport, peers, membership, manager } = createNode('c1', 'coordinator', material, nodes + 256)
+  const coordinator = createBenchNode('c1', 'coordinator', material, nodes + 256)
+  const { identity, transport, peers, membership, manager } = coordinator
+  membership.set(identity, [])
   for (let index = 0; index < nodes; index++) {
     membership.set({ cluster: CLUSTER, role: 'worker', nodeId: nameOf(index) }, [])
   }
@@ -169,30 +144,7 @@ async function coordinate({ material, nodes, directory }: Extract<Order, { part:
     ),
   )
   const tokenIssuer = createTokenIssuer({ ...needs, store }, { cluster: CLUSTER })
-  const authenticator = createAuthenticator(
-    { clock: systemClock, tokenKeys: () => [tokenIssuer.publicKeys()] },
-    { cluster: () => CLUSTER, securityProfile: 'standard', bindAddress: '127.0.0.1' },
-  )
-  const api = createHttpApi(
-    {
-      ...needs,
-      transport,
-      authenticator,
-      membership,
-      services: manager,
-      serviceMetrics: manager,
-      rpc: manager,
-      calls: manager,
-      nodeControl: { control: async () => {} },
-      nodeFacts: () => ({}),
-      logs,
-      timeline,
-      alerts,
-      tokenIssuer,
-      dashboard: metrics,
-    },
-    { assetsDirectory: '' },
-  )
+  const api = createBenchApi(coordinator, { logs, timeline, alerts, tokenIssuer, dashboard: metrics })
   for (const component of [transport, peers, logs, timeline, metricFiles, alerts, manager, tokenIssuer, api]) {
     await component.start(signal)
   }

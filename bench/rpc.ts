@@ -11,21 +11,12 @@ import type { AddressInfo } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { parseArgs } from 'node:util'
 import type { TlsMaterial } from '../src/base/credentials.ts'
-import type { NodeIdentity, Principal } from '../src/base/identity.ts'
-import { silentLogger } from '../src/base/log.ts'
-import { systemClock, systemFiles, systemRandom } from '../src/platform/index.ts'
-import {
-  createAuthenticator,
-  createHttpApi,
-  createServiceManager,
-  defineService,
-  method,
-  type ServiceManager,
-} from '../src/service/index.ts'
+import type { Principal } from '../src/base/identity.ts'
+import { systemClock } from '../src/platform/index.ts'
+import { defineService, method, type ServiceManager } from '../src/service/index.ts'
 import { z } from '../src/service/sdk/index.ts'
-import { createPeers, createTransport } from '../src/transport/index.ts'
-import { StubMembership } from '../test/unit/service/support/node.ts'
-import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import { createTestAuthority } from '../test/unit/transport/certificates.ts'
+import { CLUSTER, createBenchApi, createBenchNode } from './support/bench-node.ts'
 
 /*
  * Calls of an inline service with about 200 bytes of JSON in a message: in one node, from node to node (two processes,
@@ -36,7 +27,6 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
  *   node --expose-gc --conditions=source bench/rpc.ts --memory 1000000
  */
 
-const CLUSTER = 'bench'
 const TRACE_ID = '0123456789abcdef0123456789abcdef'
 const TIMEOUT_MS = 30_000
 const PARAMS = { host: 'edge-17.example', tags: ['rack-4', 'ssd', 'eu-west'], text: 'x'.repeat(90), count: 12_345 }
@@ -80,29 +70,9 @@ export interface RpcBenchRow {
 }
 
 function createNode(nodeId: string, material: TlsMaterial, services = [echo]) {
-  const identity: NodeIdentity = { cluster: CLUSTER, role: 'worker', nodeId }
-  const needs = {
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLogger,
-    files: systemFiles,
-    credentials: new TestCredentials(material),
-    revocations: new TestRevocations(),
-  }
-  const transport = createTransport(needs, { bindAddress: '127.0.0.1', port: 0, cluster: CLUSTER })
-  const peers = createPeers({ ...needs, transport }, { nodeId, cluster: CLUSTER })
-  const membership = new StubMembership(nodeId)
-  const manager = createServiceManager({ ...needs, membership, peers }, { identity, sdkUrl: '' })
-  for (const service of services) manager.register(service)
-  const authenticator = createAuthenticator(
-    { clock: needs.clock, tokenKeys: () => [] },
-    { cluster: () => CLUSTER, securityProfile: 'standard', bindAddress: '127.0.0.1' },
-  )
-  const directory = { services: manager, serviceMetrics: manager, rpc: manager, calls: manager }
-  const nodeControl = { control: async () => {} }
-  const httpNeeds = { ...needs, ...directory, nodeControl, transport, authenticator, membership, nodeFacts: () => ({}) }
-  const http = createHttpApi(httpNeeds, { assetsDirectory: '' })
-  return { identity, transport, peers, membership, manager, http }
+  const node = createBenchNode(nodeId, 'worker', material)
+  for (const service of services) node.manager.register(service)
+  return { ...node, http: createBenchApi(node) }
 }
 
 /** The other process: answers until its parent goes. */

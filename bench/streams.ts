@@ -4,13 +4,11 @@ import type { AddressInfo } from 'node:net'
 import { connect as connectTls, createServer, type TLSSocket } from 'node:tls'
 import { parseArgs } from 'node:util'
 import type { TlsMaterial } from '../src/base/credentials.ts'
-import type { NodeIdentity, Principal } from '../src/base/identity.ts'
-import { silentLogger } from '../src/base/log.ts'
-import { systemClock, systemFiles, systemRandom } from '../src/platform/index.ts'
-import { createServiceManager, defineService, method } from '../src/service/index.ts'
-import { createPeers, createTransport } from '../src/transport/index.ts'
-import { StubMembership } from '../test/unit/service/support/node.ts'
-import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import type { Principal } from '../src/base/identity.ts'
+import { systemClock } from '../src/platform/index.ts'
+import { defineService, method } from '../src/service/index.ts'
+import { createTestAuthority } from '../test/unit/transport/certificates.ts'
+import { CLUSTER, createBenchNode } from './support/bench-node.ts'
 
 /*
  * A method that streams from node to node: two processes, mutual TLS, the real transport; items of bytes, and small JSON
@@ -18,7 +16,6 @@ import { createTestAuthority, TestCredentials, TestRevocations } from '../test/u
  *   node --conditions=source bench/streams.ts [--rounds 5] [--megabytes 256]
  */
 
-const CLUSTER = 'bench'
 const TRACE_ID = '0123456789abcdef0123456789abcdef'
 const MEGABYTE = 1_000_000
 /** For each megabyte of bytes, so that a round of either takes about as long. */
@@ -65,23 +62,6 @@ const source = defineService({
   },
 })
 
-function createNode(nodeId: string, material: TlsMaterial) {
-  const identity: NodeIdentity = { cluster: CLUSTER, role: 'worker', nodeId }
-  const needs = {
-    clock: systemClock,
-    random: systemRandom,
-    log: silentLogger,
-    files: systemFiles,
-    credentials: new TestCredentials(material),
-    revocations: new TestRevocations(),
-  }
-  const transport = createTransport(needs, { bindAddress: '127.0.0.1', port: 0, cluster: CLUSTER })
-  const peers = createPeers({ ...needs, transport }, { nodeId, cluster: CLUSTER })
-  const membership = new StubMembership(nodeId)
-  const manager = createServiceManager({ ...needs, membership, peers }, { identity, sdkUrl: '' })
-  return { identity, transport, peers, membership, manager }
-}
-
 interface Ports {
   node: number
   bare: number
@@ -89,7 +69,7 @@ interface Ports {
 
 /** The other process: streams until its parent goes. */
 async function serve(material: TlsMaterial): Promise<Ports> {
-  const { transport, peers, manager } = createNode('server', material)
+  const { transport, peers, manager } = createBenchNode('server', 'worker', material)
   manager.register(source)
   const { signal } = new AbortController()
   for (const component of [transport, peers, manager]) await component.start(signal)
@@ -159,7 +139,7 @@ export async function benchStreams({ rounds, megabytes }: StreamsBenchOptions): 
   const child = fork(import.meta.filename, ['--serve'], { execArgv: ['--conditions=source'] })
   child.send(server)
   const [ports] = (await once(child, 'message')) as [Ports]
-  const near = createNode('client', client)
+  const near = createBenchNode('client', 'worker', client)
   const { signal } = new AbortController()
   for (const component of [near.peers, near.manager]) await component.start(signal)
   const methods = ['bytes', 'objects']

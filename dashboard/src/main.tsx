@@ -3,6 +3,7 @@ import './mantine.css'
 import { QueryClient, QueryClientProvider } from '@tanstack/react-query'
 import { RouterProvider } from '@tanstack/react-router'
 import { createRoot } from 'react-dom/client'
+import { isRefused } from './api/asking.ts'
 import { SessionGate } from './components/session-gate.tsx'
 import { router } from './router.tsx'
 import './styles.css'
@@ -21,7 +22,16 @@ const theme = createTheme({
 })
 
 const queries = new QueryClient({
-  defaultOptions: { queries: { retry: 1, refetchOnWindowFocus: false, staleTime: 2_000 } },
+  defaultOptions: {
+    // A browser that thinks it is offline may reach a node on its own machine or in its own network all the same.
+    queries: {
+      networkMode: 'always',
+      retry: (failures, error) => failures < 2 && !isRefused(error),
+      refetchOnWindowFocus: false,
+      staleTime: 2_000,
+    },
+    mutations: { networkMode: 'always' },
+  },
 })
 
 // The page that is asked for comes while the node is asked who we are.

@@ -19,7 +19,7 @@ import { createPeers, createTransport, dialUnverified } from '../../src/transpor
 import { splitCertificates } from '../../src/pki/x509/pem.ts'
 import { MemoryStore } from '../unit/pki/memory-store.ts'
 import { openssl } from '../unit/pki/openssl.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { freePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
 /** How somebody asks. */

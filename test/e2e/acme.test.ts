@@ -5,7 +5,8 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { suite, test, type TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import { isLeftOut, makeHosts, type TestHost } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
+import { makeHosts, type TestHost } from './support/namespaces.ts'
 import { eventually, makeHome, p2p, startNode } from './support/node-process.ts'
 
 const run = promisify(execFile)

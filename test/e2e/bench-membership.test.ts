@@ -4,7 +4,7 @@ import { runHostsBench } from '../../bench/membership-hosts.ts'
 import { runQuietBench } from '../../bench/membership-quiet.ts'
 import { runRealBench } from '../../bench/membership-real.ts'
 import { isSerfInstalled } from '../../bench/real-cluster/serf-cluster.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 
 test('the benchmark of real nodes runs, beside serf where it is installed', async (t) => {
   const isBesideSerf = isSerfInstalled()

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { eventually, freePort, type Home, makeHome, type NodeProcess, p2p, startNode } from './support/node-process.ts'
 
 const run = promisify(execFile)

@@ -16,7 +16,7 @@ import {
   startDashboardStub,
   stubLines,
 } from './support/dashboard-stub.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { eventually, freePort, makeHome, type NodeProcess, startNode } from './support/node-process.ts'
 
 const SCREENS = { phone: { width: 390, height: 844 }, desktop: { width: 1440, height: 900 } }
@@ -284,6 +284,55 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium'), timeout: BROW
       async () => own.subscriptions,
       (asked) => asked.some(({ resume }) => resume === 'c7'),
     )
+  })
+
+  await t.test('what could not be asked for a while is asked again', async (t) => {
+    const { page } = await enter(t, browser, stub)
+    await heading(page, 'Something is broken').waitFor()
+    let isCut = true
+    let refused = 0
+    await page.route('**/api/nodes/pending', async (route) => {
+      if (!isCut) return route.continue()
+      refused++
+      await route.abort('internetdisconnected')
+    })
+    await page.getByRole('link', { name: 'Nodes', exact: true }).click()
+    await heading(page, 'Nodes').waitFor()
+    // Tried again at once, given up, and asked for as if nothing had been.
+    await eventually(
+      async () => refused,
+      (count) => count > 3,
+    )
+    isCut = false
+    await page.getByRole('button', { name: 'Approve' }).waitFor()
+  })
+
+  await t.test('a node that is not reached at first is asked again, and the link is not lost by it', async (t) => {
+    const { page } = await enter(t, browser, stub)
+    await heading(page, 'Something is broken').waitFor()
+    for (const path of ['/dashboard/nodes', `/dashboard/nodes#login=${STUB_LINK}`]) {
+      const context = await browser.newContext({ storageState: await page.context().storageState() })
+      t.after(() => context.close())
+      const other = await context.newPage()
+      await other.route('**/auth/session', (route) => route.abort('connectionaborted'), { times: 1 })
+      await other.goto(stub.url + path)
+      await other.getByText('The node does not answer').first().waitFor()
+      await heading(other, 'Nodes').waitFor()
+    }
+  })
+
+  await t.test('a browser that thinks it is offline reaches the node of its own machine', async (t) => {
+    const { page } = await enter(t, browser, stub, '/services/shop')
+    await page.getByRole('button', { name: 'Scale' }).click()
+    const dialog = page.getByRole('dialog')
+    await dialog.getByLabel('Instances').fill('6')
+    await page.evaluate(`
+      Object.defineProperty(navigator, 'onLine', { value: false })
+      window.dispatchEvent(new Event('offline'))
+    `)
+    await dialog.getByRole('button', { name: 'Scale' }).click()
+    await dialog.waitFor({ state: 'detached' })
+    assert.deepEqual(stub.acts.splice(0), ['POST /api/deployments/shop/scale {"count":6}'])
   })
 
   await t.test('without WebSocket and sessions the page asks the routes, by a token of this tab only', async (t) => {

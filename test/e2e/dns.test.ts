@@ -15,7 +15,7 @@ import { createDnsServer, type DnsServerOptions } from '../../src/network/index.
 import { systemClock, systemRandom } from '../../src/platform/index.ts'
 import { CLUSTER, decodeReply, member, membershipOf, queryBytes, type Reply } from '../unit/network/dns/fixture.ts'
 import { ManualClock } from '../unit/service/support/manual-clock.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { freePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
 const run = promisify(execFile)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:tls'
 import { describe, test } from 'node:test'
 import { type HostCluster, type Machine, startHostCluster } from './support/host-cluster.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { eventually } from './support/node-process.ts'
 
 /* Real nodes on hosts of their own (network namespaces), on networks that are cut, filtered and repaired. */

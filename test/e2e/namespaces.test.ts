@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { isLeftOut, makeHosts } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
+import { makeHosts } from './support/namespaces.ts'
 import { eventually, makeHome, p2p, startNode } from './support/node-process.ts'
 
 test('coordinator and workers on three subnets with a router between', {

@@ -8,7 +8,7 @@ import { type ApiRequest, callApi } from '../../src/cli/session/api-client.ts'
 import { codeOf } from '../../src/base/errors.ts'
 import { BROWSER_FLAGS, chromiumPath } from './support/browser.ts'
 import { ask as askNode, signIn } from './support/node-api.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { eventually, freePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
 const PASSWORD = 'correct horse battery staple'

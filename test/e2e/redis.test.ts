@@ -17,7 +17,7 @@ import { RedisStore } from '../../src/cache/redis-store.ts'
 import { StoreCache } from '../../src/cache/store-cache.ts'
 import { createLogger, type LogEntry, systemClock } from '../../src/platform/index.ts'
 import { cacheContract, type OpenedCache } from '../contract/cache.ts'
-import { isLeftOut } from './support/namespaces.ts'
+import { isLeftOut } from './support/left-out.ts'
 import { freePort as freeNodePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
 const PASSWORD = 'kirschbaum'

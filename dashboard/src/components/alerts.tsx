@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
+import { every } from '../api/asking.ts'
 import { get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { Alert, Alerts, AlertTest } from '../api/types.ts'
@@ -24,8 +25,7 @@ export function useAlerts(): Alerts | undefined {
   const alerts = useQuery({
     queryKey: ['alerts'],
     queryFn: ({ signal }) => get<Alerts>('/api/alerts', signal),
-    refetchInterval: ({ state }) => (state.error ? false : EVERY_MS),
-    retry: false,
+    refetchInterval: every(EVERY_MS),
     enabled: pushed === undefined,
   })
   return pushed ?? alerts.data

@@ -1,7 +1,7 @@
 import { Button, Checkbox, NativeSelect, NumberInput, TextInput } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
-import { ApiError, get, messageOf, send } from '../api/http.ts'
+import { get, messageOf, send } from '../api/http.ts'
 import type { Artifact, DeploymentHistoryEntry, DeploymentStatus, DeployPlan } from '../api/types.ts'
 import { Dialog } from './confirm-button.tsx'
 import { Refusal } from './empty.tsx'
@@ -13,7 +13,6 @@ export function useArtifacts() {
   return useQuery({
     queryKey: ['artifacts'],
     queryFn: async ({ signal }) => (await get<{ artifacts: Artifact[] }>('/api/artifacts', signal)).artifacts,
-    retry: false,
   })
 }
 
@@ -50,7 +49,6 @@ function DeployForm(props: { service: string; status: DeploymentStatus | undefin
     enabled: digest !== undefined,
     placeholderData: (before) => before,
     staleTime: 0,
-    retry: false,
   })
   const deploying = useMutation({
     mutationFn: () => send('PUT', path, { ...wanted, ...(reason.trim() !== '' && { reason: reason.trim() }) }),
@@ -243,6 +241,5 @@ export function useHistory(service: string) {
       const path = `/api/deployments/${encodeURIComponent(service)}/history`
       return (await get<{ history: DeploymentHistoryEntry[] }>(path, signal)).history
     },
-    retry: (failures, error) => failures < 1 && !(error instanceof ApiError && error.status > 0),
   })
 }

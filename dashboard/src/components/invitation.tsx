@@ -10,7 +10,7 @@ import { NewPassword } from './new-password.tsx'
 export function Invitation(props: { secret: string; onSession: (session: Session) => void; onLogin: () => void }) {
   const { secret, onSession, onLogin } = props
   const [password, setPassword] = useState('')
-  const invited = useQuery({ queryKey: ['invitation'], queryFn: () => readInvitation(secret), retry: false })
+  const invited = useQuery({ queryKey: ['invitation'], queryFn: () => readInvitation(secret) })
   const taking = useMutation({ mutationFn: () => takeInvitation(secret, password), onSuccess: onSession })
   if (invited.isPending) return <div aria-busy="true" />
   if (invited.error) {

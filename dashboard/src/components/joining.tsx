@@ -1,6 +1,7 @@
 import { Button, NativeSelect, NumberInput } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { type FormEvent, useState } from 'react'
+import { every } from '../api/asking.ts'
 import { get, messageOf, send } from '../api/http.ts'
 import type { JoinToken, PendingNode } from '../api/types.ts'
 import { ConfirmButton } from './confirm-button.tsx'
@@ -19,8 +20,7 @@ export function PendingNodes({ isAdmin }: { isAdmin: boolean }) {
   const pending = useQuery({
     queryKey: ['pending'],
     queryFn: ({ signal }) => get<{ pending: PendingNode[] }>('/api/nodes/pending', signal),
-    refetchInterval: ({ state }) => (state.error ? false : PENDING_EVERY_MS),
-    retry: false,
+    refetchInterval: every(PENDING_EVERY_MS),
   })
   const onDone = (): void => void queries.invalidateQueries()
   const path = (node: PendingNode): string => `/api/nodes/${encodeURIComponent(node.request_id)}`

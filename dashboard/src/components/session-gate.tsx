@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react'
+import { isRefused } from '../api/asking.ts'
 import { messageOf, whenUnauthorized } from '../api/http.ts'
 import {
   forgetToken,
@@ -27,6 +28,7 @@ type Gate =
 
 /** Often enough for a session of an hour that is renewed in its second half. */
 const RENEW_EVERY_MS = 600_000
+const ASK_AGAIN_MS = 3_000
 
 /** Read once, before anything renders: the link is out of the address from the first moment. */
 const link = takeSecret('login')
@@ -51,6 +53,12 @@ export function SessionGate({ children }: { children: ReactNode }) {
       setGate({ state: 'outside', refusal: 'The session has ended. Log in again.' })
     })
   }, [])
+
+  useEffect(() => {
+    if (gate.state !== 'unreachable') return
+    const again = setTimeout(() => void opened(link).then(setGate), ASK_AGAIN_MS)
+    return () => clearTimeout(again)
+  }, [gate])
 
   const session = gate.state === 'inside' ? gate.session : undefined
   useEffect(() => {
@@ -82,7 +90,7 @@ export function SessionGate({ children }: { children: ReactNode }) {
       return (
         <main className="login">
           <Empty title="The node does not answer">
-            <p>{gate.problem}</p>
+            <p>{gate.problem} It is asked again every few seconds.</p>
             <Button mt={12} onClick={() => void ask()}>
               Try again
             </Button>
@@ -106,19 +114,24 @@ export function SessionGate({ children }: { children: ReactNode }) {
 
 let isLinkUsed = false
 
+/** By the link, or by the session this browser has already: also when the link was used a moment ago and its answer got lost. */
 async function opened(login: string | undefined): Promise<Gate> {
-  if (login !== undefined && !isLinkUsed) {
-    isLinkUsed = true
-    try {
-      return { state: 'inside', session: await loginByLink(login) }
-    } catch (error) {
-      return { state: 'outside', refusal: messageOf(error) }
-    }
-  }
+  let refusal = oidcRefusal
   try {
+    if (login !== undefined && !isLinkUsed) {
+      try {
+        const session = await loginByLink(login)
+        isLinkUsed = true
+        return { state: 'inside', session }
+      } catch (error) {
+        if (!isRefused(error)) throw error
+        isLinkUsed = true
+        refusal = messageOf(error)
+      }
+    }
     const session = await resumeSession()
     if (session) return { state: 'inside', session }
-    return oidcRefusal === undefined ? { state: 'outside' } : { state: 'outside', refusal: oidcRefusal }
+    return refusal === undefined ? { state: 'outside' } : { state: 'outside', refusal }
   } catch (error) {
     return { state: 'unreachable', problem: messageOf(error) }
   }

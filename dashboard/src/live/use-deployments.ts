@@ -1,4 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
+import { every } from '../api/asking.ts'
 import { get } from '../api/http.ts'
 import type { DeploymentStatus } from '../api/types.ts'
 
@@ -10,7 +11,6 @@ export function useDeployments() {
     queryKey: ['deployments'],
     queryFn: async ({ signal }) =>
       (await get<{ deployments: DeploymentStatus[] }>('/api/deployments', signal)).deployments,
-    refetchInterval: ({ state }) => (state.error ? false : DEPLOYMENTS_EVERY_MS),
-    retry: false,
+    refetchInterval: every(DEPLOYMENTS_EVERY_MS),
   })
 }

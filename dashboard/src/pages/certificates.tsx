@@ -1,6 +1,7 @@
 import { Button } from '@mantine/core'
 import { useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
+import { every } from '../api/asking.ts'
 import { ApiError, get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { CaFacts, CaRotation, IssuedCertificate, NodeBan } from '../api/types.ts'
@@ -27,7 +28,7 @@ export function CertificatesPage() {
     queryKey: ['ca'],
     queryFn: ({ signal }) => get<CaFacts>('/api/ca', signal),
     // Nodes renew by themselves, and at a word from here a moment later.
-    refetchInterval: ({ state }) => (state.error ? false : CA_EVERY_MS),
+    refetchInterval: every(CA_EVERY_MS),
   })
   if (ca.isPending) return <PageLoading />
   return (
@@ -133,7 +134,6 @@ function Rotation({ isAdmin }: { isAdmin: boolean }) {
     queryKey: ['ca', 'rotation'],
     queryFn: ({ signal }) => get<{ rotation: CaRotation | null }>('/api/ca/rotation', signal),
     refetchInterval: ({ state }) => (isUnderWay(state.data?.rotation) ? ROTATION_EVERY_MS : false),
-    retry: false,
   })
   const onDone = (): void => void queries.invalidateQueries({ queryKey: ['ca'] })
   const rotation = asked.data?.rotation
@@ -396,7 +396,6 @@ function Banned({ isAdmin }: { isAdmin: boolean }) {
   const banned = useQuery({
     queryKey: ['banned'],
     queryFn: ({ signal }) => get<{ banned: NodeBan[] }>('/api/nodes/banned', signal),
-    retry: false,
   })
   const rows = banned.data?.banned ?? []
   if (rows.length === 0) return null

@@ -1,6 +1,7 @@
 import { Button, NativeSelect } from '@mantine/core'
 import { keepPreviousData, useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
+import { every, isRefused } from '../api/asking.ts'
 import { get, messageOf } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { AuditRecord, TimelineEvent } from '../api/types.ts'
@@ -78,7 +79,7 @@ function Timeline() {
     getNextPageParam: ({ cursor }) => cursor,
     // Pushed ones need no asking; and who looks at what was long ago is not waiting for what is new.
     refetchInterval: ({ state }) =>
-      pushed !== undefined || state.error || (state.data?.pages.length ?? 0) > 1 ? false : EVERY_MS,
+      pushed !== undefined || isRefused(state.error) || (state.data?.pages.length ?? 0) > 1 ? false : EVERY_MS,
     placeholderData: keepPreviousData,
   })
   const change = (part: Partial<Chosen>): void => setChosen({ ...chosen, ...part })
@@ -162,7 +163,7 @@ function Audit() {
   const audit = useQuery({
     queryKey: ['audit'],
     queryFn: ({ signal }) => get<{ records: AuditRecord[] }>(`/api/audit?limit=${LIMIT}`, signal),
-    refetchInterval: ({ state }) => (state.error ? false : EVERY_MS),
+    refetchInterval: every(EVERY_MS),
   })
   if (audit.isPending) return <PanelLoading />
   return (

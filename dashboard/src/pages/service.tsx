@@ -205,7 +205,6 @@ function Methods({ service }: { service: string }) {
         signal,
       )
     },
-    retry: false,
   })
   const methods = details.data?.method_details ?? []
   const method = methods.find(({ name }) => name === chosen) ?? methods[0]

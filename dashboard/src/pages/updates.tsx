@@ -59,7 +59,6 @@ function useUpgrade() {
       return (await send<{ result?: Rollout | null }>('POST', '/rpc?node=local', body)).result ?? null
     },
     refetchInterval: ({ state }) => (state.data?.state === 'running' ? UPGRADE_EVERY_MS : false),
-    retry: false,
   })
 }
 

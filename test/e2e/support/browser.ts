@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import './own-network.ts'
 
 /** Headless, in a container, and never to the network by itself. */
 export const BROWSER_FLAGS = [

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { isIPv6 } from 'node:net'
 import type { Cleanup } from './node-process.ts'
+import './own-network.ts'
 
 /** A test host: a network namespace of its own with the interfaces it was asked for. */
 export interface TestHost {
@@ -41,7 +42,7 @@ let hostsMade = 0
 
 /**
  * Hosts on Ethernets: interfaces with addresses of one subnet are in one Ethernet. Everything is removed after the test.
- * Needs root on Linux; `isLeftOut` tells whether the test run already named namespaces as left out.
+ * Needs root on Linux.
  */
 export function makeNetwork(t: Cleanup, plans: readonly HostPlan[], options: NetworkOptions): TestHost[] {
   const id = `p2p${process.pid % 100_000}n${++networks}`
@@ -108,10 +109,6 @@ export function makeHosts(t: Cleanup, count: number): TestHost[] {
   return makeNetwork(t, plans, { hasRouter: true })
 }
 
-export function isLeftOut(part: string): boolean {
-  return (process.env['P2P_TEST_LEFT_OUT'] ?? '').split(',').includes(part)
-}
-
 function ip(...args: string[]): void {
   execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] })
 }
@@ -154,12 +151,11 @@ function addDefaultRoute(namespace: string, cidr: string): void {
   ip('-n', namespace, 'route', 'add', 'default', 'via', router)
 }
 
-/** Addresses of RFC 2544's benchmarking range; other test processes on this machine take others. */
+/** Addresses of RFC 2544's benchmarking range, in a network that this process has for itself. */
 function addControlInterface(namespace: string): string {
   const index = hostsMade++
-  const prefix = `198.${18 + ((process.pid >> 8) % 2)}.${process.pid % 256}`
-  const [near, far] = [`${prefix}.${index * 4 + 1}`, `${prefix}.${index * 4 + 2}`]
-  const outside = `p2p${process.pid % 100_000}c${index}`
+  const [near, far] = [`198.18.0.${index * 4 + 1}`, `198.18.0.${index * 4 + 2}`]
+  const outside = `control${index}`
   ip('link', 'add', outside, 'type', 'veth', 'peer', 'name', CONTROL, 'netns', namespace)
   ip('addr', 'add', `${near}/30`, 'dev', outside)
   ip('link', 'set', outside, 'up')

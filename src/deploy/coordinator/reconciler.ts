@@ -263,7 +263,8 @@ export class Reconciler {
   #wakeAfter(delayMs: number): void {
     if (!this.#isRunning) return
     this.#nextPass?.cancel()
-    this.#nextPass = this.#needs.clock.after(delayMs, () => this.requestPass())
+    // The planner adds up what has passed: a remainder of its rounding, far below a millisecond, would be asked for again and again.
+    this.#nextPass = this.#needs.clock.after(Math.ceil(delayMs), () => this.requestPass())
   }
 }
 

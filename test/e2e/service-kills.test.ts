@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { MARK_VARIABLE } from '../../src/service/host/leftovers.ts'
 import { processesWith } from '../../src/service/host/linux-processes.ts'
+import { SimulatedRandom } from '../../src/testing/simulated-random.ts'
 import { eventually } from './support/node-process.ts'
 import { service, type ServiceNode, startServices } from './support/service-node.ts'
 
@@ -29,13 +30,13 @@ test(`after ${KILLS} kills at random exactly the wanted number runs, with no orp
   const own = (): Promise<number[]> =>
     processesWith(MARK_VARIABLE, (mark) => mark.startsWith(`${join(node.state, 'services')}#`))
   const before = (await own()).length
-  const random = seeded(SEED)
+  const random = new SimulatedRandom(SEED)
   for (let kill = 0; kill < KILLS; kill++) {
     const victims = await own()
-    const victim = victims[Math.floor(random() * victims.length)]
+    const victim = victims[Math.floor(random.float() * victims.length)]
     if (victim !== undefined) killed(victim)
     // Now and then so soon after the last one that it hits a start.
-    await new Promise((go) => setTimeout(go, random() * 60))
+    await new Promise((go) => setTimeout(go, random.float() * 60))
   }
   await eventually(
     async () => counts(node),
@@ -76,15 +77,4 @@ function zombies(): string[] {
       return false
     }
   })
-}
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
 }

@@ -16,7 +16,8 @@ import {
 import { legacyPlotKeyMaterial, legacyPlotLayers } from '../../../src/storage/vault/legacy-plot.ts'
 import { checkPlot, findPattern, PLOT_ALPHABET, PLOT_CHARACTERS } from '../../../src/storage/vault/plot.ts'
 import { plotKeyMaterial, plotLayers } from '../../../src/storage/vault/plot-layers.ts'
-import { bytesOf, refusal, seededRandom, world } from './support.ts'
+import { SimulatedRandom } from '../../../src/testing/simulated-random.ts'
+import { bytesOf, refusal, world } from './support.ts'
 
 const PATH = '/node/dist/services/plot'
 
@@ -76,19 +77,19 @@ test('the layers, the password, the join key and the fingerprint are the publish
 
 test('a new plot has the size and alphabet of the Python program and a pattern of 85 characters, from every start', () => {
   for (let seed = 1; seed <= 20; seed++) {
-    const text = generatePlot(seededRandom(seed))
+    const text = generatePlot(new SimulatedRandom(seed))
     checkPlot(text, 'plot')
     assert.equal(text.length, PLOT_CHARACTERS)
     assert.equal(new Set(findPattern(text)).size, PLOT_ALPHABET.length)
     assert.equal(findPattern(text), findPattern(text.slice(0, 2000)))
   }
-  assert.notEqual(generatePlot(seededRandom(1)), generatePlot(seededRandom(2)))
+  assert.notEqual(generatePlot(new SimulatedRandom(1)), generatePlot(new SimulatedRandom(2)))
 })
 
 test('the characters of new plots are equally likely', () => {
   const counts = new Map<string, number>()
   for (let seed = 1; seed <= 30; seed++) {
-    for (const character of generatePlot(seededRandom(seed)).slice(85))
+    for (const character of generatePlot(new SimulatedRandom(seed)).slice(85))
       counts.set(character, (counts.get(character) ?? 0) + 1)
   }
   const expected = (30 * (PLOT_CHARACTERS - 85)) / 85

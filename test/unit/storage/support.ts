@@ -1,28 +1,14 @@
-import { createHash } from 'node:crypto'
 import type { Random } from '../../../src/base/random.ts'
 import type { Clock, Timer } from '../../../src/base/time.ts'
 import { silentLogger } from '../../../src/base/log.ts'
 import type { ErrorCode } from '../../../src/base/errors.ts'
 import { createVault, type UnlockKey, type VaultOptions } from '../../../src/storage/index.ts'
 import { SimulatedDisk } from '../../../src/testing/simulated-disk.ts'
+import { SimulatedRandom } from '../../../src/testing/simulated-random.ts'
 
 /** A plot's password without a plot: strong, so that unlocking takes no time. */
 export const PLOT_KEY: UnlockKey = { kind: 'plot', secret: 'the-password-of-a-plot-'.repeat(4) }
 export const VAULT_PATH = '/data/vault'
-
-/** Reproducible chance: SHA-256 of the seed and a counter. */
-export function seededRandom(seed: number): Random {
-  let count = 0
-  const block = (): Buffer => createHash('sha256').update(`${seed}/${count++}`).digest()
-  return {
-    bytes(length) {
-      const blocks: Buffer[] = []
-      while (blocks.length * 32 < length) blocks.push(block())
-      return new Uint8Array(Buffer.concat(blocks).subarray(0, length))
-    },
-    float: () => block().readUInt32BE(0) / 2 ** 32,
-  }
-}
 
 /** Time that stands still until it is moved. */
 export class ManualClock implements Clock {
@@ -77,8 +63,8 @@ export interface World {
 }
 
 export function world(seed = 1): World {
-  const random = seededRandom(seed)
-  const disk = new SimulatedDisk(seededRandom(seed + 1_000_000))
+  const random = new SimulatedRandom(seed)
+  const disk = new SimulatedDisk(new SimulatedRandom(seed + 1_000_000))
   const clock = new ManualClock()
   return { disk, clock, random, needs: { files: disk, clock, random, log: silentLogger } }
 }

@@ -8,7 +8,8 @@ import { decodeFrameHeader, FRAME_HEADER_BYTES } from '../../../src/storage/vaul
 import { decodeHeader } from '../../../src/storage/vault/header.ts'
 import { loadVault } from '../../../src/storage/vault-file.ts'
 import { SimulatedDisk } from '../../../src/testing/simulated-disk.ts'
-import { bytesOf, openVault, PLOT_KEY, refusal, seededRandom, textOf, VAULT_PATH, world } from './support.ts'
+import { SimulatedRandom } from '../../../src/testing/simulated-random.ts'
+import { bytesOf, openVault, PLOT_KEY, refusal, textOf, VAULT_PATH, world } from './support.ts'
 
 /** A small vault: a snapshot, then three commits in its journal, and what it holds after each. */
 interface Sample {
@@ -74,7 +75,7 @@ test('leaving out, repeating or swapping records of the journal is refused', asy
 })
 
 test('garbage of any length after the last commit is cut off, a whole record there is not', async () => {
-  const random = seededRandom(5)
+  const random = new SimulatedRandom(5)
   for (const length of [1, 27, 28, 29, 300, 5000]) {
     for (const garbage of [random.bytes(length), new Uint8Array(length)]) {
       const outcome = await openingOf(new Uint8Array(Buffer.concat([sample.bytes, garbage])))
@@ -151,7 +152,7 @@ async function makeSample(): Promise<Sample> {
 }
 
 function diskWith(bytes: Uint8Array): SimulatedDisk {
-  const disk = new SimulatedDisk(seededRandom(1))
+  const disk = new SimulatedDisk(new SimulatedRandom(1))
   disk.overwrite(VAULT_PATH, bytes)
   return disk
 }

@@ -16,9 +16,10 @@ import {
 import { decodeCommits, decodeEntries, decodeSnapshotHead, encodeCommits } from '../../../src/storage/vault/records.ts'
 import { SegmentOpener, SegmentSealer } from '../../../src/storage/vault/segment.ts'
 import { compareKeys, SortedKeys } from '../../../src/storage/vault/sorted-keys.ts'
-import { bytesOf, refusal, seededRandom, textOf } from './support.ts'
+import { SimulatedRandom } from '../../../src/testing/simulated-random.ts'
+import { bytesOf, refusal, textOf } from './support.ts'
 
-const random = seededRandom(1)
+const random = new SimulatedRandom(1)
 const masterKey = random.bytes(32)
 const storageId = random.bytes(16)
 const keys = { masterKey, storageId }

@@ -7,7 +7,8 @@ import { silentLogger } from '../../../src/base/log.ts'
 import { createVault, generatePlot, type UnlockKey, verifyVault } from '../../../src/storage/index.ts'
 import { formatRecoveryKey } from '../../../src/storage/vault/recovery-key.ts'
 import { SimulatedDisk } from '../../../src/testing/simulated-disk.ts'
-import { bytesOf, openVault, PLOT_KEY, refusal, seededRandom, settle, textOf, VAULT_PATH, world } from './support.ts'
+import { SimulatedRandom } from '../../../src/testing/simulated-random.ts'
+import { bytesOf, openVault, PLOT_KEY, refusal, settle, textOf, VAULT_PATH, world } from './support.ts'
 
 const never = new AbortController().signal
 
@@ -315,7 +316,7 @@ class LyingDisk extends SimulatedDisk {
 
 test('a snapshot that reads back differently never takes the place of the vault', async () => {
   const w = world()
-  const disk = new LyingDisk(seededRandom(1))
+  const disk = new LyingDisk(new SimulatedRandom(1))
   const vault = await openVault({ needs: { ...w.needs, files: disk } })
   await put(vault.store, 'a', bytesOf('1'))
   disk.isLying = true

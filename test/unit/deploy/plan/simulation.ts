@@ -8,6 +8,7 @@ import {
   reconcile,
   type ServicePlan,
 } from '../../../../src/deploy/plan/index.ts'
+import { SimulatedRandom } from '../../../../src/testing/simulated-random.ts'
 import { node } from './fixture.ts'
 
 /** How processes of one generation behave. */
@@ -150,21 +151,17 @@ export class Simulation {
   plans: ServicePlan[] = []
   #reports = new Map<string, NodeReport>()
   #elapsedMs: number | undefined
-  #state: number
+  readonly #random: SimulatedRandom
   /** Given plans that have not arrived yet. */
   readonly #post = new Map<string, Assignment[]>()
 
   constructor(seed: number, nodeCount: number) {
-    this.#state = seed
+    this.#random = new SimulatedRandom(seed)
     this.nodes = Array.from({ length: nodeCount }, (_, i) => new ModelNode(`n${i + 1}`, this))
   }
 
-  /** mulberry32 */
   chance(): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
+    return this.#random.float()
   }
 
   pick<T>(list: readonly T[]): T {

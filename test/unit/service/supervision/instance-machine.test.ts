@@ -5,6 +5,7 @@ import {
   type InstanceEvent,
   InstanceMachine,
 } from '../../../../src/service/supervision/instance-machine.ts'
+import { SimulatedRandom } from '../../../../src/testing/simulated-random.ts'
 
 const RULE = {
   policy: 'always',
@@ -139,7 +140,7 @@ describe('an instance', () => {
 
 test('whatever happens in whatever order, at most one run is there, and it has a way to its end', () => {
   for (let seed = 1; seed <= 300; seed++) {
-    const random = seeded(seed)
+    const random = new SimulatedRandom(seed)
     const instance = machine()
     let nowMs = 0
     let runs = 0
@@ -151,17 +152,17 @@ test('whatever happens in whatever order, at most one run is there, and it has a
       assert.ok(runs <= 1, `seed ${seed}: two runs at ${nowMs}`)
     }
     for (let step = 0; step < 200; step++) {
-      nowMs += random() * 2_000
+      nowMs += random.float() * 2_000
       const events: InstanceEvent[] = [
         { type: 'start' },
         { type: 'stop' },
         { type: 'drained' },
         { type: 'tick' },
         { type: 'tick' },
-        { type: 'unusable', reason: 'ill', isDeaf: random() < 0.5 },
-        ...(runs === 1 ? ([{ type: 'ready' }, { ...crash, chance: random() }] as InstanceEvent[]) : []),
+        { type: 'unusable', reason: 'ill', isDeaf: random.float() < 0.5 },
+        ...(runs === 1 ? ([{ type: 'ready' }, { ...crash, chance: random.float() }] as InstanceEvent[]) : []),
       ]
-      const event = events[Math.floor(random() * events.length)] as InstanceEvent
+      const event = events[Math.floor(random.float() * events.length)] as InstanceEvent
       if (event.type === 'ended') runs = 0
       act(instance.step(nowMs, event))
       const isAlive = runs === 1
@@ -170,14 +171,3 @@ test('whatever happens in whatever order, at most one run is there, and it has a
     }
   }
 })
-
-/** mulberry32 */
-function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
-  }
-}

@@ -67,14 +67,26 @@ test('p2p local: three nodes, stopped by Ctrl-C, back with the same identities',
   )
 })
 
+test('a node of p2p local that is killed comes back, one that is told to stop stays away', async (t) => {
+  const { directory: cwd } = makeHome(t)
+  const running = startLocal(t, cwd)
+  await running.wrote(/Ctrl-C stops everything/)
+  process.kill(pidOf(cwd, 'worker-2'), 'SIGTERM')
+  await running.wrote(/worker-2 +has stopped/)
+  process.kill(pidOf(cwd, 'worker-1'), 'SIGKILL')
+  await running.wrote(/worker-1 +was killed by SIGKILL; it is started again/)
+  await running.wrote(/was killed by SIGKILL[^]*worker-1 +ready/)
+  assert.doesNotMatch(running.output(), /worker-2 +has stopped[^]*worker-2 +ready/)
+  running.child.kill('SIGINT')
+  const [code] = await once(running.child, 'close')
+  assert.equal(code, 0, running.output())
+})
+
 test('p2p local leaves nothing running when it is killed with -9', async (t) => {
   const { directory: cwd } = makeHome(t)
   const running = startLocal(t, cwd)
   await running.wrote(/Ctrl-C stops everything/)
-  const pids = ['coordinator-1', 'worker-1', 'worker-2'].map((nodeId) => {
-    const log = readFileSync(join(cwd, 'data/local', nodeId, 'node.log'), 'utf8')
-    return Number(/"?pid"?[ =:]+(\d+)/.exec(log)?.[1])
-  })
+  const pids = ['coordinator-1', 'worker-1', 'worker-2'].map((nodeId) => pidOf(cwd, nodeId))
   assert.ok(
     pids.every((pid) => pid > 0),
     `each log names its process: ${pids.join()}`,
@@ -84,6 +96,12 @@ test('p2p local leaves nothing running when it is killed with -9', async (t) => 
     while (isAlive(pid)) await new Promise((again) => setTimeout(again, 50))
   }
 })
+
+/** As its log tells. */
+function pidOf(cwd: string, nodeId: string): number {
+  const log = readFileSync(join(cwd, 'data/local', nodeId, 'node.log'), 'utf8')
+  return Number(/"?pid"?[ =:]+(\d+)/.exec(log)?.[1])
+}
 
 function isAlive(pid: number): boolean {
   try {

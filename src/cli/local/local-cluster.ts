@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { CliError, messageOf } from '../../base/errors.ts'
 import { nextFreePort } from './free-port.ts'
 import { loginLink } from '../session/login-link.ts'
@@ -9,6 +10,8 @@ import { createScreen } from './screen.ts'
 
 const HOST = '127.0.0.1'
 const COORDINATOR = 'coordinator-1'
+/** Long enough to see what the others make of a node that was killed. */
+const RESTART_AFTER_MS = 10_000
 
 export interface LocalClusterOptions {
   /** Where the nodes keep their state; created where missing. */
@@ -18,8 +21,9 @@ export interface LocalClusterOptions {
 }
 
 /**
- * Runs a coordinator and workers as processes of their own until SIGINT or SIGTERM, or until one of them ends.
- * @returns the exit code: 0 after a stop that was asked for
+ * Runs a coordinator and workers as processes of their own until SIGINT or SIGTERM, as a service manager would: a node
+ * that is killed or fails is started again, one that was told to stop stays away.
+ * @returns the exit code: 0 after a stop that was asked for, 1 when a node does not become ready
  */
 export async function runLocalCluster(options: LocalClusterOptions): Promise<number> {
   if (!Number.isInteger(options.workers) || options.workers < 1 || options.workers > 8) {
@@ -29,7 +33,7 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
   const onSignal = (): void => stop.abort()
   process.once('SIGINT', onSignal)
   process.once('SIGTERM', onSignal)
-  const nodes: LocalNode[] = []
+  const nodes = new Map<string, LocalNode>()
   const screen = createScreen()
   try {
     await mkdir(options.directory, { recursive: true, mode: 0o700 })
@@ -38,11 +42,9 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
     const [coordinator, ...workers] = specs as [NodeSpec, ...NodeSpec[]]
     await start(coordinator)
     await Promise.all(workers.map(start))
-    screen.ready(nodes, options.directory, await linkOf(await nodes[0]?.ready))
-    const ended = await Promise.race([aborted(stop.signal), ...nodes.map((node) => node.ended)])
-    if (ended === undefined) return 0
-    screen.failed(ended)
-    return 1
+    screen.ready(nodes.size, options.directory, await linkOf(await nodes.get(COORDINATOR)?.ready))
+    await Promise.race([aborted(stop.signal), Promise.all(specs.map(keepRunning))])
+    return 0
   } catch (error) {
     if (stop.signal.aborted) return 0
     screen.say(messageOf(error))
@@ -50,16 +52,28 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
   } finally {
     screen.stopping()
     // Workers first: they say goodbye to a coordinator that still listens.
-    await Promise.all(nodes.slice(1).map((node) => node.stop()))
-    await nodes[0]?.stop()
+    const coordinator = nodes.get(COORDINATOR)
+    await Promise.all([...nodes.values()].filter((node) => node !== coordinator).map((node) => node.stop()))
+    await coordinator?.stop()
     process.off('SIGINT', onSignal)
     process.off('SIGTERM', onSignal)
   }
 
   async function start(spec: NodeSpec): Promise<void> {
     const node = startLocalNode(spec, (event) => screen.event(spec.nodeId, event), stop.signal)
-    nodes.push(node)
+    nodes.set(spec.nodeId, node)
     await node.ready
+  }
+
+  /** Resolves when the node was told to stop, rejects when it does not become ready again. */
+  async function keepRunning(spec: NodeSpec): Promise<void> {
+    for (;;) {
+      const end = await (nodes.get(spec.nodeId) as LocalNode).ended
+      screen.ended(end, RESTART_AFTER_MS)
+      if (end.isAskedFor) return
+      await pause(RESTART_AFTER_MS, undefined, { signal: stop.signal })
+      await start(spec)
+    }
   }
 }
 

@@ -12,10 +12,12 @@ export interface NodeSpec {
 
 export type ReadyEvent = Extract<NodeEvent, { type: 'ready' }>
 
-/** How a node's process ended although nobody asked it to. */
+/** How a node's process ended that we did not stop. */
 export interface NodeEnd {
   nodeId: string
   how: string
+  /** Somebody told the node to stop. */
+  isAskedFor: boolean
   logFile: string
   lastLines: string[]
 }
@@ -46,14 +48,17 @@ export function startLocalNode(spec: NodeSpec, onEvent: (event: NodeEvent) => vo
   })
   closeSync(log)
   let isStopping = false
-  const exited = new Promise<string>((resolve) => {
-    child.once('exit', (code, killedBy) => resolve(killedBy ? `was killed by ${killedBy}` : `exited with code ${code}`))
-    child.once('error', (error) => resolve(`could not be started: ${error.message}`))
+  const exited = new Promise<{ how: string; isAskedFor: boolean }>((resolve) => {
+    child.once('exit', (code, killedBy) => {
+      if (killedBy) resolve({ how: `was killed by ${killedBy}`, isAskedFor: false })
+      else resolve({ how: code === 0 ? 'has stopped' : `exited with code ${code}`, isAskedFor: code === 0 })
+    })
+    child.once('error', (error) => resolve({ how: `could not be started: ${error.message}`, isAskedFor: false }))
   })
   const ended = new Promise<NodeEnd>((resolve) => {
-    void exited.then((how) => {
-      if (!isStopping)
-        resolve({ nodeId: spec.nodeId, how, logFile: spec.logFile, lastLines: lastLines(spec.logFile, 12) })
+    void exited.then((end) => {
+      const { nodeId, logFile } = spec
+      if (!isStopping) resolve({ ...end, nodeId, logFile, lastLines: lastLines(logFile, 12) })
     })
   })
   const ready = new Promise<ReadyEvent>((resolve, reject) => {

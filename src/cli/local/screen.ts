@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
 import type { NodeEvent } from '../../context/index.ts'
-import type { LocalNode, NodeEnd, ReadyEvent } from './local-node.ts'
+import type { NodeEnd, ReadyEvent } from './local-node.ts'
 
 /** What `p2p local` shows: one line an event, then what to try. */
 export interface Screen {
@@ -8,8 +8,9 @@ export interface Screen {
   say(text: string): void
   event(nodeId: string, event: NodeEvent): void
   /** @param link opens the dashboard, once; absent when there is none to be had */
-  ready(nodes: readonly LocalNode[], directory: string, link: string | undefined): void
-  failed(end: NodeEnd): void
+  ready(nodes: number, directory: string, link: string | undefined): void
+  /** A node that we did not stop; unless it was told to, it comes back after so long. */
+  ended(end: NodeEnd, restartAfterMs: number): void
   stopping(): void
 }
 
@@ -63,9 +64,7 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
     ready(nodes, directory, link) {
       const coordinator = readyEvents.find((event) => event.role === 'coordinator')
       if (!coordinator) return
-      write(
-        `\n${style(['bold', 'green'], `${nodes.length} nodes are up`)}, all talking over mutual TLS. State: ${directory}`,
-      )
+      write(`\n${style(['bold', 'green'], `${nodes} nodes are up`)}, all talking over mutual TLS. State: ${directory}`)
       if (recoveryKey !== undefined) {
         write(
           `\n${style('yellow', 'Recovery key of the coordinator, shown this once. Keep it somewhere safe:')}\n  ${recoveryKey}`,
@@ -85,9 +84,12 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
 
 ${style('dim', 'Ctrl-C stops everything.')}`)
     },
-    failed(end) {
-      write(`\n${style('red', `${end.nodeId} ${end.how}.`)} Its log, ${end.logFile}, ends with:`)
-      for (const text of end.lastLines) write(`  ${text}`)
+    ended({ nodeId, how, isAskedFor, logFile, lastLines }, restartAfterMs) {
+      if (isAskedFor) return line(nodeId, how)
+      line(nodeId, `${style('red', how)}; it is started again in ${restartAfterMs / 1_000} s`)
+      if (how.startsWith('was killed')) return
+      write(`\nIts log, ${logFile}, ends with:`)
+      for (const text of lastLines) write(`  ${text}`)
     },
     stopping: () => write('\nStopping all nodes …'),
   }

@@ -1,10 +1,7 @@
 import type { LogFilter } from '../base/log-line.ts'
 import type { LogEntry, LogLevel } from '../base/log.ts'
-import { lineMatcher, traceOf } from '../telemetry/index.ts'
+import { boundedFields, boundedText, lineMatcher, MESSAGE_CHARACTERS_MAX, traceOf } from '../telemetry/index.ts'
 
-/** Longest message and longest JSON of the fields that are kept, in characters; the logger writes at most about as much. */
-export const MESSAGE_CHARACTERS_MAX = 16_384
-export const FIELDS_CHARACTERS_MAX = 32_768
 /** Room a line has on average. Most need a tenth; one with a stack needs all of it. */
 export const LINE_BYTES_MEAN = 2_048
 /** A page of lines must fit into one message between nodes (8 MiB) and into a reader's memory. */
@@ -138,8 +135,8 @@ class LogRing implements LogMemory {
 }
 
 function keptLine({ timeMs, level, logger, message, fields }: LogEntry, traceId = ''): KeptLine {
-  const text = cut(message, MESSAGE_CHARACTERS_MAX)
-  const fieldsJson = jsonOf(fields)
+  const text = boundedText(message, MESSAGE_CHARACTERS_MAX)
+  const fieldsJson = boundedFields(fields)
   // Two bytes a character is the most an engine takes.
   const bytes = LINE_BYTES_FIXED + 2 * (logger.length + text.length + fieldsJson.length)
   return { timeMs, level, logger, message: text, fieldsJson, traceId, bytes }
@@ -148,20 +145,4 @@ function keptLine({ timeMs, level, logger, message, fields }: LogEntry, traceId 
 function entryOf({ timeMs, level, logger, message, fieldsJson, traceId }: KeptLine): RememberedEntry {
   const fields = JSON.parse(fieldsJson) as Record<string, unknown>
   return { timeMs, level, logger, message, fields, ...(traceId !== '' && { traceId }) }
-}
-
-/** The text, or its beginning with how much is missing. */
-function cut(text: string, max: number): string {
-  return text.length <= max ? text : `${text.slice(0, max)}… [${text.length - max} more characters]`
-}
-
-/** The fields as a JSON object; what is too large or no JSON is replaced by a remark. */
-function jsonOf(fields: Record<string, unknown>): string {
-  let json: string
-  try {
-    json = JSON.stringify(fields)
-  } catch {
-    return '{"…":"[fields that are no JSON]"}'
-  }
-  return json.length <= FIELDS_CHARACTERS_MAX ? json : `{"…":"[fields of ${json.length} characters left out]"}`
 }

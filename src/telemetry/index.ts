@@ -3,9 +3,9 @@ export { alertSenders, type AlertTargets } from './alerts/send/alert-senders.ts'
 export { createEventStore, type EventRecorder, type EventStore, type EventStoreNeeds } from './events/event-store.ts'
 export { createTimelineSources, type TimelineSourcesNeeds } from './events/timeline-sources.ts'
 export { type ClusterWhyNeeds, createClusterWhy } from './events/why/cluster-why.ts'
-export { BATCH_LINES_MAX } from './logs/limits.ts'
+export { BATCH_LINES_MAX, MESSAGE_CHARACTERS_MAX } from './logs/limits.ts'
 export { lineMatcher } from './logs/line-filter.ts'
-export { traceOf } from './logs/line-text.ts'
+export { boundedFields, boundedText, traceOf } from './logs/line-text.ts'
 export { createLogShipper, type LogShipperNeeds, type LogShipperOptions } from './logs/log-shipper.ts'
 export {
   createLogSpool,

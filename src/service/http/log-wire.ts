@@ -122,13 +122,8 @@ export function logLineWire(line: LogLine): LogLineWire {
   }
 }
 
-/** A line goes to every reader in the same text, so it is made once. */
-const LINE_TEXTS = new WeakMap<LogLine, string>()
-
 /** The line as JSON; the fields as they are kept. */
 export function logLineText(line: LogLine): string {
-  const known = LINE_TEXTS.get(line)
-  if (known !== undefined) return known
   const { timeMs, receivedMs, nodeId, level, logger, message, fieldsJson, traceId, seq, cursor, clockOffsetMs } = line
   // Put together by hand: of ten thousand lines a second JSON.stringify would be half the work.
   const head = `{"timestamp":"${isoOf(timeMs, LATEST.time)}","node_id":"${nodeId}","level":"${level}"`
@@ -136,9 +131,7 @@ export function logLineText(line: LogLine): string {
   const trace = traceId === '' ? '' : `,"trace_id":"${traceId}"`
   const offset = clockOffsetMs === 0 ? '' : `,"clock_offset_ms":${clockOffsetMs}`
   const place = `"seq":${seq},"cursor":${cursor},"received_at":"${isoOf(receivedMs, LATEST.received)}"`
-  const whole = `${head},${words}${trace},${place}${offset}}`
-  LINE_TEXTS.set(line, whole)
-  return whole
+  return `${head},${words}${trace},${place}${offset}}`
 }
 
 /** Many lines that follow on each other are of the same millisecond, and were received in the same. */

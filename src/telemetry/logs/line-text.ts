@@ -29,12 +29,12 @@ export function traceOf({ fields }: LogEntry, current: string | undefined): stri
 export function textOfEntry(entry: LogEntry, traceId: string | undefined): string {
   const { timeMs, level, logger, message, fields } = entry
   const trace = traceOf(entry, traceId)
-  const fieldsJson = jsonOf(fields)
+  const fieldsJson = boundedFields(fields)
   return JSON.stringify({
     timestamp: timeMs,
     level,
-    logger_name: cut(logger, LOGGER_CHARACTERS_MAX),
-    message: cut(message, MESSAGE_CHARACTERS_MAX),
+    logger_name: boundedText(logger, LOGGER_CHARACTERS_MAX),
+    message: boundedText(message, MESSAGE_CHARACTERS_MAX),
     ...(fieldsJson !== '{}' && { fields: fieldsJson }),
     ...(trace !== undefined && { trace_id: trace }),
   })
@@ -57,12 +57,12 @@ export function lineOf(value: unknown): ShippedLine {
 }
 
 /** The text, or its beginning with how much is missing. */
-function cut(text: string, max: number): string {
+export function boundedText(text: string, max: number): string {
   return text.length <= max ? text : `${text.slice(0, max).toWellFormed()}… [${text.length - max} more characters]`
 }
 
 /** The fields as a JSON object; what is too large or no JSON is replaced by a remark. */
-function jsonOf(fields: Record<string, unknown>): string {
+export function boundedFields(fields: Record<string, unknown>): string {
   let json: string
   try {
     json = JSON.stringify(fields)
@@ -79,7 +79,7 @@ const ALL_UNSAFE = new RegExp(UNSAFE, 'gu')
 
 function safeText(value: unknown, max: number): string {
   if (typeof value !== 'string') return value === undefined ? '' : '[no text]'
-  return cut(value, max).replace(ALL_UNSAFE, escaped)
+  return boundedText(value, max).replace(ALL_UNSAFE, escaped)
 }
 
 function escaped(character: string): string {

@@ -1,34 +1,49 @@
 import type { LogLine } from '../../base/log-line.ts'
 
-/** The latest lines of a store, which readers that keep up are served from. Their cursors follow on each other. */
+export interface LiveWindowOptions {
+  /** So many of the latest lines are kept for whoever comes. */
+  linesMin: number
+  /** At most so many, and so many characters, for readers that are on their way through them. */
+  linesMax: number
+  charactersMax: number
+}
+
+/**
+ * The latest lines of a store, which readers that keep up are served from. Their cursors follow on each other.
+ *
+ * What every reader has is let go at once: lines that live for a second outlive the collector's young generation, and copying
+ * them there is what a coordinator's event loop waited for longest.
+ */
 export class LiveWindow {
-  readonly #linesMax: number
-  readonly #charactersMax: number
+  readonly #options: LiveWindowOptions
   #lines: LogLine[] = []
   #characters = 0
 
-  constructor({ linesMax, charactersMax }: { linesMax: number; charactersMax: number }) {
-    this.#linesMax = linesMax
-    this.#charactersMax = charactersMax
+  constructor(options: LiveWindowOptions) {
+    this.#options = options
   }
 
-  add(lines: readonly LogLine[]): void {
+  /** @param cursors where the readers are; one that lines were already let go of is served from disk, and holds up nothing */
+  add(lines: readonly LogLine[], cursors: Iterable<number>): void {
     for (const line of lines) {
       this.#lines.push(line)
       this.#characters += sizeOf(line)
     }
-    const isOver = this.#lines.length > this.#linesMax || this.#characters > this.#charactersMax
-    if (isOver) this.#shrink()
+    const first = this.#lines[0]?.cursor ?? 0
+    let needed = first + this.#lines.length - this.#options.linesMin
+    for (const cursor of cursors) if (cursor >= first - 1) needed = Math.min(needed, cursor + 1)
+    this.#letGo(needed - first)
   }
 
-  /** By a tenth: removing each line when the next one comes would move all others each time. */
-  #shrink(): void {
+  /** Of so many lines, and of more while there are too many. */
+  #letGo(unneeded: number): void {
+    const { linesMax, charactersMax } = this.#options
     let count = 0
-    while (this.#lines.length - count > this.#linesMax * 0.9 || this.#characters > this.#charactersMax * 0.9) {
+    while (count < unneeded || this.#lines.length - count > linesMax || this.#characters > charactersMax) {
       this.#characters -= sizeOf(this.#lines[count] as LogLine)
       count++
     }
-    this.#lines = this.#lines.slice(count)
+    if (count > 0) this.#lines.splice(0, count)
   }
 
   clear(): void {

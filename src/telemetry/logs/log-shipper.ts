@@ -14,7 +14,7 @@ export interface LogShipperNeeds {
   clock: Clock
   random: Random
   log: Logger
-  spool: Pick<LogSpool, 'read' | 'acknowledge' | 'onLine'>
+  spool: Pick<LogSpool, 'read' | 'acknowledge' | 'onLine' | 'stats'>
   calls: Caller
   membership: Membership
 }
@@ -26,6 +26,11 @@ export interface LogShipperOptions {
 
 /** The first line of a batch waits so long for others: long enough to save most calls, too short to be seen. */
 const LINGER_MS = 3
+/**
+ * Batches leave at least so far apart, unless a whole one waits: a coordinator has as much to do for a batch as for some fifty
+ * lines of it, on its way, on disk and for every page.
+ */
+const SPACING_MS = 8
 /** A coordinator answers once the lines are on its disk, which may be busy. */
 const ANSWER_MS_MAX = 15_000
 const RETRY_MS_MIN = 250
@@ -110,7 +115,13 @@ class LogShipper implements Component {
       if (target === undefined) {
         this.#onFailure('no coordinator is alive')
         await this.#pause(signal)
-      } else await this.#ship(batch, target, signal)
+        continue
+      }
+      const nextMs = clock.nowMs() + SPACING_MS
+      await this.#ship(batch, target, signal)
+      const isBehind = spool.stats().waiting >= this.#linesMax
+      const waitMs = isBehind ? 0 : nextMs - clock.nowMs()
+      if (waitMs > 0) await delay(clock, waitMs, signal).catch(() => {})
     }
     for (const release of unlisten) release()
   }

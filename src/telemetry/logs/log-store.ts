@@ -82,7 +82,7 @@ const WAITING_CHARACTERS_MAX = 64 * 1_024 * 1_024
 const BATCHES_PER_NODE_MAX = 4
 const QUESTIONS_MAX = 64
 /** The lines readers that keep up are served from. */
-const WINDOW = { linesMax: 10_000, charactersMax: 8 * 1_024 * 1_024 }
+const WINDOW = { linesMin: 1_000, linesMax: 10_000, charactersMax: 8 * 1_024 * 1_024 }
 /** Lines handed to a subscriber at once. */
 const GROUP_LINES_MAX = 500
 /** Between two attempts to open a store that failed. */
@@ -119,6 +119,8 @@ class SqliteLogStore implements LogStore {
   readonly #wordsPath: string
   readonly #stopped = new AbortController()
   readonly #window = new LiveWindow(WINDOW)
+  /** Those who follow, and the cursor of the last line each has taken. */
+  readonly #followers = new Set<{ at: number }>()
   readonly #listeners = new Set<() => void>()
   /** By node: the last number stored of each run, and of the latest run. */
   #epochs = new Map<NodeId, Map<string, number>>()
@@ -139,7 +141,7 @@ class SqliteLogStore implements LogStore {
   #indexedTo = 0
   #expiring: Promise<void> | undefined
   #expireTimer: Timer | undefined
-  #counts = { added: 0, duplicates: 0, lost: 0, removed: 0, subscribers: 0 }
+  #counts = { added: 0, duplicates: 0, lost: 0, removed: 0 }
 
   constructor(needs: LogStoreNeeds, options: LogStoreOptions) {
     this.#needs = needs
@@ -217,7 +219,13 @@ class SqliteLogStore implements LogStore {
 
   stats(): LogStoreStats {
     const total = [...this.#lineCounts.values()].reduce((sum, lines) => sum + lines, 0)
-    return { total, nodes: Object.fromEntries(this.#lineCounts), ...this.#counts, isFailing: this.#isFailing }
+    return {
+      total,
+      nodes: Object.fromEntries(this.#lineCounts),
+      ...this.#counts,
+      subscribers: this.#followers.size,
+      isFailing: this.#isFailing,
+    }
   }
 
   async #addNow(nodeId: NodeId, batch: ReceivedBatch): Promise<{ added: number; total: number }> {
@@ -339,7 +347,10 @@ class SqliteLogStore implements LogStore {
     }
     this.#counts.added += stored.length
     this.#latest = cursor
-    this.#window.add(stored)
+    this.#window.add(
+      stored,
+      [...this.#followers].map(({ at }) => at),
+    )
     for (const listener of this.#listeners) listener()
     if (this.#latest - this.#indexedTo > INDEX_LINES_MIN) this.#index()
   }
@@ -558,22 +569,22 @@ class SqliteLogStore implements LogStore {
   async *#follow(filter: LogFilter, from: number, signal: AbortSignal): AsyncGenerator<readonly LogLine[]> {
     const isOfNode = (line: LogLine): boolean => filter.nodeId === undefined || line.nodeId === filter.nodeId
     const matches = lineMatcher(filter)
-    let at = from
-    this.#counts.subscribers++
+    const follower = { at: from }
+    this.#followers.add(follower)
     try {
       while (!signal.aborted) {
-        if (at >= this.#latest) {
-          await this.#untilStored(at, signal)
+        if (follower.at >= this.#latest) {
+          await this.#untilStored(follower.at, signal)
           continue
         }
-        const group = this.#window.after(at, GROUP_LINES_MAX)
+        const group = this.#window.after(follower.at, GROUP_LINES_MAX)
         if (group) {
-          at = group.at(-1)?.cursor ?? at
+          follower.at = group.at(-1)?.cursor ?? follower.at
           const lines = group.filter((line) => isOfNode(line) && matches(line))
           if (lines.length > 0) yield lines
         } else {
-          const { rows, end } = await this.#ask('after', { filter, after: at, limit: GROUP_LINES_MAX })
-          at = end
+          const { rows, end } = await this.#ask('after', { filter, after: follower.at, limit: GROUP_LINES_MAX })
+          follower.at = end
           if (rows.length > 0) yield rows.map(lineOfRow)
         }
       }
@@ -581,7 +592,7 @@ class SqliteLogStore implements LogStore {
       // The thread that was asked has ended with the store.
       if (!signal.aborted) throw error
     } finally {
-      this.#counts.subscribers--
+      this.#followers.delete(follower)
     }
   }
 

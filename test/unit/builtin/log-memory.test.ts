@@ -2,12 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { LogEntry } from '../../../src/base/log.ts'
 import { createLogMemory, type LogMemory } from '../../../src/builtin/index.ts'
-import {
-  FIELDS_CHARACTERS_MAX,
-  LINE_BYTES_MEAN,
-  MESSAGE_CHARACTERS_MAX,
-  PAGE_BYTES_MAX,
-} from '../../../src/builtin/log-memory.ts'
+import { LINE_BYTES_MEAN, PAGE_BYTES_MAX } from '../../../src/builtin/log-memory.ts'
+import { FIELDS_CHARACTERS_MAX, MESSAGE_CHARACTERS_MAX } from '../../../src/telemetry/logs/limits.ts'
 import { createLogger } from '../../../src/platform/index.ts'
 
 function entry(message: string, more: Partial<LogEntry> = {}): LogEntry {

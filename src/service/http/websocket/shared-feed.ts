@@ -47,6 +47,8 @@ const GATHER_MS = { min: 2, perTarget: 0.15, max: 15 } as const
 const RETRY_MS = 250
 /** A group as large as this has more behind it. */
 const GROUP_FULL = 500
+/** Written to in one turn of the event loop, at some 50 µs each: what else waits is done in between. */
+const TARGETS_PER_TURN = 16
 
 /**
  * Gives what a source has to any number of sockets. Those that want the same share one reader and its messages; one that has to
@@ -159,25 +161,29 @@ class Channel<Item, Filter> {
     const { source, clock } = this.#needs
     const { signal } = this.#ended
     for await (const group of source.subscribe(filter, { after: this.head, signal })) {
-      this.#give(group)
+      await this.#give(group)
       const gatherMs = Math.min(GATHER_MS.max, GATHER_MS.min + GATHER_MS.perTarget * this.#targets.size)
       if (group.length < GROUP_FULL) await delay(clock, gatherMs, signal)
+      else await nextTurn()
     }
   }
 
-  #give(group: readonly Item[]): void {
+  async #give(group: readonly Item[]): Promise<void> {
     const { source } = this.#needs
     const [first] = group
     if (first === undefined) return
     const before = this.head
     const messages = source.messagesOf(group, before)
     this.head = endOf(source, group, before)
+    let given = 0
+    // Those that come meanwhile are level already; those that go are passed over.
     for (const [target, state] of this.#targets) {
       if (state.after >= this.head) continue
       const isAhead = state.after >= source.cursorOf(first)
       const own = isAhead ? this.#laterThan(state.after, group) : messages
       state.after = this.head
       for (const message of own) target.deliver(message)
+      if (++given % TARGETS_PER_TURN === 0) await nextTurn()
     }
   }
 
@@ -191,6 +197,11 @@ class Channel<Item, Filter> {
 function endOf<Item>(source: Pick<FeedSource<Item, unknown>, 'cursorOf'>, group: readonly Item[], at: number): number {
   const last = group.at(-1)
   return last === undefined ? at : source.cursorOf(last)
+}
+
+/** Lets everything else that waits have its turn. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Waits for the next attempt when the store was only too busy. @returns whether there is to be one */

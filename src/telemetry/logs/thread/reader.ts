@@ -136,15 +136,17 @@ export class LineReader {
 
   #addWords(): boolean {
     const indexed = this.#number('SELECT indexed FROM progress')
-    const lines = this.#db
-      .prepare('SELECT id, message, fields, trace FROM store.lines WHERE id > ? ORDER BY id LIMIT ?')
-      .all(indexed, STEP_LINES) as Pick<StoredLine, 'id' | 'message' | 'fields' | 'trace'>[]
-    const last = lines.at(-1)
-    if (!last) return false
+    const { last } = this.#db
+      .prepare(`SELECT max(id) AS last FROM (SELECT id FROM store.lines WHERE id > ? ORDER BY id LIMIT ${STEP_LINES})`)
+      .get(indexed) as { last: number | null }
+    if (last === null) return false
     this.#transaction(() => {
-      const insert = this.#db.prepare('INSERT INTO words (rowid, message, fields, trace) VALUES (?, ?, ?, ?)')
-      for (const { id, message, fields, trace } of lines) insert.run(id, message, fields, trace)
-      this.#db.prepare('UPDATE progress SET indexed = ?, words = words + ?').run(last.id, lines.length)
+      const { changes } = this.#db
+        .prepare(
+          'INSERT INTO words (rowid, message, fields, trace) SELECT id, message, fields, trace FROM store.lines WHERE id > ? AND id <= ?',
+        )
+        .run(indexed, last)
+      this.#db.prepare('UPDATE progress SET indexed = ?, words = words + ?').run(last, changes)
     })
     return true
   }

@@ -125,6 +125,28 @@ describe('the shipper', () => {
     await finished(clock, shipper.stop())
   })
 
+  test('batches of a busy node leave apart from each other, each line in milliseconds; what waits in masses leaves at once', async () => {
+    const node = setUp()
+    const leftMs: number[] = []
+    node.answer = () => void leftMs.push(node.clock.nowMs())
+    const { spool, shipper } = await node.start()
+    for (let i = 0; i < 1_000; i++) {
+      spool.sink(entry(`line ${i}`))
+      await node.clock.run(1)
+      assert.ok(spool.stats().waiting <= 8)
+    }
+    assert.ok(leftMs.length > 100 && leftMs.length < 130, `${leftMs.length} batches in a second`)
+    await node.clock.run(20)
+    leftMs.length = 0
+    for (let i = 0; i < 7_000; i++) spool.sink(entry(`mass ${i}`))
+    await node.clock.run(20)
+    assert.equal(spool.stats().waiting, 0)
+    assert.ok(leftMs.filter((ms) => ms === leftMs[0]).length > 2, `batches left at ${leftMs.join()}`)
+    assert.ok(new Set(leftMs).size <= 2, `batches left at ${leftMs.join()}`)
+    assert.equal(node.sent().length, 8_000)
+    await finished(node.clock, shipper.stop())
+  })
+
   test('sends one batch at a time, and the same lines again after a failure', async () => {
     const node = setUp()
     let failures = 3

@@ -9,13 +9,11 @@ import type { LogFilter, LogLine, LogReader } from '../../../../src/base/log-lin
 import { systemClock, systemFiles } from '../../../../src/platform/index.ts'
 import {
   createLogStore,
-  lineMatcher,
-  type LogStore,
   type LogStoreOptions,
   type OpenThread,
-  type ReceivedBatch,
   storeThreads,
 } from '../../../../src/telemetry/index.ts'
+import { lineMatcher, type LogStore, type ReceivedBatch } from '../../../../src/telemetry/index.ts'
 import { RememberingLogger } from './support.ts'
 
 const EPOCH = '00000000000000aa'
@@ -383,6 +381,44 @@ describe('the log store', () => {
     assert.deepEqual(seen, range(1, 16_000))
     await groups.return?.()
     assert.equal(store.stats().subscribers, 0)
+  })
+
+  test('who is a few thousand lines behind needs no disk for them, however far others are', async (t) => {
+    const asked: string[] = []
+    const openThread: OpenThread = (kind) => {
+      const thread = THREADS(kind)
+      const ask = thread.ask.bind(thread) as (type: string, request: unknown) => Promise<never>
+      return {
+        get pending() {
+          return thread.pending
+        },
+        end: () => thread.end(),
+        ask(type: string, request: unknown) {
+          asked.push(type)
+          return ask(type, request)
+        },
+      }
+    }
+    const store = await openStore(t, { openThread })
+    const { signal } = new AbortController()
+    const quick = take(store.subscribe({}, { signal }), 6_100)
+    const slow = store.subscribe({}, { signal })[Symbol.asyncIterator]()
+    const begun = slow.next()
+    await store.add('w1', batch(1, range(1, 100)))
+    const seen = messagesOf((await begun).value ?? [])
+    for (let first = 101; first <= 6_100; first += 1_000) {
+      await store.add('w1', batch(first, range(first, first + 999)))
+    }
+    assert.deepEqual(messagesOf(await quick), range(1, 6_100))
+    while (seen.length < 6_100) seen.push(...messagesOf((await slow.next()).value ?? []))
+    assert.deepEqual(seen, range(1, 6_100))
+    assert.ok(!asked.includes('after'), 'lines were read back')
+    await slow.return?.()
+    // What nobody was on the way through any more is there for those who ask the disk.
+    await store.add('w1', batch(6_101, ['last']))
+    const past = take(store.subscribe({}, { signal, after: 5 }), 6_096)
+    assert.deepEqual(messagesOf(await past), [...range(6, 6_100), 'last'])
+    assert.ok(asked.includes('after'))
   })
 
   test('a subscription ends with its signal and with the store', async (t) => {

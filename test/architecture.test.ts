@@ -54,8 +54,11 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
 }
 
-/** Files that others may import; what a service's process needs has a border of its own, so that it loads nothing else. */
-const BORDERS = new Set(['index.ts', 'sdk/index.ts', 'host/index.ts'])
+/**
+ * Files that others may import. What a service's process needs has a border of its own, so that it loads nothing else; and what
+ * only a coordinator or a node with DNS needs, so that the others do not load it.
+ */
+const BORDERS = new Set(['index.ts', 'sdk/index.ts', 'host/index.ts', 'coordinator/index.ts', 'dns/index.ts'])
 
 /** Folders that hold state machines only: no I/O, no clock, no chance, no waiting. */
 const PURE = [
@@ -67,7 +70,8 @@ const PURE = [
   'service/supervision',
   'storage/vault',
 ]
-const PURE_MODULES = new Set(['node:crypto', 'node:buffer'])
+/** What computes and does nothing else; of `node:zlib` that is `crc32`, and its other functions wait. */
+const PURE_MODULES = new Set(['node:crypto', 'node:buffer', 'node:zlib'])
 /** `new Date(ms)` computes; without an argument it reads the clock. */
 const IMPURE_WORDS =
   /\b(Date\.now\b|new Date(?!\(\w)|(?:setTimeout|setInterval|setImmediate|Math\.random|console|process|await)\b)/

@@ -172,6 +172,8 @@ export interface ServiceStatus {
     health: string
     restarts: number
     reason?: string
+    /** Where a program listens, by the names of `ports` in its manifest. */
+    ports?: Readonly<Record<string, number>>
   }[]
   rollout: RolloutStatus | undefined
   /** Why fewer run than wanted, for people. */

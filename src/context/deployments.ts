@@ -3,6 +3,7 @@ import type { Component } from '../base/component.ts'
 import type { NodeIdentity } from '../base/identity.ts'
 import type { Logger } from '../base/log.ts'
 import type { Membership } from '../base/member.ts'
+import { Turns } from '../base/turns.ts'
 import { VERSION } from '../base/version.ts'
 import {
   type ArtifactFacts,
@@ -16,11 +17,9 @@ import {
   createArtifactStore,
   createBundleFolders,
   createDeployAgent,
-  createDeployCoordinator,
   createProgramAgent,
-  createUpgradeCoordinator,
-  type PlanSigner,
-  type PlanVerifier,
+  type NodeSigner,
+  type NodeVerifier,
   type ProgramControl,
 } from '../deploy/index.ts'
 import type { ArtifactDigest } from '../base/deployment.ts'
@@ -35,8 +34,8 @@ import { programsDirectory } from './program-control.ts'
 export interface DeploymentsNeeds {
   log: Logger
   vault: Vault
-  signer: PlanSigner
-  verifier: PlanVerifier
+  signer: NodeSigner
+  verifier: NodeVerifier
   membership: Membership
   program: ProgramControl
   /** Of this node: they run what is deployed here, and carry the calls between nodes. */
@@ -86,10 +85,11 @@ export async function createDeployments(
       ? await stack.start(createArtifactRepository({ store, signer, clock, log }, { cluster }))
       : undefined
 
-  const upgrades = repository && createUpgradeCoordinator({ ...common, store: vault.store, artifacts: store }, options)
+  const parts = repository && (await import('../deploy/coordinator/index.ts'))
+  const upgrades = parts?.createUpgradeCoordinator({ ...common, store: vault.store, artifacts: store }, options)
   const coordinator =
     repository &&
-    createDeployCoordinator(
+    parts?.createDeployCoordinator(
       {
         ...common,
         store: vault.store,
@@ -156,7 +156,7 @@ interface MethodsReaderNeeds {
 
 /** Asks the code of a bundle which methods it has: one bundle after the other, and what was unpacked for that alone is removed again. */
 function methodsReader({ artifacts, folders, host, isPlanned }: MethodsReaderNeeds) {
-  let turn: Promise<unknown> = Promise.resolve()
+  const turns = new Turns()
   const read = async ({ digest, service, version }: ArtifactFacts): Promise<readonly MethodDescriptor[]> => {
     const wasHere = artifacts.has(digest)
     try {
@@ -169,11 +169,7 @@ function methodsReader({ artifacts, folders, host, isPlanned }: MethodsReaderNee
       if (!wasHere && !isPlanned(digest)) await folders.remove(digest)
     }
   }
-  return (facts: ArtifactFacts): Promise<readonly MethodDescriptor[]> => {
-    const result = turn.catch(() => {}).then(() => read(facts))
-    turn = result
-    return result
-  }
+  return (facts: ArtifactFacts): Promise<readonly MethodDescriptor[]> => turns.run(() => read(facts))
 }
 
 /** A bundle is on a coordinator's own disk. */

@@ -25,9 +25,15 @@ export class Delivery {
   #running: Promise<void> | undefined
   #retry: Timer | undefined
   #failures = 0
+  #failure: string | undefined
 
   constructor(needs: DeliveryNeeds) {
     this.#needs = needs
+  }
+
+  /** Why the last delivery failed; undefined when it did not, or none was made. */
+  get failure(): string | undefined {
+    return this.#failure
   }
 
   /** There is something new to tell, or the receiver is back: delivers at once. */
@@ -52,6 +58,7 @@ export class Delivery {
         this.#isDue = false
         await this.#needs.deliver(signal)
         this.#failures = 0
+        this.#failure = undefined
       }
     } catch (error) {
       if (!signal.aborted) this.#failed(error)
@@ -61,7 +68,8 @@ export class Delivery {
   }
 
   #failed(error: unknown): void {
-    if (this.#failures++ === 0) this.#needs.onFailure(messageOf(error))
+    this.#failure = messageOf(error)
+    if (this.#failures++ === 0) this.#needs.onFailure(this.#failure)
     const pauseMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(this.#failures, 10))
     // What was asked for during the failed delivery waits with it: the receiver is not there.
     this.#retry = this.#needs.clock.after(pauseMs * (0.5 + this.#needs.random.float() / 2), () => {

@@ -7,13 +7,6 @@ export {
   type RejectedPlans,
 } from './agent/deploy-agent.ts'
 export {
-  createDeployCoordinator,
-  type DeployCoordinator,
-  type DeployCoordinatorNeeds,
-  type DeployCoordinatorOptions,
-} from './coordinator/deploy-coordinator.ts'
-export type { OrchestratorArtifacts } from './coordinator/orchestrator-artifacts.ts'
-export {
   type ArtifactExchange,
   type ArtifactExchangeNeeds,
   createArtifactExchange,
@@ -21,8 +14,9 @@ export {
 export type { AgentArtifacts, UnpackedArtifact } from './agent/agent-artifacts.ts'
 export type { Assignment, AssignmentReport, NodePlan, NodeReport } from './model.ts'
 export { contextOfNode } from './node-call.ts'
+export type { NodeSigner, NodeVerifier } from './node-signature.ts'
 export { type ControlRequest, createNodeControl, type NodeControl } from './node-control.ts'
-export type { PlanSigner, PlanVerifier, SignedPlan } from './signed-plan.ts'
+export type { SignedPlan } from './signed-plan.ts'
 export {
   type ArtifactRepository,
   type ArtifactRepositoryNeeds,
@@ -55,17 +49,7 @@ export {
   type StartDecision,
 } from './program/program-pointer.ts'
 export { packProgram } from './program/pack-program.ts'
-export {
-  createUpgradeCoordinator,
-  type UpgradeCoordinator,
-  type UpgradeCoordinatorNeeds,
-} from './program/upgrade-coordinator.ts'
 export type { BundleFile, BundleManifest, BundleMethod } from './bundle/bundle-manifest.ts'
 export { type PackedBundle, packBundle, type PackOptions } from './bundle/pack-bundle.ts'
 export { readBundleManifest } from './bundle/read-bundle.ts'
-export {
-  type BundleSigner,
-  type BundleStatement,
-  type BundleVerifier,
-  type SignedBundle,
-} from './bundle/signed-bundle.ts'
+export type { BundleStatement, SignedBundle } from './bundle/signed-bundle.ts'

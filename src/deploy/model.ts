@@ -37,6 +37,8 @@ export interface AssignmentReport {
     health: 'healthy' | 'failing'
     restarts: number
     reason?: string
+    /** Where a program listens, by the names of `ports` in its manifest. */
+    ports?: Readonly<Record<string, number>>
   }[]
   /** The newest run of a job that was begun here: it is told until another one is. `exit`: how it ended, for people. */
   run?: { id: string; state: 'running' | 'succeeded' | 'failed'; exit?: string }

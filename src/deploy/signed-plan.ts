@@ -1,5 +1,5 @@
 import { fromBase64Url, toBase64Url, utf8 } from '../base/bytes.ts'
-import type { NodeIdentity } from '../base/identity.ts'
+import type { NodeSigner, NodeVerifier } from './node-signature.ts'
 import type { NodePlan } from './model.ts'
 
 /** A node plan as it travels and is kept: the very text that was signed. */
@@ -12,25 +12,13 @@ export interface SignedPlan {
   chain: string
 }
 
-/** Signs with the key of this node's certificate. */
-export interface PlanSigner {
-  sign(bytes: Uint8Array): Uint8Array
-  /** Leaf first, root left out. */
-  readonly certificateChainPem: string
-}
-
-export interface PlanVerifier {
-  /** @returns the signer, or undefined when chain, validity, revocation or signature does not hold */
-  verify(bytes: Uint8Array, signature: Uint8Array, certificateChainPem: string): NodeIdentity | undefined
-}
-
 /** More is neither given nor taken. Fits one message between nodes and one value of the vault. */
 export const PLAN_BYTES_MAX = 512 * 1_024
 
 /** The same key signs other things too: what is signed says that it is a plan. */
 const CONTEXT = 'p2p-core node plan 1\n'
 
-export function signPlan(signer: PlanSigner, plan: NodePlan): SignedPlan {
+export function signPlan(signer: NodeSigner, plan: NodePlan): SignedPlan {
   const text = JSON.stringify(plan)
   return {
     plan: text,
@@ -40,7 +28,7 @@ export function signPlan(signer: PlanSigner, plan: NodePlan): SignedPlan {
 }
 
 /** @returns the plan, or undefined when it was not signed by a coordinator of `cluster` */
-export function verifiedPlan(verifier: PlanVerifier, signed: SignedPlan, cluster: string): NodePlan | undefined {
+export function verifiedPlan(verifier: NodeVerifier, signed: SignedPlan, cluster: string): NodePlan | undefined {
   const bytes = utf8(CONTEXT + signed.plan)
   const signer = verifier.verify(bytes, fromBase64Url(signed.signature), signed.chain)
   if (signer?.role !== 'coordinator' || signer.cluster !== cluster) return undefined

@@ -17,6 +17,6 @@ export interface AgentArtifacts {
    * @throws {P2PError} why it cannot be had, with the remedy
    */
   ensure(digest: ArtifactDigest, signal: AbortSignal): Promise<UnpackedArtifact>
-  /** Removes all others. */
-  keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
+  /** Removes all others. @param wanted asked before each removal: what a newer plan wants meanwhile stays */
+  keepOnly(wanted: () => ReadonlySet<ArtifactDigest>): Promise<void>
 }

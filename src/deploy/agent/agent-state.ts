@@ -2,8 +2,14 @@ import { type ControlStore, getJson, jsonValue, type Operation } from '../../bas
 import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { SignedPlan } from '../signed-plan.ts'
 
-/** The value of a secret as this node got it. */
-export interface KeptSecret {
+/** One version of a secret: services on one node may have different ones, while one is being updated or was rolled back. */
+export interface SecretVersion {
+  name: string
+  version: number
+}
+
+/** As it is in the vault. */
+interface KeptSecret {
   version: number
   value: string
 }
@@ -29,7 +35,8 @@ const FORGOTTEN_MAX = 100
 export class AgentState {
   readonly #store: ControlStore
   #plan: SignedPlan | undefined
-  readonly #secrets = new Map<string, KeptSecret>()
+  /** By name and version; `key`: where the vault has it. */
+  readonly #secrets = new Map<string, { key: string; value: string }>()
   readonly #artifacts = new Map<string, ArtifactDigest[]>()
   readonly #runs = new Map<string, JobRun>()
 
@@ -39,7 +46,11 @@ export class AgentState {
 
   async load(): Promise<void> {
     this.#plan = await getJson<SignedPlan>(this.#store, PLAN)
-    for (const [name, secret] of await this.#entries<KeptSecret>(SECRETS)) this.#secrets.set(name, secret)
+    for (const [id, { version, value }] of await this.#entries<KeptSecret>(SECRETS)) {
+      // Earlier versions of this program kept one value of each, by its name alone.
+      const [name = ''] = id.split('@')
+      this.#secrets.set(idOf({ name, version }), { key: keyOf(SECRETS, id), value })
+    }
     for (const [name, digests] of await this.#entries<ArtifactDigest[]>(ARTIFACTS)) this.#artifacts.set(name, digests)
     for (const [name, run] of await this.#entries<JobRun>(RUNS)) this.#runs.set(name, run)
   }
@@ -48,24 +59,28 @@ export class AgentState {
     return this.#plan
   }
 
-  /** @param secrets names that the plan still needs: others are forgotten with the same commit */
-  async keepPlan(plan: SignedPlan, secrets: ReadonlySet<string>): Promise<void> {
-    const gone = [...this.#secrets.keys()].filter((name) => !secrets.has(name)).slice(0, FORGOTTEN_MAX)
+  /** @param secrets that the plan still needs: others are forgotten with the same commit */
+  async keepPlan(plan: SignedPlan, secrets: readonly SecretVersion[]): Promise<void> {
+    const needed = new Set(secrets.map(idOf))
+    const gone = [...this.#secrets].filter(([id]) => !needed.has(id)).slice(0, FORGOTTEN_MAX)
     await this.#commit(
       { type: 'put', key: PLAN, value: jsonValue(plan) },
-      ...gone.map((name): Operation => ({ type: 'delete', key: keyOf(SECRETS, name) })),
+      ...gone.map(([, { key }]): Operation => ({ type: 'delete', key })),
     )
     this.#plan = plan
-    for (const name of gone) this.#secrets.delete(name)
+    for (const [id] of gone) this.#secrets.delete(id)
   }
 
-  secret(name: string): KeptSecret | undefined {
-    return this.#secrets.get(name)
+  secret(wanted: SecretVersion): string | undefined {
+    return this.#secrets.get(idOf(wanted))?.value
   }
 
-  async keepSecret(name: string, secret: KeptSecret): Promise<void> {
-    await this.#commit({ type: 'put', key: keyOf(SECRETS, name), value: jsonValue(secret) })
-    this.#secrets.set(name, secret)
+  async keepSecret(secret: SecretVersion, value: string): Promise<void> {
+    const id = idOf(secret)
+    const key = keyOf(SECRETS, id)
+    const kept: KeptSecret = { version: secret.version, value }
+    await this.#commit({ type: 'put', key, value: jsonValue(kept) })
+    this.#secrets.set(id, { key, value })
   }
 
   /** The artifact each service uses, and the one it used before: what it may go back to. */
@@ -113,6 +128,11 @@ export class AgentState {
   async #commit(...operations: Operation[]): Promise<void> {
     await this.#store.transact({ operations })
   }
+}
+
+/** A secret's name has no `@`. */
+function idOf({ name, version }: SecretVersion): string {
+  return `${name}@${version}`
 }
 
 /** A secret's name may have a `/`. */

@@ -70,7 +70,8 @@ export function createArtifactExchange(
   const coordinatorsAndNeighbours = (digest: ArtifactDigest): { coordinators: Member[]; neighbours: Member[] } => {
     const coordinators = others().filter(({ record }) => record.role === 'coordinator')
     const workers = others().filter(({ record }) => record.role !== 'coordinator')
-    const hinted = hints.get(digest)
+    // Without the coordinator that said it, whoever has fetched it since may have it too.
+    const hinted = coordinators.length > 0 ? hints.get(digest) : undefined
     const likely = hinted ? workers.filter(({ record }) => hinted.includes(record.nodeId)) : workers
     return { coordinators, neighbours: shuffle(random, likely).slice(0, NEIGHBOURS_MAX) }
   }

@@ -6,15 +6,17 @@ import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type { Caller, ServiceDefinition, ServiceHost } from '../../service/index.ts'
 import { Delivery } from '../delivery.ts'
 import type { NodePlan, NodeReport } from '../model.ts'
 import type { ArtifactDigest, Deployment } from '../../base/deployment.ts'
 import { contextOfNode } from '../node-call.ts'
-import { PLAN_BYTES_MAX, planOf, type PlanVerifier, type SignedPlan, verifiedPlan } from '../signed-plan.ts'
+import { PLAN_BYTES_MAX, planOf, type SignedPlan, verifiedPlan } from '../signed-plan.ts'
+import type { NodeVerifier } from '../node-signature.ts'
 import type { AgentArtifacts } from './agent-artifacts.ts'
 import { createAgentService } from './agent-service.ts'
-import { AgentState } from './agent-state.ts'
+import { AgentState, type SecretVersion } from './agent-state.ts'
 import { missingDependency } from './dependencies.ts'
 import { RecentCallers } from './recent-callers.ts'
 import { ServiceKeeper } from './service-keeper.ts'
@@ -33,7 +35,7 @@ export interface DeployAgentNeeds {
   store: ControlStore
   host: ServiceHost
   artifacts: AgentArtifacts
-  verifier: PlanVerifier
+  verifier: NodeVerifier
   membership: Membership
   calls: Caller
 }
@@ -88,7 +90,7 @@ class VaultDeployAgent implements DeployAgent {
   #plan: NodePlan | undefined
   #isRunning = false
   /** Plans are taken one after the other. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #collecting: Promise<void> = Promise.resolve()
 
   constructor(needs: DeployAgentNeeds, { identity, softwareVersion }: DeployAgentOptions) {
@@ -105,7 +107,7 @@ class VaultDeployAgent implements DeployAgent {
     this.service = createAgentService(
       {
         load: () => this.#load(),
-        take: (signed) => this.#inTurn(() => this.#take(signed)),
+        take: (signed) => this.#turns.run(() => this.#take(signed)),
         control: (service, action, by) => this.#control(service, action, by),
         report: () => this.report(),
         rejected: () => this.rejected(),
@@ -133,7 +135,7 @@ class VaultDeployAgent implements DeployAgent {
     this.#looking?.cancel()
     await Promise.all([...this.#keepers.values()].map((keeper) => keeper.stop()))
     await this.#reports.stop()
-    await this.#turn.catch(() => {})
+    await this.#turns.settled
     await this.#collecting
   }
 
@@ -162,7 +164,8 @@ class VaultDeployAgent implements DeployAgent {
   async #take(signed: SignedPlan): Promise<{ revision: number }> {
     const plan = this.#checked(signed)
     if (signed.plan !== this.#state.plan?.plan) {
-      await this.#state.keepPlan(signed, secretsOf(plan))
+      const secrets = plan.assignments.flatMap(({ deployment }) => secretsOf(deployment))
+      await this.#state.keepPlan(signed, secrets)
       this.#plan = plan
       this.#follow()
     }
@@ -255,27 +258,34 @@ class VaultDeployAgent implements DeployAgent {
   #collect(before: () => Promise<void>): void {
     this.#collecting = this.#collecting
       .then(before)
-      .then(() => {
-        const planned = this.#plan?.assignments.map(({ deployment }) => deployment.artifact) ?? []
-        return this.#needs.artifacts.keepOnly(new Set([...planned, ...[...this.#state.artifacts().values()].flat()]))
-      })
+      .then(() => this.#needs.artifacts.keepOnly(() => this.#artifactsWanted()))
       .catch((error: unknown) => this.#log.warning('Old artifacts were not removed', { reason: messageOf(error) }))
+  }
+
+  #artifactsWanted(): Set<ArtifactDigest> {
+    const planned = this.#plan?.assignments.map(({ deployment }) => deployment.artifact) ?? []
+    return new Set([...planned, ...[...this.#state.artifacts().values()].flat()])
   }
 
   /** From the vault where it has them, else from a coordinator. */
   async #secretsOf(deployment: Deployment, signal: AbortSignal): Promise<Record<string, string>> {
-    const { secrets, secretVersions = {} } = deployment
-    const missing = [...new Set(Object.values(secrets))]
-      .map((name) => ({ name, version: secretVersions[name] ?? 0 }))
-      .filter(({ name, version }) => this.#state.secret(name)?.version !== version)
+    const missing = secretsOf(deployment).filter((secret) => this.#state.secret(secret) === undefined)
     if (missing.length > 0) {
       const answer = await this.#ask('orchestrator/read_secrets', { secrets: missing }, signal)
       const { secrets: given } = answer as { secrets: { name: string; version: number; value: string }[] }
-      for (const { name, version, value } of given) await this.#state.keepSecret(name, { version, value })
+      for (const { value, ...secret } of given) await this.#state.keepSecret(secret, value)
     }
     return Object.fromEntries(
-      Object.entries(secrets).map(([ownName, name]) => [ownName, this.#state.secret(name)?.value ?? '']),
+      Object.entries(deployment.secrets).map(([ownName, name]) => [ownName, this.#valueOf(name, deployment)]),
     )
+  }
+
+  #valueOf(name: string, { service, secretVersions }: Deployment): string {
+    const version = secretVersions?.[name] ?? 0
+    const value = this.#state.secret({ name, version })
+    if (value !== undefined) return value
+    const message = `The coordinator did not give version ${version} of secret ${name}, which service ${service} needs`
+    throw new DeployError('P2P_DEPLOY_SECRET_UNKNOWN', message, { name, service })
   }
 
   async #control(service: string, action: ControlAction, by: string): Promise<void> {
@@ -326,14 +336,8 @@ class VaultDeployAgent implements DeployAgent {
     for (const keeper of this.#keepers.values()) if (keeper.failure !== undefined) keeper.poke()
     this.#reports.request()
   }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.catch(() => {}).then(work)
-    this.#turn = result
-    return result
-  }
 }
 
-function secretsOf(plan: NodePlan): Set<string> {
-  return new Set(plan.assignments.flatMap(({ deployment }) => Object.values(deployment.secrets)))
+function secretsOf({ secrets, secretVersions = {} }: Deployment): SecretVersion[] {
+  return [...new Set(Object.values(secrets))].map((name) => ({ name, version: secretVersions[name] ?? 0 }))
 }

@@ -122,13 +122,14 @@ export class ServiceKeeper {
       service: this.service,
       generation: this.#target?.generation ?? state?.generation ?? 0,
       hasArtifact: this.#isFetched,
-      instances: (state?.instances ?? []).map(({ id, generation, state: is, health, restarts, reason }) => ({
+      instances: (state?.instances ?? []).map(({ id, generation, state: is, health, restarts, reason, ports }) => ({
         id,
         generation,
         state: is,
         health,
         restarts,
         ...(reason !== undefined && { reason }),
+        ...(ports && { ports }),
       })),
       ...(run && { run }),
       ...(this.#failure !== undefined && { failure: this.#failure }),

@@ -3,13 +3,9 @@ import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
 import { readBundleManifest } from '../bundle/read-bundle.ts'
-import {
-  type BundleStatement,
-  type BundleVerifier,
-  type SignedBundle,
-  verifiedStatement,
-} from '../bundle/signed-bundle.ts'
+import { type BundleStatement, type SignedBundle, verifiedStatement } from '../bundle/signed-bundle.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
+import type { NodeVerifier } from '../node-signature.ts'
 import { ArtifactDownload, type FetchProgress } from './artifact-download.ts'
 import type { ArtifactFacts } from './artifact-facts.ts'
 import type { ArtifactSource } from './artifact-source.ts'
@@ -37,7 +33,7 @@ export interface ArtifactFetcher {
 
 export interface ArtifactFetcherNeeds {
   store: ArtifactStore
-  verifier: BundleVerifier
+  verifier: NodeVerifier
   clock: Clock
   random: Random
   log: Logger

@@ -33,8 +33,8 @@ export interface ArtifactInstaller {
    * @throws {DeployError} as above
    */
   unpacked(digest: ArtifactDigest, signal: AbortSignal): Promise<UnpackedBundle>
-  /** Removes all others. */
-  keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
+  /** Removes all others. @param wanted asked before each removal: what is wanted meanwhile stays */
+  keepOnly(wanted: () => ReadonlySet<ArtifactDigest>): Promise<void>
 }
 
 export interface ArtifactInstallerNeeds {
@@ -91,9 +91,9 @@ export function createArtifactInstaller(
     has: (digest) => folders.has(digest),
     ensure: async (digest, signal, onProgress) => installed(await ensureUnpacked(digest, signal, onProgress)),
     unpacked: (digest, signal) => ensureUnpacked(digest, signal),
-    async keepOnly(digests) {
-      for (const digest of folders.list()) if (!digests.has(digest)) await folders.remove(digest)
-      if (options.ownsStore) await store.collect(digests, 0)
+    async keepOnly(wanted) {
+      for (const digest of folders.list()) if (!wanted().has(digest)) await folders.remove(digest)
+      if (options.ownsStore) await store.collect(wanted(), 0)
     },
   }
 }

@@ -4,8 +4,9 @@ import { DeployError, messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import { readBundle } from '../bundle/read-bundle.ts'
-import { type BundleSigner, type SignedBundle, signBundle } from '../bundle/signed-bundle.ts'
+import { type SignedBundle, signBundle } from '../bundle/signed-bundle.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
+import type { NodeSigner } from '../node-signature.ts'
 import type { ArtifactFacts } from './artifact-facts.ts'
 import type { ArtifactStore } from './artifact-store.ts'
 import type { ArtifactWriter } from './artifact-writer.ts'
@@ -21,7 +22,7 @@ export interface ArtifactRepository extends ArtifactUploads {
 
 export interface ArtifactRepositoryNeeds {
   store: ArtifactStore
-  signer: BundleSigner
+  signer: NodeSigner
   clock: Clock
   log: Logger
 }
@@ -51,11 +52,13 @@ interface Upload {
 class UploadingArtifactRepository implements ArtifactRepository, Component {
   readonly name = 'artifact repository'
   readonly #store: ArtifactStore
-  readonly #signer: BundleSigner
+  readonly #signer: NodeSigner
   readonly #clock: Clock
   readonly #log: Logger
   readonly #cluster: string
   readonly #uploads = new Map<ArtifactDigest, Upload>()
+  /** Uploads whose files are just being opened. */
+  #beginning = 0
   readonly #stopped = new AbortController()
   /** Beginnings, parts and checks under way. */
   readonly #running = new Set<Promise<unknown>>()
@@ -146,14 +149,19 @@ class UploadingArtifactRepository implements ArtifactRepository, Component {
   }
 
   async #begin(digest: ArtifactDigest, sizeBytes: number): Promise<UploadStatus> {
-    if (this.#uploads.size + this.#running.size >= UPLOADS_MAX) {
+    if (this.#uploads.size + this.#beginning >= UPLOADS_MAX) {
       throw new DeployError('P2P_ARTIFACT_BUSY', `${UPLOADS_MAX} uploads are open; wait until one has ended`, {
         digest,
       })
     }
-    const writer = await this.#store.write(digest, sizeBytes, this.#stopped.signal)
-    this.#uploads.set(digest, { writer, isBusy: false, expiry: this.#expire(digest) })
-    return { digest, sizeBytes, offset: writer.offset }
+    this.#beginning++
+    try {
+      const writer = await this.#store.write(digest, sizeBytes, this.#stopped.signal)
+      this.#uploads.set(digest, { writer, isBusy: false, expiry: this.#expire(digest) })
+      return { digest, sizeBytes, offset: writer.offset }
+    } finally {
+      this.#beginning--
+    }
   }
 
   /** One thing at a time with an upload; its hour begins anew afterwards. */

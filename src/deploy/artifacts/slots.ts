@@ -16,23 +16,32 @@ export class Slots {
     try {
       return await action()
     } finally {
-      const [next] = this.#waiting
-      if (next) next()
-      else this.#free++
+      this.#passOn()
     }
   }
 
   async #turn(signal: AbortSignal): Promise<void> {
     const turn = Promise.withResolvers<void>()
+    let isTaken = false
     const take = (): void => {
+      isTaken = true
       this.#waiting.delete(take)
       turn.resolve()
     }
     this.#waiting.add(take)
     try {
       await untilAborted(turn.promise, signal)
-    } finally {
+    } catch (error) {
       this.#waiting.delete(take)
+      // It was given up and given a slot at the same moment.
+      if (isTaken) this.#passOn()
+      throw error
     }
+  }
+
+  #passOn(): void {
+    const [next] = this.#waiting
+    if (next) next()
+    else this.#free++
   }
 }

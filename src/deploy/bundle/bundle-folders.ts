@@ -4,12 +4,13 @@ import { DeployError, messageOf } from '../../base/errors.ts'
 import type { Files } from '../../base/files.ts'
 import type { Logger } from '../../base/log.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
+import type { NodeVerifier } from '../node-signature.ts'
 import { bundleError } from './bundle-error.ts'
 import { BUNDLE_MANIFEST_NAME, type BundleManifest, decodeBundleManifest } from './bundle-manifest.ts'
 import { FolderWriter } from './folder-writer.ts'
 import { asNoRoom } from './no-room.ts'
 import { readBundle } from './read-bundle.ts'
-import { type BundleStatement, type BundleVerifier, type SignedBundle, verifiedStatement } from './signed-bundle.ts'
+import { type BundleStatement, type SignedBundle, verifiedStatement } from './signed-bundle.ts'
 
 /** A bundle on the disk as a folder of files: checked, complete, never written to. */
 export interface UnpackedBundle {
@@ -35,7 +36,7 @@ export interface BundleFolders {
 
 export interface BundleFoldersNeeds {
   files: Files
-  verifier: BundleVerifier
+  verifier: NodeVerifier
   log: Logger
 }
 
@@ -59,7 +60,7 @@ export function createBundleFolders(
 class DiskBundleFolders implements BundleFolders, Component {
   readonly name = 'bundle folders'
   readonly #files: Files
-  readonly #verifier: BundleVerifier
+  readonly #verifier: NodeVerifier
   readonly #log: Logger
   readonly #directory: string
   readonly #cluster: string

@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { fromBase64Url, toBase64Url, utf8 } from '../../base/bytes.ts'
 import { DeployError } from '../../base/errors.ts'
-import type { NodeIdentity } from '../../base/identity.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
+import type { NodeSigner, NodeVerifier } from '../node-signature.ts'
 import { BUNDLE_LIMITS } from './bundle-limits.ts'
 
 /** What a coordinator says of a bundle it has accepted. */
@@ -24,18 +24,6 @@ export interface SignedBundle {
   chain: string
 }
 
-/** Signs with the key of this node's certificate. */
-export interface BundleSigner {
-  sign(bytes: Uint8Array): Uint8Array
-  /** Leaf first, root left out. */
-  readonly certificateChainPem: string
-}
-
-export interface BundleVerifier {
-  /** @returns the signer, or undefined when chain, validity, revocation or signature does not hold */
-  verify(bytes: Uint8Array, signature: Uint8Array, certificateChainPem: string): NodeIdentity | undefined
-}
-
 const SIGNED_BUNDLE = z.strictObject({
   statement: z.string().max(4_096),
   signature: z.string().max(1_024),
@@ -53,7 +41,7 @@ const STATEMENT = z.strictObject({
 /** The same key signs other things too: what is signed says that it is a bundle. */
 const CONTEXT = 'p2p-core bundle 1\n'
 
-export function signBundle(signer: BundleSigner, statement: BundleStatement): SignedBundle {
+export function signBundle(signer: NodeSigner, statement: BundleStatement): SignedBundle {
   const text = JSON.stringify(statement)
   return {
     statement: text,
@@ -67,7 +55,7 @@ export function signBundle(signer: BundleSigner, statement: BundleStatement): Si
  * coordinator signs anew for whoever needs a newer one.
  * @throws {DeployError} P2P_BUNDLE_SIGNATURE_INVALID
  */
-export function verifiedStatement(verifier: BundleVerifier, signed: SignedBundle, cluster: string): BundleStatement {
+export function verifiedStatement(verifier: NodeVerifier, signed: SignedBundle, cluster: string): BundleStatement {
   // It comes from other nodes, as does the bundle.
   if (!SIGNED_BUNDLE.safeParse(signed).success) throw unsigned('form', 'what should be its signature is none')
   const bytes = utf8(CONTEXT + signed.statement)

@@ -1,5 +1,6 @@
 import { type ControlStore, jsonValue } from '../../base/control-store.ts'
 import type { Clock } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type { NodeReport } from '../model.ts'
 
 /** Whoever has called within so many days is taken for one who will again. */
@@ -18,6 +19,8 @@ export class CallerLedger {
   readonly #store: ControlStore
   readonly #clock: Pick<Clock, 'wallMs'>
   readonly #services = new Map<string, Days>()
+  /** What is noted is added to what was: reports that come together would lose each other's. */
+  readonly #turns = new Turns()
 
   constructor(store: ControlStore, clock: Pick<Clock, 'wallMs'>) {
     this.#store = store
@@ -30,15 +33,8 @@ export class CallerLedger {
     }
   }
 
-  async note({ assignments }: NodeReport): Promise<void> {
-    for (const { service, callers } of assignments) {
-      if (!callers) continue
-      const before = this.#services.get(service) ?? {}
-      const after = withCallers(before, callers, this.#today())
-      if (after === before) continue
-      await this.#store.transact({ operations: [{ type: 'put', key: PREFIX + service, value: jsonValue(after) }] })
-      this.#services.set(service, after)
-    }
+  note(report: NodeReport): Promise<void> {
+    return this.#turns.run(() => this.#note(report))
   }
 
   /** Names of services, and `person:<name>`; whoever called last comes first. */
@@ -50,10 +46,23 @@ export class CallerLedger {
       .map(([caller]) => caller)
   }
 
-  async forget(service: string): Promise<void> {
-    if (!this.#services.has(service)) return
-    await this.#store.transact({ operations: [{ type: 'delete', key: PREFIX + service }] })
-    this.#services.delete(service)
+  forget(service: string): Promise<void> {
+    return this.#turns.run(async () => {
+      if (!this.#services.has(service)) return
+      await this.#store.transact({ operations: [{ type: 'delete', key: PREFIX + service }] })
+      this.#services.delete(service)
+    })
+  }
+
+  async #note({ assignments }: NodeReport): Promise<void> {
+    for (const { service, callers } of assignments) {
+      if (!callers) continue
+      const before = this.#services.get(service) ?? {}
+      const after = withCallers(before, callers, this.#today())
+      if (after === before) continue
+      await this.#store.transact({ operations: [{ type: 'put', key: PREFIX + service, value: jsonValue(after) }] })
+      this.#services.set(service, after)
+    }
   }
 
   #today(): number {

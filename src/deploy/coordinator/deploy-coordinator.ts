@@ -10,7 +10,7 @@ import type { ArtifactDigest } from '../../base/deployment.ts'
 import type { Orchestrator } from '../../base/orchestrator.ts'
 import { SecretStore } from '../secrets/secret-store.ts'
 import type { Secrets } from '../../base/secrets.ts'
-import type { PlanSigner } from '../signed-plan.ts'
+import type { NodeSigner } from '../node-signature.ts'
 import { CallerLedger } from './caller-ledger.ts'
 import { DesiredState } from './desired-state.ts'
 import { ManagedSecrets } from './managed-secrets.ts'
@@ -27,7 +27,7 @@ export interface DeployCoordinatorNeeds {
   log: Logger
   store: ControlStore
   /** With the key of this coordinator's certificate. */
-  signer: PlanSigner
+  signer: NodeSigner
   membership: Membership
   calls: Caller
   artifacts: OrchestratorArtifacts

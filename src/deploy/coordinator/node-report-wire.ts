@@ -10,6 +10,8 @@ const METHOD_NAME = z.string().regex(/^[A-Za-z][\w-]{0,62}$/)
 const CALLER_NAME = z.string().max(128)
 
 const TEXT = z.string().max(4_096)
+/** Each name is one of a manifest, which has 64 KiB. */
+const PORTS = z.record(z.string().max(63), z.number().int().min(1).max(65_535))
 const COUNT = z.number().int().nonnegative()
 
 /** What a node may say of itself. */
@@ -31,6 +33,7 @@ export const NODE_REPORT: z.ZodType<NodeReport> = z.object({
               health: z.enum(['healthy', 'failing']),
               restarts: COUNT,
               reason: TEXT.exactOptional(),
+              ports: PORTS.exactOptional(),
             }),
           )
           .max(INSTANCES_MAX),

@@ -5,7 +5,8 @@ import type { Random } from '../../base/random.ts'
 import type { Clock } from '../../base/time.ts'
 import { Delivery } from '../delivery.ts'
 import type { NodePlan } from '../model.ts'
-import { PLAN_BYTES_MAX, type PlanSigner, type SignedPlan, signPlan } from '../signed-plan.ts'
+import { PLAN_BYTES_MAX, type SignedPlan, signPlan } from '../signed-plan.ts'
+import type { NodeSigner } from '../node-signature.ts'
 import type { DesiredState } from './desired-state.ts'
 
 export interface PlanGiverNeeds {
@@ -13,10 +14,12 @@ export interface PlanGiverNeeds {
   random: Random
   log: Logger
   state: DesiredState
-  signer: PlanSigner
+  signer: NodeSigner
   isPresent(nodeId: NodeId): boolean
   /** Calls the node's agent. @throws {P2PError} */
   give(nodeId: NodeId, signed: SignedPlan, signal: AbortSignal): Promise<void>
+  /** What {@link PlanGiver.failure} tells has changed. */
+  onFailure(): void
 }
 
 /** A node's plan without its number. */
@@ -72,6 +75,11 @@ export class PlanGiver {
     } else if (revision < (given?.revision ?? 0)) this.#delivery(nodeId).request()
   }
 
+  /** Why a node did not take its newest plan; undefined: it did, or was not asked yet. */
+  failure(nodeId: NodeId): string | undefined {
+    return this.#deliveries.get(nodeId)?.failure
+  }
+
   async stop(): Promise<void> {
     await Promise.all([...this.#deliveries.values()].map((delivery) => delivery.stop()))
   }
@@ -84,7 +92,10 @@ export class PlanGiver {
       clock,
       random,
       deliver: (signal) => this.#deliver(nodeId, signal),
-      onFailure: (reason) => log.warning('A node did not take its plan', { node: nodeId, reason }),
+      onFailure: (reason) => {
+        log.warning('A node did not take its plan', { node: nodeId, reason })
+        this.#needs.onFailure()
+      },
     })
     this.#deliveries.set(nodeId, delivery)
     return delivery

@@ -4,12 +4,14 @@ import type { Logger } from '../../base/log.ts'
 import type { Member, Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type { Caller } from '../../service/index.ts'
 import type { AssignmentReport, NodeReport } from '../model.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
 import { contextOfNode } from '../node-call.ts'
 import { assignmentsOf, type PlanNode, reconcile } from '../plan/index.ts'
-import type { PlanSigner, SignedPlan } from '../signed-plan.ts'
+import type { SignedPlan } from '../signed-plan.ts'
+import type { NodeSigner } from '../node-signature.ts'
 import type { DesiredState } from './desired-state.ts'
 import { PlanGiver } from './plan-giver.ts'
 
@@ -23,7 +25,7 @@ export interface ReconcilerNeeds {
   log: Logger
   membership: Membership
   calls: Caller
-  signer: PlanSigner
+  signer: NodeSigner
   state: DesiredState
 }
 
@@ -50,7 +52,7 @@ export class Reconciler {
   readonly #reports = new Map<NodeId, KeptReport>()
   readonly #listeners = new Set<() => void>()
   #placements: ReadonlyMap<string, Placement> = new Map()
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
   #isPassDue = false
   #isRunning = false
   #startedMs = 0
@@ -70,6 +72,7 @@ export class Reconciler {
       signer,
       isPresent: (nodeId) => isPresent(membership.get(nodeId)),
       give: (nodeId, signed, signal) => this.#give(nodeId, signed, signal),
+      onFailure: () => this.requestPass(),
     })
   }
 
@@ -85,7 +88,7 @@ export class Reconciler {
     this.#unlisten?.()
     this.#nextPass?.cancel()
     await this.#giver.stop()
-    await this.#turn.catch(() => {})
+    await this.#turns.settled
     // Who waits for something that would have come of a pass waits in vain.
     for (const listener of this.#listeners) listener()
   }
@@ -149,9 +152,7 @@ export class Reconciler {
 
   /** Runs `work` when nothing else changes what is desired. */
   inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.catch(() => {}).then(work)
-    this.#turn = result
-    return result
+    return this.#turns.run(work)
   }
 
   /** A pass is made soon; one for all that is asked until then. */
@@ -204,7 +205,9 @@ export class Reconciler {
     const nodes = membership.members().map(({ record, status, sinceMs }): PlanNode => {
       const { nodeId, role, labels, capacity } = record
       const statusForMs = Math.max(0, clock.wallMs() - sinceMs)
-      return { nodeId, role, labels, capacity, status, statusForMs, isDraining: drained.has(nodeId) }
+      const planFailure = this.#giver.failure(nodeId)
+      const node = { nodeId, role, labels, capacity, status, statusForMs, isDraining: drained.has(nodeId) }
+      return { ...node, ...(planFailure !== undefined && { planFailure }) }
     })
     const known = new Set(nodes.map(({ nodeId }) => nodeId))
     const holders = new Set(state.plans().flatMap((plan) => plan.nodes.map(({ nodeId }) => nodeId)))

@@ -18,7 +18,7 @@ export function serviceStatus({ plan, reports, wanted, problems }: StatusInput):
     assignments.filter(({ service }) => service === plan.service).map((report) => ({ nodeId, report })),
   )
   const instances = told.flatMap(({ nodeId, report }) =>
-    report.instances.map(({ id, generation = 0, state, health, restarts, reason }) => ({
+    report.instances.map(({ id, generation = 0, state, health, restarts, reason, ports }) => ({
       nodeId,
       id,
       version: versionOf(plan, generation),
@@ -27,6 +27,7 @@ export function serviceStatus({ plan, reports, wanted, problems }: StatusInput):
       health,
       restarts,
       ...(reason !== undefined && { reason }),
+      ...(ports && { ports }),
     })),
   )
   const running = instances.filter(({ state }) => state === 'running')

@@ -67,6 +67,7 @@ function fieldsOf(deployment: Deployment): Map<string, string> {
 
 function secretText({ secretVersions }: Deployment, secret: string): string {
   const version = secretVersions?.[secret]
+  if (version === 0) return `secret ${secret}, not set`
   return version === undefined ? `secret ${secret}` : `secret ${secret}, value ${version}`
 }
 

@@ -33,15 +33,22 @@ export function restartCount(report: AssignmentReport | undefined, processGenera
 
 /**
  * How a node's report stands to what the node is to run.
+ * @param planFailure why it did not take its newest plan
  * @param restartsMax more restarts than these are a failure; undefined: restarts are no matter
  */
 export function healthOf(
   report: AssignmentReport | undefined,
   wanted: Wanted,
+  planFailure: string | undefined,
   restartsMax: number | undefined,
 ): Health {
   // It has not taken its plan yet: that is no fault of the version.
-  if (!report || report.generation !== wanted.generation) return { kind: 'fetching' }
+  if (!report || report.generation !== wanted.generation) {
+    return {
+      kind: 'fetching',
+      ...(planFailure !== undefined && { reason: `it did not take its plan: ${planFailure}` }),
+    }
+  }
   // A person's will on one node says nothing of the version.
   if (report.isStoppedHere) return { kind: 'good' }
   // Whatever keeps it from being fetched may pass; once it is there, what fails is the version.

@@ -48,6 +48,8 @@ export const JOB_HISTORY_MAX = 50
 /** A failed attempt is followed by the next after this, doubled each time. */
 const RETRY_MS_MIN = 10_000
 const RETRY_MS_MAX = 5 * 60_000
+/** Timers count time that passes, and schedules mean that of the clock, which somebody may set: it is looked at this often. */
+const LOOK_MS_MAX = 60_000
 
 export interface JobInput {
   deployment: Deployment
@@ -210,6 +212,6 @@ function nextStepMs(job: JobPlan, { wallMs }: JobInput): number | undefined {
   const dueMs = (job.run?.slots ?? [])
     .filter(({ state, waitMs }) => state === 'waiting' && waitMs > 0)
     .map(({ waitMs }) => waitMs)
-  if (job.nextRunMs !== undefined && job.nextRunMs > wallMs) dueMs.push(job.nextRunMs - wallMs)
+  if (job.nextRunMs !== undefined && job.nextRunMs > wallMs) dueMs.push(Math.min(job.nextRunMs - wallMs, LOOK_MS_MAX))
   return dueMs.length > 0 ? Math.min(...dueMs) : undefined
 }

@@ -16,6 +16,8 @@ export interface PlanNode {
   /** How long it has had this status. */
   statusForMs: number
   isDraining: boolean
+  /** Why it did not take its newest plan. */
+  planFailure?: string
 }
 
 /** A node that is away keeps its instances this long, so that a restarted machine finds everything as it was. */

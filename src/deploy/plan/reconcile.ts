@@ -105,6 +105,7 @@ function rolloutPass(before: ServicePlan, at: ServicePlacement, facts: Facts, el
     problems: at.problems,
     isUp: (nodeId) => facts.isUp(nodeId),
     report: (nodeId) => facts.report(nodeId, service),
+    planFailure: (nodeId) => facts.present(nodeId)?.planFailure,
     heldBy,
   })
   const plan = step.rollout === before.rollout ? before : withRollout(before, step.rollout)

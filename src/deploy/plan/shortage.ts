@@ -38,7 +38,7 @@ export function shortage({ deployment, rooms, counts, perNodeMax, wanted, missin
   const causes = [
     wanted === 0
       ? `${service} is to run on every node that fits, and none does.`
-      : `${missing} of ${wanted} ${wanted === 1 ? 'instance' : 'instances'} of ${service} have no place.`,
+      : `${missing} of ${wanted} ${wanted === 1 ? 'instance' : 'instances'} of ${service} ${missing === 1 ? 'has' : 'have'} no place.`,
   ]
   for (const [labels, without] of unlabelled) {
     causes.push(

@@ -21,6 +21,8 @@ export interface RolloutInput {
   /** Answers, and is not even suspected. */
   isUp(nodeId: NodeId): boolean
   report(nodeId: NodeId): AssignmentReport | undefined
+  /** Why a node did not take its newest plan. */
+  planFailure(nodeId: NodeId): string | undefined
   /** Why nothing of it may be started yet; undefined: it may. */
   heldBy: string | undefined
 }
@@ -182,7 +184,7 @@ class Step {
     node.isAway = false
     const instances = this.#input.target.get(node.nodeId) ?? 0
     const wanted = { generation, processGeneration, instances }
-    const health = healthOf(this.#input.report(node.nodeId), wanted, restartsMax)
+    const health = healthOf(this.#input.report(node.nodeId), wanted, this.#input.planFailure(node.nodeId), restartsMax)
     const isWatched = node.state === 'watching' || node.state === 'done'
     node.healthyForMs = health.kind === 'good' && isWatched ? node.healthyForMs + elapsedMs : 0
     if (health.kind === 'fetching') node.fetchingMs += elapsedMs

@@ -3,7 +3,6 @@ import { basename } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { valid } from 'semver'
-import { extract } from 'tar-stream'
 import { DeployError, messageOf } from '../../base/errors.ts'
 import { bundleError } from '../bundle/bundle-error.ts'
 import { BUNDLE_LIMITS } from '../bundle/bundle-limits.ts'
@@ -35,6 +34,7 @@ export async function packProgram(tarball: string, output: string, signal: Abort
 }
 
 async function readTarball(tarball: string, signal: AbortSignal): Promise<PackedFile[]> {
+  const { extract } = await import('tar-stream')
   const unpack = extract()
   const files: PackedFile[] = []
   const read = async (): Promise<void> => {

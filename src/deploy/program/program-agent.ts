@@ -36,7 +36,7 @@ export interface ProgramAgentNeeds {
   /** Programs on this node's disk. */
   programs: {
     unpacked(digest: ArtifactDigest, signal: AbortSignal): Promise<UnpackedBundle>
-    keepOnly(digests: ReadonlySet<ArtifactDigest>): Promise<void>
+    keepOnly(wanted: () => ReadonlySet<ArtifactDigest>): Promise<void>
   }
 }
 
@@ -271,9 +271,9 @@ class SwitchingProgramAgent implements ProgramAgent {
     }
     this.#log.info('The program runs well', { version: this.#version })
     this.#reports.request()
-    const kept = [pointer.current, pointer.previous].flatMap((program) => (program ? [program.digest] : []))
+    const kept = new Set([pointer.current, pointer.previous].flatMap((program) => (program ? [program.digest] : [])))
     this.#work = this.#work
-      .then(() => programs.keepOnly(new Set(kept)))
+      .then(() => programs.keepOnly(() => kept))
       .catch((error: unknown) => this.#log.warning('Old programs were not removed', { reason: messageOf(error) }))
   }
 

@@ -7,6 +7,7 @@ import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Random } from '../../base/random.ts'
 import type { Clock, Timer } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type { Caller, ServiceDefinition } from '../../service/index.ts'
 import type { ArtifactFacts } from '../artifacts/artifact-facts.ts'
 import type { ArtifactDigest } from '../../base/deployment.ts'
@@ -20,7 +21,7 @@ import { createUpgradesService, UPGRADES_SERVICE } from './upgrades-service.ts'
 /** From a node's turn to its word that it runs well. It goes back by itself long before. */
 const NODE_MS_MAX = 10 * 60 * 1_000
 const ASK_TIMEOUT_MS = 15_000
-/** After a node could not be asked. */
+/** After a node could not be asked, or the disk was full. */
 const RETRY_MS = 5_000
 const KEY_BYTES = 16
 
@@ -65,7 +66,7 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
   readonly #retries = new Set<Timer>()
   #upgrade: Upgrade | undefined
   /** Changes are made and stored one after the other. */
-  #turn: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor(
     needs: UpgradeCoordinatorNeeds,
@@ -98,7 +99,7 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
     for (const timer of [...this.#deadlines.values(), ...this.#retries]) timer.cancel()
     this.#tell()
     await Promise.allSettled(this.#asking.values())
-    await this.#turn.catch(() => {})
+    await this.#turns.settled
   }
 
   artifactInUse(): ArtifactDigest | undefined {
@@ -110,7 +111,7 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
   }
 
   #begin(request: UpgradeRequest & { digest: ArtifactDigest }, by: string): Promise<RolloutStatus> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { digest, version } = request
       const present = this.#upgrade
       if (present?.state === 'running') {
@@ -153,7 +154,7 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
 
   /** What a node has said, or what was not heard of it. */
   #change(next: (upgrade: Upgrade) => Upgrade): Promise<void> {
-    return this.#inTurn(() => this.#changeNow(next))
+    return this.#turns.run(() => this.#changeNow(next))
   }
 
   async #changeNow(next: (upgrade: Upgrade) => Upgrade): Promise<void> {
@@ -188,39 +189,57 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
     const asking = this.#needs.calls
       .call(`${PROGRAM_SERVICE}/switch`, { upgrade: key, digest, version }, context, nodeId)
       .then(
-        () => this.#answered(nodeId, 'fetching'),
-        (error: unknown) => this.#notAsked(nodeId, error),
+        () => this.#answered(key, nodeId, 'fetching'),
+        (error: unknown) => this.#notAsked(key, nodeId, error),
       )
-      .catch(this.#notStored)
     this.#asking.set(nodeId, asking)
   }
 
-  #answered(nodeId: NodeId, state: 'fetching' | 'failed', reason?: string): Promise<void> {
-    return this.#inTurn(() => {
-      this.#asking.delete(nodeId)
+  #answered(key: string, nodeId: NodeId, state: 'fetching' | 'failed', reason?: string): Promise<void> {
+    // In turn, so that nobody asks the node once more before its answer is taken.
+    void this.#turns.run(async () => void this.#asking.delete(nodeId))
+    return this.#changeUntilStored(key, (upgrade) => {
       // What the node has reported meanwhile is newer than its answer.
-      return this.#changeNow((upgrade) => {
-        const isWaiting = upgrade.nodes.some((node) => node.nodeId === nodeId && node.state === 'waiting')
-        return isWaiting ? withState(upgrade, nodeId, state, reason) : upgrade
-      })
+      const isWaiting = upgrade.nodes.some((node) => node.nodeId === nodeId && node.state === 'waiting')
+      return isWaiting ? withState(upgrade, nodeId, state, reason) : upgrade
     })
   }
 
   /** Not reached, it is asked again until its deadline; what it refuses, it would refuse again. */
-  async #notAsked(nodeId: NodeId, error: unknown): Promise<void> {
+  async #notAsked(key: string, nodeId: NodeId, error: unknown): Promise<void> {
     if (this.#stopped.signal.aborted) return
     const mayMend = error instanceof P2PError && (error.facts.retryable || NOT_REACHED.has(error.code))
-    if (!mayMend) return this.#answered(nodeId, 'failed', messageOf(error))
+    if (!mayMend) {
+      await this.#answered(key, nodeId, 'failed', messageOf(error))
+      return
+    }
+    this.#later(() => {
+      this.#asking.delete(nodeId)
+      void this.#changeUntilStored(key, (upgrade) => upgrade)
+    })
+  }
+
+  /** For what nobody tells again: it would be lost with a disk that is full for a moment. Never rejects. */
+  async #changeUntilStored(key: string, next: (upgrade: Upgrade) => Upgrade): Promise<void> {
+    try {
+      await this.#change((upgrade) => (upgrade.key === key ? next(upgrade) : upgrade))
+    } catch (error) {
+      this.#log.error('How far an upgrade is could not be stored; it is tried again', { reason: messageOf(error) })
+      this.#later(() => void this.#changeUntilStored(key, next))
+    }
+  }
+
+  #later(work: () => void): void {
+    if (this.#stopped.signal.aborted) return
     const timer = this.#needs.clock.after(RETRY_MS, () => {
       this.#retries.delete(timer)
-      this.#asking.delete(nodeId)
-      this.#change((upgrade) => upgrade).catch(this.#notStored)
+      work()
     })
     this.#retries.add(timer)
   }
 
   /** A node has its time from its turn on; after a restart of this coordinator anew. */
-  #watchDeadlines({ state, waves, nodes }: Upgrade): void {
+  #watchDeadlines({ key, state, waves, nodes }: Upgrade): void {
     const stateOf = new Map(nodes.map((node) => [node.nodeId, node.state]))
     const isOver = (id: NodeId): boolean => ['done', 'failed', 'returned'].includes(stateOf.get(id) ?? '')
     const turn = state === 'running' ? (waves.find((ids) => !ids.every(isOver)) ?? []).filter((id) => !isOver(id)) : []
@@ -233,15 +252,10 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
       if (this.#deadlines.has(nodeId)) continue
       const reason = `it did not say within ${NODE_MS_MAX / 60_000} min that it runs well; look at its log`
       const timer = this.#needs.clock.after(NODE_MS_MAX, () => {
-        this.#change((upgrade) => withState(upgrade, nodeId, 'failed', reason)).catch(this.#notStored)
+        void this.#changeUntilStored(key, (upgrade) => withState(upgrade, nodeId, 'failed', reason))
       })
       this.#deadlines.set(nodeId, timer)
     }
-  }
-
-  /** The next report of any node tries again. */
-  readonly #notStored = (error: unknown): void => {
-    this.#log.error('How far an upgrade is could not be stored', { reason: messageOf(error) })
   }
 
   async #keep(upgrade: Upgrade): Promise<void> {
@@ -277,12 +291,6 @@ class StoredUpgradeCoordinator implements UpgradeCoordinator {
     } finally {
       this.#listeners.delete(listener)
     }
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.catch(() => {}).then(work)
-    this.#turn = result
-    return result
   }
 }
 

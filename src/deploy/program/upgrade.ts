@@ -37,6 +37,7 @@ export interface ProgramReport {
   upgrade?: { key: string; state: UpgradeNodeState; reason?: string } | undefined
 }
 
+/** As a rollout of the program: what people are shown of both is the same. */
 export function upgradeStatus(upgrade: Upgrade): RolloutStatus {
   const { number, version, fromVersion, nodes, state, reason, startedAtMs, endedAtMs } = upgrade
   return {

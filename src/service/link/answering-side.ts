@@ -148,6 +148,10 @@ export class AnsweringSide implements Answers {
     const { id, method } = serving
     if (this.#streams >= STREAMS_PER_LINK_MAX || !this.#serving.get(id)) {
       const reason = tooManyStreams(method, this.#needs.channel.label)
+      // The call is not known yet where its method answered at once: its stream is.
+      items[Symbol.asyncIterator]()
+        .return?.()
+        ?.then(undefined, () => {})
       serving.call?.cancel(reason)
       this.failed(serving, reason)
       return

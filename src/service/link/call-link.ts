@@ -7,9 +7,10 @@ import { AnsweringSide } from './answering-side.ts'
 import { CallingSide } from './calling-side.ts'
 import type { LinkChannel } from './link-channel.ts'
 import type { Heading } from './heading.ts'
+import { BATCH_BYTES_MAX } from './link-limits.ts'
 import { LENGTH_BYTES, parseLinkMessage } from './link-message.ts'
 import { LinkWriter } from './link-writer.ts'
-import { cutOff } from './send-unawaited.ts'
+import { cutOff, sendUnawaited } from './send-unawaited.ts'
 
 /** What travels with a request beside method and parameters. */
 export interface LinkContext {
@@ -166,10 +167,10 @@ class JsonCallLink implements CallLink {
     switch (message.kind) {
       case 'batch':
         // A batch within a batch would let a few bytes nest without end.
-        if (begin === 0) this.#receiveBatch(payload as Buffer, message.begin, nowMs)
+        if (begin === 0 && end <= BATCH_BYTES_MAX) this.#receiveBatch(payload as Buffer, message.begin, nowMs)
         break
       case 'greeting':
-        this.#writer.greeted()
+        sendUnawaited(channel, () => this.#writer.greeted())
         break
       case 'heading':
         this.#headings[message.number] = message.heading

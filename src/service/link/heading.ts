@@ -13,6 +13,8 @@ export type HeadingContext = Omit<LinkContext, 'timeoutMs' | 'traceId' | 'spanId
 
 /** In one direction of a link. */
 export const HEADINGS_MAX = 1_024
+/** Of one as it is read: who sends longer ones, which no call needs, would have this node keep them. */
+export const HEADING_BYTES_MAX = 8 * 1024
 /** Of one method: each is compared with every request of it. */
 const OF_METHOD_MAX = 16
 
@@ -69,7 +71,7 @@ export function readHeading(
   begin: number,
   end: number,
 ): { kind: 'heading'; number: number; heading: Heading } | undefined {
-  if (end - begin < HEADING_HEADER_BYTES) return undefined
+  if (end - begin < HEADING_HEADER_BYTES || end - begin > HEADING_BYTES_MAX) return undefined
   const number = message.readUInt16BE(begin + 1)
   if (message[begin] !== HEADING || number >= HEADINGS_MAX) return undefined
   const heading = parseHeading(message.toString('utf8', begin + HEADING_HEADER_BYTES, end))

@@ -35,6 +35,9 @@ export function tooManyStreams(method: string, label: string): RpcError {
 }
 
 export function closed(label: string, reason: unknown): TransportError {
-  const message = `The connection to ${label} closed before the answer came: ${messageOf(reason)}`
+  // What a channel says of itself names the other end once more.
+  const { details = {} } = reason instanceof TransportError ? reason : {}
+  const why = typeof details['reason'] === 'string' ? details['reason'] : messageOf(reason)
+  const message = `The connection to ${label} closed before the answer came: ${why}`
   return new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', message, { at: label })
 }

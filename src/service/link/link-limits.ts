@@ -1,5 +1,11 @@
-/** Calls that wait for their answers over one link, and calls being answered over it: each at most this many. */
-export const CALLS_PER_LINK_MAX = 8_192
+/**
+ * Calls that wait for their answers over one link, and calls being answered over it: each at most this many. As many as a node
+ * runs, so that one of its peers, which has half of those at most, cannot use up the link to a service's process.
+ */
+export const CALLS_PER_LINK_MAX = 16_384
+
+/** A longer batch is dropped: an end writes at most 8 KiB and one message of 16 KiB, and what is in a batch is done in one go. */
+export const BATCH_BYTES_MAX = 64 * 1024
 
 /** Streams of one link, in each direction. */
 export const STREAMS_PER_LINK_MAX = 256

@@ -26,6 +26,8 @@ import { type Slab, slabFor, takeBack } from './slab.ts'
 const BATCHED_BYTES_MAX = 16 * 1024
 /** A batch that has this many bytes does not wait for more: the other end works on it meanwhile, instead of after this one. */
 const BATCH_BYTES = 8 * 1024
+/** Of method and target together: a heading with longer ones, which name nothing there is, would not fit a batch. */
+const HEADING_CHARACTERS_MAX = 1_024
 
 export interface Request {
   id: number
@@ -49,6 +51,8 @@ export class LinkWriter {
   readonly #channel: LinkChannel
   readonly #unsent: LinkWriterNeeds['unsent']
   #headings = new ToldHeadings()
+  /** Why a batch, with the headings in it, did not leave. */
+  #failure: P2PError | undefined
   #hasGreeted = false
   #isCompact = false
   /** Of the batch that is being written, from `#begin` to the slab's `at`. */
@@ -71,20 +75,25 @@ export class LinkWriter {
 
   /** @throws as {@link LinkChannel.send}; what is gathered fails by `unsent` */
   request({ id, method, params, timeoutMs, context }: Request): void {
-    if (!this.#isCompact) {
+    const { target = '' } = context
+    if (!this.#isCompact || method.length + target.length > HEADING_CHARACTERS_MAX) {
       this.send(requestMessage(id, method, params?.text, timeoutMs, context))
       return
     }
-    const heading = this.#headings.numberOf(method, context) ?? this.#tellHeading(method, context)
+    const headings = this.#headings
+    const heading = headings.numberOf(method, context) ?? this.#tellHeading(method, context)
     const bytesMax = REQUEST_HEADER_BYTES_MAX + (params?.bytesMax ?? 0)
     const header = { id, timeoutMs: wholeMs(timeoutMs), heading, hasParams: params !== undefined }
     if (bytesMax > BATCHED_BYTES_MAX) {
       const message = Buffer.allocUnsafe(bytesMax)
       const at = writeRequestHeader(message, 0, header, context)
+      this.flush()
+      this.#assertTold(headings)
       this.send(message.subarray(0, params?.writeTo(message, at) ?? at))
       return
     }
     const { bytes, at } = this.#room(bytesMax)
+    this.#assertTold(headings)
     const bodyAt = writeRequestHeader(bytes, at, header, context)
     this.#written(at, params ? params.writeTo(bytes, bodyAt) : bodyAt)
     this.#firstRequest ??= id
@@ -132,14 +141,20 @@ export class LinkWriter {
       if (!(error instanceof P2PError)) throw error
       // Headings may have been among what was lost.
       this.#headings = new ToldHeadings()
+      this.#failure = error
       this.#unsent(error, batch)
     }
   }
 
   #greet(): void {
     if (this.#hasGreeted) return
-    this.#hasGreeted = true
     this.#channel.send(greetingMessage())
+    this.#hasGreeted = true
+  }
+
+  /** Under a heading that was lost, and whose number others may have, nothing is sent. */
+  #assertTold(headings: ToldHeadings): void {
+    if (this.#headings !== headings) throw this.#failure
   }
 
   #tellHeading(method: string, context: LinkContext | Request['context']): number {

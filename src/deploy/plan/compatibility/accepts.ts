@@ -52,6 +52,7 @@ export function accepts({ schema, root }: Located, value: unknown, budget: Budge
   return answers.includes(undefined) ? undefined : true
 }
 
+/** Of scalars; objects are the same when their members also stand in the same order. */
 export function isSameJson(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b)
 }

@@ -118,6 +118,7 @@ export function valuesOf(schema: JsonSchema): readonly unknown[] | undefined {
   return Array.isArray(schema.enum) ? schema.enum : undefined
 }
 
+/** The narrowest type a value has. */
 export function typeOfValue(value: unknown): TypeName {
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'array'
@@ -126,10 +127,12 @@ export function typeOfValue(value: unknown): TypeName {
   return typeof value === 'boolean' ? 'boolean' : 'object'
 }
 
+/** Every integer is a number. */
 export function isTypeWithin(type: TypeName, types: readonly TypeName[]): boolean {
   return types.includes(type) || (type === 'integer' && types.includes('number'))
 }
 
+/** A keyword's value, where it is a number; the same for what follows: what is of another type says nothing. */
 export function number(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined
 }

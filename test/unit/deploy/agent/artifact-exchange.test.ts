@@ -96,6 +96,16 @@ test('without a coordinator a neighbour says it, and all neighbours may have it'
   )
 })
 
+test('what a coordinator said of who has it ends with the coordinator: others may have it meanwhile', async () => {
+  bytes.set('c1', new Uint8Array([1]))
+  await exchange('w1').signatureOf(DIGEST, ASKING)
+  bytes.set('w2', new Uint8Array([1]))
+  members.set('c1', 'coordinator', { status: 'dead' })
+  assert.equal((await exchange('w1').signatureOf(DIGEST, ASKING)).statement, 'signed for w2')
+  const sources = exchange('w1').sourcesOf(DIGEST)
+  assert.deepEqual(sources.map(({ nodeId }) => nodeId).sort(), ['w2', 'w3'])
+})
+
 test('alone a node goes by what it was told before; with nothing it says so', async () => {
   for (const nodeId of ['c1', 'w2', 'w3']) members.set(nodeId, 'worker', { status: 'dead' })
   await assert.rejects(exchange('w1').signatureOf(DIGEST, ASKING), {

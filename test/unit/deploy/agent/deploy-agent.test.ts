@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, describe, test } from 'node:test'
+import { jsonValue } from '../../../../src/base/control-store.ts'
 import { DeployError } from '../../../../src/base/errors.ts'
 import type { Principal } from '../../../../src/base/identity.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
@@ -41,6 +42,17 @@ describe('a plan', () => {
     assert.deepEqual([...node.host.specs.keys()], [])
     assert.deepEqual([...node.artifacts.present], [])
     assert.deepEqual(node.report.assignments, [])
+  })
+
+  test('that wants a service again while what it left is removed keeps that', async () => {
+    await node.take({ revision: 1, assignments: [assignment(deployment('web'))] })
+    const removal = Promise.withResolvers<void>()
+    node.artifacts.removalGate = removal.promise
+    await node.take({ revision: 2, assignments: [] })
+    await node.take({ revision: 3, assignments: [assignment(deployment('web', { generation: 3 }))] })
+    removal.resolve()
+    await node.settled()
+    assert.deepEqual([...node.artifacts.present], ['web-1'], 'it runs from there')
   })
 
   test('is followed again after a restart without a coordinator', async () => {
@@ -229,6 +241,39 @@ describe('secrets', () => {
     const next = { ...web, generation: 2, processGeneration: 2, secretVersions: { 'shop/db': 3 } }
     await node.take({ revision: 2, assignments: [assignment(next)] })
     assert.deepEqual(node.host.specs.get('web')?.secrets, { password: 'new' })
+  })
+
+  test('of two services, in two versions, are each its own, and both are in the vault', async () => {
+    const old = { ...web, service: 'old', secretVersions: { 'shop/db': 1 } }
+    node.secrets.set('shop/db@1', 'first').set('shop/db@2', 'second')
+    const secrets = (): unknown => ['old', 'web'].map((service) => node.host.specs.get(service)?.secrets)
+    await node.take({ revision: 1, assignments: [assignment(old), assignment(web)] })
+    assert.deepEqual(secrets(), [{ password: 'first' }, { password: 'second' }])
+    await node.kill()
+    node.coordinatorFailure = new Error('nobody there')
+    await node.start()
+    assert.deepEqual(secrets(), [{ password: 'first' }, { password: 'second' }])
+  })
+
+  test('kept by name alone, as an earlier version did, are known again, and forgotten as others', async () => {
+    const operations = [
+      { type: 'put' as const, key: 'agent/secrets/shop%2Fdb', value: jsonValue({ version: 2, value: 'kept' }) },
+    ]
+    await node.vault.store.transact({ operations })
+    await node.kill()
+    await node.start()
+    node.coordinatorFailure = new Error('nobody there')
+    await node.take({ revision: 1, assignments: [assignment(web)] })
+    assert.deepEqual(node.host.specs.get('web')?.secrets, { password: 'kept' })
+    await node.take({ revision: 2, assignments: [] })
+    assert.deepEqual(await node.vault.store.range('agent/secrets/'), [])
+  })
+
+  test('that the coordinator leaves out of its answer keep the service from starting', async () => {
+    node.isSilentOnSecrets = true
+    await node.take({ revision: 1, assignments: [assignment(web)] })
+    assert.equal(node.host.specs.has('web'), false)
+    assert.match(node.report.assignments[0]?.failure ?? '', /shop\/db/)
   })
 
   test('that cannot be had keep the service from starting until a coordinator is back', async () => {

@@ -10,6 +10,7 @@ import { simulatedSigner, simulatedVerifier } from '../../../../src/testing/simu
 import type { Vault } from '../../../../src/storage/index.ts'
 import { openVault, type World, world } from '../../storage/support.ts'
 import { StubMembers } from '../members.ts'
+import { deployment as planned } from '../plan/fixture.ts'
 import { StubArtifacts } from './stub-artifacts.ts'
 import { StubHost } from './stub-host.ts'
 
@@ -34,6 +35,8 @@ export class TestNode {
   vault!: Vault & { stop(): Promise<void> }
   /** Refuses what the agent asks the coordinator. */
   coordinatorFailure: Error | undefined
+  /** The coordinator answers, and gives none. */
+  isSilentOnSecrets = false
 
   constructor() {
     this.world = world()
@@ -113,6 +116,7 @@ export class TestNode {
           this.reports.push(structuredClone((params as { report: NodeReport }).report))
           return {}
         }
+        if (this.isSilentOnSecrets) return { secrets: [] }
         const { secrets } = params as { secrets: { name: string; version: number }[] }
         return {
           secrets: secrets.map(({ name, version }) => {
@@ -137,30 +141,9 @@ export async function callMethod(
   return found.handler(params, { caller, ...(relayedBy !== undefined && { relayedBy }) })
 }
 
+/** A first version of a service, with nothing special about it. */
 export function deployment(service: string, changes: Partial<Deployment> = {}): Deployment {
-  const generation = changes.generation ?? 1
-  return {
-    service,
-    generation,
-    processGeneration: generation,
-    artifact: `${service}-1`,
-    version: '1.0.0',
-    count: 1,
-    placement: { labels: {} },
-    update: { kind: 'rolling', batch: 1 },
-    healthyMs: 5_000,
-    deadlineMs: 30_000,
-    config: {},
-    secrets: {},
-    granted: { net: false, childProcess: false, read: [], write: [] },
-    dependsOn: [],
-    reserve: { memoryMb: 0, cpus: 0 },
-    isStopped: false,
-    by: 'person:ada',
-    atMs: 0,
-    reason: 'test',
-    ...changes,
-  }
+  return planned({ service, artifact: `${service}-1`, version: '1.0.0', ...changes })
 }
 
 export function assignment(of: Deployment, instances = 1, run?: string): NodePlan['assignments'][number] {

@@ -8,6 +8,8 @@ export class StubArtifacts implements AgentArtifacts {
   readonly fetched: string[] = []
   failure: Error | undefined
   gate: Promise<void> | undefined
+  /** Holds up what removes the others. */
+  removalGate: Promise<void> | undefined
 
   has(digest: string): boolean {
     return this.present.has(digest)
@@ -24,7 +26,8 @@ export class StubArtifacts implements AgentArtifacts {
     return { folder: `/artifacts/${digest}`, manifest: this.manifests.get(digest) ?? {}, kind: 'process' }
   }
 
-  async keepOnly(digests: ReadonlySet<string>): Promise<void> {
-    for (const digest of this.present) if (!digests.has(digest)) this.present.delete(digest)
+  async keepOnly(wanted: () => ReadonlySet<string>): Promise<void> {
+    await this.removalGate
+    for (const digest of this.present) if (!wanted().has(digest)) this.present.delete(digest)
   }
 }

@@ -100,11 +100,20 @@ test('what is not kept goes, folder and bundle; on a coordinator the bundles sta
     await installer.ensure(BUNDLE.digest, never)
     await installer.ensure(OTHER.digest, never)
     await w.clock.run(2 * HOUR_MS)
-    await installer.keepOnly(new Set([OTHER.digest]))
+    await installer.keepOnly(() => new Set([OTHER.digest]))
     assert.deepEqual([installer.has(BUNDLE.digest), installer.has(OTHER.digest)], [false, true])
     assert.deepEqual(await w.disk.list(FOLDERS), [OTHER.digest])
     assert.equal(store.has(BUNDLE.digest), !ownsStore)
   }
+})
+
+test('what has become wanted while others are removed stays', async () => {
+  const w = world(3)
+  const { installer } = await node(w)
+  await installer.ensure(BUNDLE.digest, never)
+  await installer.ensure(OTHER.digest, never)
+  await installer.keepOnly(() => new Set(installer.has(BUNDLE.digest) ? [] : [OTHER.digest]))
+  assert.deepEqual([installer.has(BUNDLE.digest), installer.has(OTHER.digest)], [false, true])
 })
 
 test('why it cannot be had comes through', async () => {

@@ -176,6 +176,18 @@ test('so many uploads are open at once', async () => {
   await repository.stop()
 })
 
+test('an upload whose part is coming in counts once', async () => {
+  const { repository } = await stage()
+  const digests = Array.from({ length: 10 }, (_, i) => sha256(Buffer.from(`${i}`)))
+  for (const each of digests) await repository.begin({ digest: each, sizeBytes: 10 })
+  const hanging: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }),
+  }
+  const parts = digests.map((each) => repository.append(each, 0, hanging))
+  assert.equal((await repository.begin({ digest, sizeBytes })).offset, 0)
+  await Promise.all([repository.stop(), ...parts.map((each) => assert.rejects(each))])
+})
+
 test('what no deployment names goes when it is old', async () => {
   const { w, repository, store } = await stage()
   const other = bundleWith(KIB, 2)

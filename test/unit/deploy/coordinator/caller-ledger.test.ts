@@ -52,6 +52,16 @@ test('callers and methods are bounded: those who called last stay', async (t) =>
   assert.equal(Object.keys(JSON.parse(new TextDecoder().decode(entry?.value)) as object).length, 128)
 })
 
+test('what nodes tell at the same moment is all noted, and nothing of it after the service is forgotten', async (t) => {
+  const store = await opened(t)
+  const ledger = new CallerLedger(store, { wallMs: () => 20_000 * DAY_MS })
+  await Promise.all([ledger.note(report({ buy: ['web'] })), ledger.note(report({ buy: ['desk'], sell: ['web'] }))])
+  assert.deepEqual(ledger.callersOf('shop', 'buy').sort(), ['desk', 'web'])
+  await Promise.all([ledger.note(report({ buy: ['mail'] })), ledger.forget('shop')])
+  assert.deepEqual(ledger.callersOf('shop', 'buy'), [])
+  assert.deepEqual(await store.range('deploy/callers/'), [])
+})
+
 async function opened(t: TestContext): Promise<ControlStore> {
   const vault = await openVault(world())
   t.after(() => vault.stop())

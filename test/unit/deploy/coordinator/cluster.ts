@@ -2,12 +2,11 @@ import type { NodeId, NodeIdentity, Principal } from '../../../../src/base/ident
 import { RpcError } from '../../../../src/base/errors.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
 import {
-  createDeployAgent,
   createDeployCoordinator,
-  type DeployAgent,
   type DeployCoordinator,
   type OrchestratorArtifacts,
-} from '../../../../src/deploy/index.ts'
+} from '../../../../src/deploy/coordinator/index.ts'
+import { createDeployAgent, type DeployAgent } from '../../../../src/deploy/index.ts'
 import type { Orchestrator } from '../../../../src/base/orchestrator.ts'
 import type { Caller, Manifest } from '../../../../src/service/index.ts'
 import type { Vault } from '../../../../src/storage/index.ts'

@@ -84,6 +84,21 @@ describe('a deployment', () => {
     assert.deepEqual(cluster.running('web'), { w2: '1 × 1.0.0' })
   })
 
+  test('says of a node that does not take its plan why, until it does', async () => {
+    cluster.cut.add('w2')
+    const artifact = cluster.upload('web', '1.0.0')
+    await cluster.orchestrator.deploy({ service: 'web', artifact, count: 3, ...ONLY_WORKERS }, ADA)
+    await cluster.settled()
+    const told = cluster.orchestrator.get('web').rollout?.nodes.find(({ nodeId }) => nodeId === 'w2')
+    assert.deepEqual([told?.state, told?.reason], ['fetching', 'it did not take its plan: w2 is not reached'])
+    cluster.cut.delete('w2')
+    assert.equal(await cluster.ended('web'), 'succeeded')
+    assert.deepEqual(
+      cluster.orchestrator.get('web').rollout?.nodes.map(({ reason }) => reason),
+      [undefined, undefined, undefined],
+    )
+  })
+
   test('is a job no more when its schedule is taken away, and a job as long as nothing is said', async () => {
     const job = { kind: 'cron', schedule: '0 0 1 1 *', timeZone: 'UTC', retries: 0 } as const
     await deployed('web', '1.0.0', { job })

@@ -27,6 +27,7 @@ test('a node gets its plan that asked for it before this coordinator had made on
       signer: simulatedSigner({ cluster: 'test', role: 'coordinator', nodeId: 'c1' }),
       isPresent: (nodeId) => present.has(nodeId),
       give: async (_nodeId, signed) => void given.push(planOf(signed).revision),
+      onFailure: () => {},
     })
 
   const first = giverOf()

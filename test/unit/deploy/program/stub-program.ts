@@ -53,7 +53,7 @@ export class ProgramNode {
             if (this.faults.fetch) throw this.faults.fetch
             return { folder: `/programs/${digest}`, manifest: this.manifest as BundleManifest }
           },
-          keepOnly: async (digests) => void this.kept.push([...digests]),
+          keepOnly: async (wanted) => void this.kept.push([...wanted()]),
         },
       },
       { identity: WORKER, softwareVersion: this.running?.version ?? '3.0.0' },

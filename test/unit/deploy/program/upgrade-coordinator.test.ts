@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict'
 import { suite, test, type TestContext } from 'node:test'
+import type { ControlStore } from '../../../../src/base/control-store.ts'
 import { DeployError, RpcError } from '../../../../src/base/errors.ts'
 import type { NodeIdentity, Principal } from '../../../../src/base/identity.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
 import type { ArtifactFacts } from '../../../../src/deploy/artifacts/artifact-facts.ts'
-import { createUpgradeCoordinator, type UpgradeCoordinator } from '../../../../src/deploy/index.ts'
+import { createUpgradeCoordinator, type UpgradeCoordinator } from '../../../../src/deploy/coordinator/index.ts'
 import type { RolloutStatus } from '../../../../src/base/deployment.ts'
 import type { Caller } from '../../../../src/service/index.ts'
 import { SimulatedClock, SimulatedRandom } from '../../../../src/testing/index.ts'
@@ -30,6 +31,8 @@ class Coordinator {
   /** What a node answers to an order. */
   refusals = new Map<string, Error>()
   kind = 'program'
+  /** Nothing can be stored. */
+  storeFailure: Error | undefined
   upgrades!: UpgradeCoordinator
   #vault: Awaited<ReturnType<typeof openVault>> | undefined
   #starts = 0
@@ -55,7 +58,7 @@ class Coordinator {
         clock: this.clock,
         random: new SimulatedRandom(++this.#starts),
         log: silentLogger,
-        store: this.#vault.store,
+        store: this.#failing(this.#vault.store),
         membership: this.members,
         calls: { call } as Caller,
         artifacts: { get: (asked) => (asked === digest ? this.#facts() : undefined) },
@@ -70,6 +73,16 @@ class Coordinator {
   async stop(): Promise<void> {
     await this.upgrades.stop()
     await this.#vault?.stop()
+  }
+
+  #failing(store: ControlStore): ControlStore {
+    return new Proxy(store, {
+      get: (target, name) => {
+        if (name === 'transact' && this.storeFailure) return () => Promise.reject(this.storeFailure as Error)
+        const found: unknown = Reflect.get(target, name, target)
+        return typeof found === 'function' ? (found as () => void).bind(target) : found
+      },
+    })
   }
 
   #facts(): ArtifactFacts {
@@ -143,6 +156,19 @@ suite('an upgrade of the cluster', () => {
     assert.equal((await away.status()).state, 'running')
     await away.clock.run(HOUR_MS)
     assert.match((await away.status()).reason ?? '', /w1: it did not say within 10 min/)
+  })
+
+  test('ends at a node whose time is over also when that could not be stored at first', async (t) => {
+    const c = await new Coordinator().start(t)
+    await c.begin()
+    await c.clock.runUntil(() => c.orders.length > 0, HOUR_MS)
+    await c.report('w1', 'fetching')
+    c.storeFailure = new Error('the disk is full')
+    await c.clock.run(HOUR_MS / 2)
+    assert.equal((await c.status()).state, 'running')
+    c.storeFailure = undefined
+    await c.clock.run(HOUR_MS / 2)
+    assert.match((await c.status()).reason ?? '', /w1: it did not say within 10 min/)
   })
 
   test('goes on where it was when the coordinator is started anew, also after a kill', async (t) => {

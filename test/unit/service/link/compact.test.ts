@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { Principal } from '../../../../src/base/identity.ts'
 import { TransportError } from '../../../../src/base/errors.ts'
 import type { LinkContext } from '../../../../src/service/link/call-link.ts'
-import { HEADINGS_MAX } from '../../../../src/service/link/heading.ts'
+import { BATCH_BYTES_MAX } from '../../../../src/service/link/link-limits.ts'
+import { HEADING_BYTES_MAX, HEADINGS_MAX } from '../../../../src/service/link/heading.ts'
 import { parseLinkMessage } from '../../../../src/service/link/link-message.ts'
 import { RawJson } from '../../../../src/service/calls/raw-json.ts'
 import { turn } from '../support/node.ts'
+import { contextFields, name } from './context-fields.ts'
 import { CONTEXT, type LinkPair, linkPair, promised } from './link-pair.ts'
 
 const GREETING = Buffer.from([9, 1])
@@ -42,32 +43,7 @@ async function greeted(): Promise<ReturnType<typeof echoing>> {
   return pair
 }
 
-const name = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_-]{0,20}$/)
-const hex = (length: number) => fc.stringMatching(new RegExp(`^[0-9a-f]{${length}}$`))
-const person = fc.record({ name: fc.string({ maxLength: 40 }), role: fc.constantFrom('viewer', 'operator', 'admin') })
-const caller: fc.Arbitrary<Principal> = fc.oneof(
-  fc.constant<Principal>({ kind: 'anonymous' }),
-  person.map((p): Principal => ({ kind: 'person', ...p }) as Principal),
-  fc.record(
-    { kind: fc.constant('node' as const), nodeId: name, role: fc.constantFrom('worker', 'coordinator'), service: name },
-    { requiredKeys: ['kind', 'nodeId', 'role'] },
-  ),
-)
-const context = fc.record(
-  {
-    traceId: hex(32),
-    spanId: hex(16),
-    isOwnSpan: fc.constant(true as const),
-    hops: fc.integer({ min: 1, max: 40 }),
-    service: name,
-    person,
-    caller,
-    relayedBy: name,
-    target: fc.string({ maxLength: 60 }),
-    retries: fc.integer({ min: 0, max: 9 }),
-  },
-  { requiredKeys: ['traceId'] },
-)
+const context = fc.record(contextFields, { requiredKeys: ['traceId'] })
 
 describe('between two ends that have greeted', () => {
   test('calls arrive as they were made, with all their context, and their answers as they were given', async () => {
@@ -144,9 +120,48 @@ describe('between two ends that have greeted', () => {
     pair.nearChannel.failure = undefined
     assert.equal(((await call(pair, 'x/y', [1])) as RawJson).text, '[1]')
   })
+
+  test('a call whose heading did not leave does not leave either, also where there is room for it alone', async () => {
+    const full = new TransportError('P2P_TRANSPORT_OVERLOADED', 'full')
+    for (const length of [1, 20_000]) {
+      const pair = await greeted()
+      const first = call(pair, 'x/a', ['a'.repeat(length === 1 ? 8_000 : 1)])
+      pair.nearChannel.failure = full
+      // Its heading makes the frame too long to wait, or it is too long itself to go with others.
+      const second = call(pair, 'x/b', ['b'.repeat(length)])
+      pair.nearChannel.failure = undefined
+      await assert.rejects(first, { code: 'P2P_TRANSPORT_OVERLOADED' })
+      await assert.rejects(second, { code: 'P2P_TRANSPORT_OVERLOADED' })
+      assert.deepEqual([pair.near.pending, pair.served], [0, []])
+      assert.equal(((await call(pair, 'x/b', [2])) as RawJson).text, '[2]')
+    }
+  })
+
+  test('a method whose name is longer than any there is reaches the other end like others', async () => {
+    const pair = await greeted()
+    const method = `x/${'y'.repeat(70_000)}`
+    await call(pair, method, {})
+    assert.equal(pair.served[0]?.method, method)
+  })
 })
 
 describe('another end that has not greeted', () => {
+  test('is greeted by the next message when the first did not leave', async () => {
+    const pair = echoing()
+    pair.nearChannel.failure = new TransportError('P2P_TRANSPORT_OVERLOADED', 'full')
+    await assert.rejects(call(pair, 'x/y', {}), { code: 'P2P_TRANSPORT_OVERLOADED' })
+    pair.nearChannel.failure = undefined
+    await call(pair, 'x/y', {})
+    assert.deepEqual(pair.nearChannel.sent[0], GREETING)
+  })
+
+  test('and greets while this one can send nothing does no harm', () => {
+    const pair = echoing()
+    pair.farChannel.failure = new TransportError('P2P_TRANSPORT_OVERLOADED', 'full')
+    pair.farChannel.arrive(GREETING)
+    assert.ok(pair.farChannel.closed.aborted, 'as whoever does not read what is sent to it')
+  })
+
   test('is spoken to in JSON, and may answer so', async () => {
     const pair = echoing()
     // As the version before: what it does not know it drops, and it never greets.
@@ -163,6 +178,39 @@ describe('another end that has not greeted', () => {
       (await Promise.all(calls)).map((answer) => (answer as RawJson).text),
       ['[1]', '[2]'],
     )
+  })
+})
+
+describe('what would have this end keep or do too much at once', () => {
+  const headed = (method: string): Buffer =>
+    Buffer.from(`\u0008\0\u0007{"method":"${method}","context":{"timeout_ms":1,"trace_id":"${'0'.repeat(32)}"}}`)
+
+  test('is dropped: a heading that is longer than any is', () => {
+    const short = parseLinkMessage(headed('x/y'))
+    assert.deepEqual([short.kind, short.kind === 'heading' && short.number], ['heading', 7])
+    assert.equal(parseLinkMessage(headed('y'.repeat(HEADING_BYTES_MAX))).kind, 'invalid')
+  })
+
+  test('is dropped: a batch that is longer than any is', async () => {
+    const pair = await greeted()
+    const batchOf = (calls: number): Buffer => {
+      const messages = Array.from({ length: calls }, (_, n) => {
+        const message = Buffer.from(
+          `{"id":${n + 1},"method":"x/y","context":{"timeout_ms":9,"trace_id":"${'0'.repeat(32)}"}}`,
+        )
+        const length = Buffer.alloc(4)
+        length.writeUInt32BE(message.length)
+        return Buffer.concat([length, message])
+      })
+      return Buffer.concat([Buffer.from([BATCH]), ...messages])
+    }
+    const most = Math.floor((BATCH_BYTES_MAX - 1) / (batchOf(1_001).length - batchOf(1_000).length))
+    pair.served.length = 0
+    pair.farChannel.arrive(batchOf(most + 1_000))
+    assert.equal(pair.served.length, 0)
+    pair.farChannel.arrive(batchOf(100))
+    assert.equal(pair.served.length, 100)
+    await turn()
   })
 })
 

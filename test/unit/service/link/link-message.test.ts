@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
-import type { Principal } from '../../../../src/base/identity.ts'
 import type { LinkContext } from '../../../../src/service/link/call-link.ts'
 import {
   bytesItemMessage,
@@ -16,37 +15,11 @@ import {
   streamMessage,
 } from '../../../../src/service/link/link-message.ts'
 import { RawJson } from '../../../../src/service/calls/raw-json.ts'
+import { contextFields, name } from './context-fields.ts'
 
 const id = fc.integer({ min: 0, max: 2 ** 48 - 1 })
-const hex = (length: number) =>
-  fc
-    .array(fc.constantFrom(...Array.from('0123456789abcdef')), { minLength: length, maxLength: length })
-    .map((d) => d.join(''))
-const name = fc.stringMatching(/^[A-Za-z][A-Za-z0-9_-]{0,20}$/)
-const role = fc.constantFrom('viewer', 'operator', 'admin')
-const person = fc.record({ name: fc.string({ maxLength: 40 }), role })
-const caller: fc.Arbitrary<Principal> = fc.oneof(
-  fc.constant<Principal>({ kind: 'anonymous' }),
-  person.map((p): Principal => ({ kind: 'person', ...p })),
-  fc.record(
-    { kind: fc.constant('node' as const), nodeId: name, role: fc.constantFrom('worker', 'coordinator'), service: name },
-    { requiredKeys: ['kind', 'nodeId', 'role'] },
-  ),
-)
 const context: fc.Arbitrary<LinkContext> = fc.record(
-  {
-    timeoutMs: fc.integer({ min: 1, max: 86_400_000 }),
-    traceId: hex(32),
-    spanId: hex(16),
-    isOwnSpan: fc.constant(true as const),
-    hops: fc.integer({ min: 1, max: 40 }),
-    service: name,
-    person,
-    caller,
-    relayedBy: name,
-    target: fc.string({ maxLength: 60 }),
-    retries: fc.integer({ min: 0, max: 9 }),
-  },
+  { timeoutMs: fc.integer({ min: 1, max: 86_400_000 }), ...contextFields },
   { requiredKeys: ['timeoutMs', 'traceId'] },
 )
 

@@ -247,6 +247,26 @@ describe('a stream over a link', () => {
     pair.nearChannel.close()
   })
 
+  test('that is one too many is returned from, also where its method answered at once', async () => {
+    let returned = 0
+    const pair = linked((_method, _params, _context, reply) => {
+      const items: AsyncIterableIterator<unknown> = {
+        next: () => new Promise(() => {}),
+        return: async () => {
+          returned++
+          return { done: true, value: undefined }
+        },
+        [Symbol.asyncIterator]: () => items,
+      }
+      reply.resolve(items)
+      return { cancel: () => {} }
+    })
+    await Promise.all(Array.from({ length: STREAMS_PER_LINK_MAX }, () => open(pair)))
+    await assert.rejects(open(pair), { code: 'P2P_RPC_OVERLOADED' })
+    assert.equal(returned, 1)
+    pair.nearChannel.close()
+  })
+
   test('of an end that sends more than it was asked for is cut off', async () => {
     const { pair } = streaming(async function* () {
       await new Promise(() => {})

@@ -66,8 +66,15 @@ export class SpoolSegments {
       if (facts) this.#segments.push({ path, epoch, first: Number(first), bytes: facts.sizeBytes })
     }
     this.#segments.sort((a, b) => a.first - b.first)
-    const last = this.#segments.at(-1)
-    return last ? this.#lastLineOf(last) : 0
+    let number = 0
+    for (let last = this.#segments.at(-1); last; last = this.#segments.at(-1)) {
+      number = Math.max(number, await this.#lastLineOf(last))
+      if (number >= last.first) break
+      // The power failed during its first record. The next file begins with the same number, and must be the only one that does.
+      this.#segments.pop()
+      await this.#files.remove(last.path).catch(() => {})
+    }
+    return number
   }
 
   /** Appends one record, beginning a new file where none is open. A failure leaves at most a torn record behind. */

@@ -224,6 +224,21 @@ describe('the spool', () => {
     assert.match(messagesOf(batch?.lines ?? [])[0] ?? '', /… \[\d+ more characters\]$/)
   })
 
+  test('a file in which the power failed before its first line was whole hides no other', async () => {
+    const { clock, disk, open } = machine()
+    const torn = `${DIRECTORY}/0000000000000001-ffffffffffffffff.log`
+    disk.overwrite(torn, new Uint8Array(60))
+    const before = await open()
+    before.sink(entry('a'))
+    await clock.run(1)
+    disk.killProcess()
+    disk.overwrite(torn, new Uint8Array(60))
+    const after = await open()
+    after.sink(entry('b'))
+    assert.deepEqual(await drain(after), { numbers: [1, 2], messages: ['a', 'b'], lost: 0 })
+    await assert.rejects(disk.readFile(torn), { code: 'ENOENT' })
+  })
+
   /**
    * Whatever is logged, acknowledged, killed or cut from power: every line comes out in order at most once a run, and what is
    * missing was acknowledged, told as lost, or, after a power cut only, not synced yet.

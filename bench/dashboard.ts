@@ -12,15 +12,10 @@ import type { TlsMaterial } from '../src/base/credentials.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { createLogCollectorService, createLogMemory } from '../src/builtin/index.ts'
 import { systemClock } from '../src/platform/index.ts'
-import { createTokenIssuer, defineService, method } from '../src/service/index.ts'
-import {
-  createClusterMetrics,
-  createLogShipper,
-  createLogSpool,
-  createLogStore,
-  type LogStore,
-  storeThreads,
-} from '../src/telemetry/index.ts'
+import { createTokenIssuer } from '../src/service/coordinator/index.ts'
+import { defineService, method } from '../src/service/index.ts'
+import { createLogStore, storeThreads } from '../src/telemetry/coordinator/index.ts'
+import { createClusterMetrics, createLogShipper, createLogSpool, type LogStore } from '../src/telemetry/index.ts'
 import { MemoryStore } from '../test/unit/service/auth/memory-store.ts'
 import { createTestAuthority } from '../test/unit/transport/certificates.ts'
 import { CLUSTER, createBenchApi, createBenchNode, needs } from './support/bench-node.ts'
@@ -29,7 +24,8 @@ import { CLUSTER, createBenchApi, createBenchNode, needs } from './support/bench
  * Log lines from a worker (a process of its own: spool on disk, mutual TLS, the real call path) to dashboards (WebSockets over
  * TLS, all in a third process): from the sink of the worker's logger to the page's message, for several rates and numbers of
  * pages, and how long the worker's calls to the coordinator take meanwhile. Every so many messages as there are pages one is
- * taken apart and its lines are timed; that every page has every line in the end is seen by its cursor.
+ * taken apart and its lines are timed; that every page has every line in the end is seen by its cursor. Processor time per line
+ * is told too: it depends less than times on what else the machine does.
  *   node --conditions=source bench/dashboard.ts [--seconds 10] [--rates 10,1000,10000] [--sockets 1,10,100]
  */
 
@@ -75,7 +71,7 @@ async function work({ material, port, directory }: Extract<Order, { part: 'worke
   }
   setInterval(() => void call(), 10)
   process.on('message', (told: { rate?: number }) => {
-    const answer = { written, waiting: spool.stats().waiting, calls }
+    const answer: Worked = { written, waiting: spool.stats().waiting, calls, cpuUs: usOf(process.cpuUsage()) }
     if (told.rate !== undefined) {
       rate = told.rate
       sinceMs = performance.now()
@@ -257,7 +253,11 @@ interface Worked {
   waiting: number
   /** Times of calls to the coordinator, ms. */
   calls: number[]
+  /** Of its process so far. */
+  cpuUs: number
 }
+
+const usOf = ({ user, system }: NodeJS.CpuUsage): number => user + system
 
 /** Times of calls while nothing else is going on. */
 async function measureCalls(worker: ChildProcess, seconds: number): Promise<string> {
@@ -277,15 +277,18 @@ async function measure(
   { rate, sockets, seconds }: { rate: number; sockets: number; seconds: number },
 ): Promise<void> {
   await ask(pages, { sockets })
-  const { written: before } = await ask<Worked>(worker, { rate })
+  const before = await ask<Worked>(worker, { rate })
   const lag = monitorEventLoopDelay({ resolution: 1 })
   lag.enable()
   const cpu = process.cpuUsage()
+  const loopCpu = process.threadCpuUsage()
   await pause(seconds)
-  const { user, system } = process.cpuUsage(cpu)
+  const cpuUs = usOf(process.cpuUsage(cpu))
+  const loopCpuUs = usOf(process.threadCpuUsage(loopCpu))
   lag.disable()
-  const { calls } = await ask<Worked>(worker)
-  const { written } = await ask<Worked>(worker, { rate: 0 })
+  const { calls, written, cpuUs: workerCpuUs } = await ask<Worked>(worker)
+  const lines = written - before.written
+  await ask<Worked>(worker, { rate: 0 })
   while ((await ask<Worked>(worker)).waiting > 0) await pause(0.02)
   const cursor = (await logs.query({}, { limit: 1 })).latest
   let seen = await ask<Seen>(pages, { cursor })
@@ -293,12 +296,15 @@ async function measure(
     await pause(0.05)
     seen = await ask<Seen>(pages, { cursor })
   }
-  const load = (((user + system) / 1e6 / seconds) * 100).toFixed(0)
+  const perLine = (us: number): string => `${(us / lines).toFixed(1)} µs`
   console.log(
-    `${rate} lines/s, ${sockets} pages, ${seconds} s: p50 ${seen.p50.toFixed(1)} ms, p99 ${seen.p99.toFixed(1)} ms, most ${seen.most.toFixed(1)} ms (n=${seen.samples} of ${written - before} lines); ${seen.level} of ${sockets} pages have all, ${seen.closed} cut`,
+    `${rate} lines/s, ${sockets} pages, ${seconds} s: p50 ${seen.p50.toFixed(1)} ms, p99 ${seen.p99.toFixed(1)} ms, most ${seen.most.toFixed(1)} ms (n=${seen.samples} of ${lines} lines); ${seen.level} of ${sockets} pages have all, ${seen.closed} cut`,
   )
   console.log(
-    `    coordinator ${load} % of a core, event loop late p99 ${(lag.percentile(99) / 1e6 - 1).toFixed(1)} ms, ${(process.memoryUsage.rss() / 2 ** 20).toFixed(0)} MiB; calls to it meanwhile: ${callText(calls)}`,
+    `    coordinator ${(cpuUs / seconds / 1e4).toFixed(0)} % of a core, ${(process.memoryUsage.rss() / 2 ** 20).toFixed(0)} MiB; processor time per line: coordinator ${perLine(cpuUs)}, of it event loop ${perLine(loopCpuUs)}; worker ${perLine(workerCpuUs - before.cpuUs)}`,
+  )
+  console.log(
+    `    event loop late p99 ${(lag.percentile(99) / 1e6 - 1).toFixed(1)} ms, most ${(lag.max / 1e6 - 1).toFixed(1)} ms; calls to it meanwhile: ${callText(calls)}`,
   )
 }
 
@@ -346,7 +352,11 @@ async function main(): Promise<void> {
   for (const component of components) await component.start(signal)
   const { port } = transport.address()
   const credential = await tokenIssuer.ensureOperatorCredential(undefined)
-  const { access_token: token } = await tokenIssuer.issue(credential, { role: 'viewer', ttlS: 3_600 })
+  const { access_token: token } = await tokenIssuer.issue(credential, {
+    role: 'viewer',
+    record: async () => {},
+    ttlS: 3_600,
+  })
   const material = await authority.issue({ cluster: CLUSTER, role: 'worker', nodeId: 'w1' })
   const worker = await startChild({ part: 'worker', material, port, directory: join(directory, 'spool') })
   const pages = await startChild({ part: 'pages', port, token })

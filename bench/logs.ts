@@ -9,13 +9,8 @@ import type { TlsMaterial } from '../src/base/credentials.ts'
 import type { LogFilter } from '../src/base/log-line.ts'
 import { silentLogger } from '../src/base/log.ts'
 import { createLogCollectorService, createLogMemory } from '../src/builtin/index.ts'
-import {
-  createLogShipper,
-  createLogSpool,
-  createLogStore,
-  type LogStore,
-  storeThreads,
-} from '../src/telemetry/index.ts'
+import { createLogStore, storeThreads } from '../src/telemetry/coordinator/index.ts'
+import { createLogShipper, createLogSpool, type LogStore } from '../src/telemetry/index.ts'
 import { createTestAuthority } from '../test/unit/transport/certificates.ts'
 import { CLUSTER, createBenchNode, needs } from './support/bench-node.ts'
 

@@ -46,7 +46,7 @@ async function fill(): Promise<number> {
       for (let timeMs = spanStartMs; timeMs < Math.min(nowMs, spanStartMs + spanMs) - rowMs; timeMs += rowMs) {
         for (let first = 0; first < nodes.length; first += RECORD_ROWS_MAX) {
           const rows = nodes.slice(first, first + RECORD_ROWS_MAX)
-          const record = encodeRows(rows.map((nodeId) => ({ nodeId, timeMs, values: [12, 40, 60, 1e5, 1e5, 0.4, 1] })))
+          const record = encodeRows(rows.map((name) => ({ name, timeMs, values: [12, 40, 60, 1e5, 1e5, 0.4, 1] })))
           await file.appendFile(record)
           bytes += record.byteLength
         }
@@ -92,7 +92,7 @@ try {
   for (const nodeId of nodes) membership.set({ cluster: 'bench', role: 'worker', nodeId }, [])
   const metrics = createClusterMetrics({ clock: systemClock, membership })
   const files = createMetricFiles(
-    { clock: systemClock, files: watchedFiles, log: silentLogger, metrics },
+    { clock: systemClock, files: watchedFiles, log: silentLogger, histories: metrics.nodeHistories },
     { directory },
   )
   const lag = monitorEventLoopDelay({ resolution: 1 })
@@ -105,7 +105,7 @@ try {
   const answeredMs = performance.now()
   const cpu = process.cpuUsage({ user, system })
   console.log(
-    `${nodes.length} nodes, ${(bytes / 2 ** 20).toFixed(0)} MiB: start ${(startedMs - beginMs).toFixed(1)} ms; first question ${(answeredMs - startedMs).toFixed(0)} ms (${points?.length} points, ${((cpu.user + cpu.system) / 1_000).toFixed(0)} ms of CPU) in ${pieces.length} pieces of at most ${Math.max(...pieces).toFixed(1)} ms of CPU, p99 ${p99(pieces).toFixed(1)}; event loop held p99 ${(lag.percentile(99) / 1e6 - 1).toFixed(1)} ms, at most ${(lag.max / 1e6 - 1).toFixed(1)} ms; histories ${(metrics.historyBytes / 2 ** 20).toFixed(1)} MiB`,
+    `${nodes.length} nodes, ${(bytes / 2 ** 20).toFixed(0)} MiB: start ${(startedMs - beginMs).toFixed(1)} ms; first question ${(answeredMs - startedMs).toFixed(0)} ms (${points?.length} points, ${((cpu.user + cpu.system) / 1_000).toFixed(0)} ms of CPU) in ${pieces.length} pieces of at most ${Math.max(...pieces).toFixed(1)} ms of CPU, p99 ${p99(pieces).toFixed(1)}; event loop held p99 ${(lag.percentile(99) / 1e6 - 1).toFixed(1)} ms, at most ${(lag.max / 1e6 - 1).toFixed(1)} ms; histories ${(metrics.nodeHistories.bytes / 2 ** 20).toFixed(1)} MiB`,
   )
   await files.stop()
 } finally {

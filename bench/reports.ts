@@ -10,16 +10,11 @@ import { parseArgs } from 'node:util'
 import { WebSocket } from 'ws'
 import type { TlsMaterial } from '../src/base/credentials.ts'
 import { systemClock, systemFiles } from '../src/platform/index.ts'
-import { createTokenIssuer, type NodeReport } from '../src/service/index.ts'
-import {
-  createAlerts,
-  createClusterMetrics,
-  createEventStore,
-  createLogStore,
-  createMetricFiles,
-  createMetricsDashboardService,
-  storeThreads,
-} from '../src/telemetry/index.ts'
+import { createTokenIssuer } from '../src/service/coordinator/index.ts'
+import type { NodeReport } from '../src/service/index.ts'
+import { createAlerts, createEventStore, createLogStore, storeThreads } from '../src/telemetry/coordinator/index.ts'
+import { createClusterMetrics, createMetricFiles, createMetricsDashboardService } from '../src/telemetry/index.ts'
+import { MACHINE } from '../src/telemetry/metrics/machine-values.ts'
 import { readRows } from '../src/telemetry/metrics/metric-record.ts'
 import { MemoryStore } from '../test/unit/service/auth/memory-store.ts'
 import { createTestAuthority } from '../test/unit/transport/certificates.ts'
@@ -131,7 +126,10 @@ async function coordinate({ material, nodes, directory }: Extract<Order, { part:
   )
   const timeline = createEventStore({ ...needs, openThread }, { directory: join(directory, 'events') })
   const metrics = createClusterMetrics({ clock: systemClock, membership })
-  const metricFiles = createMetricFiles({ ...needs, metrics }, { directory: join(directory, 'metrics') })
+  const metricFiles = createMetricFiles(
+    { ...needs, histories: metrics.nodeHistories },
+    { directory: join(directory, 'metrics') },
+  )
   const store = new MemoryStore()
   const alerts = createAlerts(
     { ...needs, store, membership, attention: () => metrics.attention(), logs, recorder: timeline, senders: [] },
@@ -148,9 +146,13 @@ async function coordinate({ material, nodes, directory }: Extract<Order, { part:
   for (const component of [transport, peers, logs, timeline, metricFiles, alerts, manager, tokenIssuer, api]) {
     await component.start(signal)
   }
-  await metrics.restored()
+  await metrics.nodeHistories.restored()
   const credential = await tokenIssuer.ensureOperatorCredential(undefined)
-  const { access_token: token } = await tokenIssuer.issue(credential, { role: 'viewer', ttlS: 3_600 })
+  const { access_token: token } = await tokenIssuer.issue(credential, {
+    role: 'viewer',
+    record: async () => {},
+    ttlS: 3_600,
+  })
   const lag = monitorEventLoopDelay({ resolution: 1 })
   lag.enable()
   process.on('message', (told: string) => {
@@ -164,7 +166,7 @@ async function coordinate({ material, nodes, directory }: Extract<Order, { part:
       lagP99Ms: Math.max(0, lag.percentile(99) / 1e6 - 1),
       rssMiB: process.memoryUsage.rss() / 2 ** 20,
       heapMiB: process.memoryUsage().heapUsed / 2 ** 20,
-      historyMiB: metrics.historyBytes / 2 ** 20,
+      historyMiB: metrics.nodeHistories.bytes / 2 ** 20,
       reporting: metrics.stats().active_workers,
     })
   })
@@ -211,7 +213,7 @@ async function rowsIn(directory: string): Promise<number> {
   let rows = 0
   for (const name of await readdir(directory)) {
     const file = await systemFiles.open(join(directory, name), 'r')
-    await readRows(file, () => void rows++)
+    await readRows(file, MACHINE.fields, () => void rows++)
     await file.close()
   }
   return rows

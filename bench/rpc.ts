@@ -2,13 +2,11 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import {
   type ClientHttp2Session,
-  connect,
   createSecureServer,
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { connect as connectTls } from 'node:tls'
 import { parseArgs } from 'node:util'
 import type { TlsMaterial } from '../src/base/credentials.ts'
 import type { Principal } from '../src/base/identity.ts'
@@ -17,6 +15,7 @@ import { defineService, method, type ServiceManager } from '../src/service/index
 import { z } from '../src/service/sdk/index.ts'
 import { createTestAuthority } from '../test/unit/transport/certificates.ts'
 import { CLUSTER, createBenchApi, createBenchNode } from './support/bench-node.ts'
+import { openSession } from './support/http2-session.ts'
 
 /*
  * Calls of an inline service with about 200 bytes of JSON in a message: in one node, from node to node (two processes,
@@ -175,21 +174,6 @@ function callByPost(session: ClientHttp2Session): Call {
       stream.resume()
       stream.end(POST_BODY)
     })
-}
-
-async function openSession(port: number, material: TlsMaterial): Promise<ClientHttp2Session> {
-  const socket = connectTls({
-    host: '127.0.0.1',
-    port,
-    ALPNProtocols: ['h2'],
-    cert: material.certificateChainPem,
-    key: material.keyPem,
-    ca: material.trustPem,
-    checkServerIdentity: () => undefined,
-  })
-  const session = connect('https://127.0.0.1', { createConnection: () => socket })
-  await once(session, 'connect')
-  return session
 }
 
 async function startServer(material: TlsMaterial): Promise<{ child: ChildProcess; ports: Ports }> {

@@ -2,14 +2,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import {
   type ClientHttp2Session,
-  connect,
   createSecureServer,
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { cpus } from 'node:os'
-import { connect as connectTls } from 'node:tls'
 import { parseArgs } from 'node:util'
 import type { TlsMaterial } from '../src/base/credentials.ts'
 import { silentLogger } from '../src/base/log.ts'
@@ -17,6 +15,7 @@ import type { PeerChannel } from '../src/base/peer.ts'
 import { systemClock, systemRandom } from '../src/platform/index.ts'
 import { createPeers, createTransport } from '../src/transport/index.ts'
 import { createTestAuthority, TestCredentials, TestRevocations } from '../test/unit/transport/certificates.ts'
+import { openSession } from './support/http2-session.ts'
 
 /*
  * The transport between two processes over mutual TLS: request and answer frames on a peer channel, and POST /rpc
@@ -65,7 +64,11 @@ function parts(nodeId: string, material: TlsMaterial) {
 /** The other process: answers until its parent goes. */
 async function serve(material: TlsMaterial): Promise<Ports> {
   const { transport, peers } = parts('server', material)
-  transport.route('POST', '/rpc', async ({ body }) => ({ status: 200, headers: ANSWER_HEADERS, body }))
+  transport.route('POST', '/rpc', async (request) => ({
+    status: 200,
+    headers: ANSWER_HEADERS,
+    body: await request.body(),
+  }))
   peers.handle('rpc', (channel, payload) => channel.send('rpc', Buffer.from(payload)))
   const { signal } = new AbortController()
   await transport.start(signal)
@@ -135,21 +138,6 @@ function callByPost(session: ClientHttp2Session): (done: () => void) => void {
     stream.on('close', done)
     stream.end(BODY)
   }
-}
-
-async function openSession(port: number, material: TlsMaterial): Promise<ClientHttp2Session> {
-  const socket = connectTls({
-    host: '127.0.0.1',
-    port,
-    ALPNProtocols: ['h2'],
-    cert: material.certificateChainPem,
-    key: material.keyPem,
-    ca: material.trustPem,
-    checkServerIdentity: () => undefined,
-  })
-  const session = connect('https://127.0.0.1', { createConnection: () => socket })
-  await once(session, 'connect')
-  return session
 }
 
 async function startServer(material: TlsMaterial): Promise<{ child: ChildProcess; ports: Ports }> {

@@ -31,7 +31,9 @@ export function createBenchNode(
     bindAddress: '127.0.0.1',
     port: 0,
     cluster: CLUSTER,
-    ...(connectionsPerAddressMax !== undefined && { limits: { connectionsPerAddressMax } }),
+    ...(connectionsPerAddressMax !== undefined && {
+      limits: { connectionsPerAddressMax, connectionsMax: Math.max(connectionsPerAddressMax, 1_024) },
+    }),
   })
   const peers = createPeers({ ...tls, transport }, { nodeId, cluster: CLUSTER })
   const membership = new StubMembership(nodeId)

@@ -45,6 +45,7 @@ const service = createRoute({
 interface LogSearch {
   node?: string
   level?: LogLevel
+  logger?: string
   search?: string
   trace?: string
   at?: string
@@ -52,10 +53,11 @@ interface LogSearch {
 
 /** What somebody may have typed into the address. */
 function logSearch(search: Record<string, unknown>): LogSearch {
-  const { node, level, at, trace, search: words } = search
+  const { node, level, logger, at, trace, search: words } = search
   return {
     ...(typeof node === 'string' && { node }),
     ...(LOG_LEVELS.includes(level as LogLevel) && { level: level as LogLevel }),
+    ...(typeof logger === 'string' && { logger }),
     // The router reads figures as numbers.
     ...((typeof words === 'string' || typeof words === 'number') && { search: String(words) }),
     ...((typeof trace === 'string' || typeof trace === 'number') && { trace: String(trace) }),

@@ -129,21 +129,18 @@ class ChainedAuditTrail implements AuditTrail, AuditReader, AuditFeed, Component
     this.#file = undefined
   }
 
-  async begin(act: AuditAct, { isOpen = false } = {}): Promise<(outcome: AuditOutcome, detail?: string) => void> {
-    const isFlood = isOpen && !this.#refusals.hasRoom(originOf(act))
-    const intent = isFlood ? undefined : await this.#append({ ...act, phase: 'intent' })
+  async begin(act: AuditAct): Promise<(outcome: AuditOutcome, detail?: string) => void> {
+    const intent = await this.#append({ ...act, phase: 'intent' })
     let isEnded = false
     return (outcome, detail) => {
       if (isEnded) return
       isEnded = true
-      if (isOpen && outcome !== 'succeeded') this.#takeRefusal(act)
-      if (isFlood && outcome !== 'succeeded') return
       this.#write({ ...act, phase: 'outcome', intent, outcome, detail })
     }
   }
 
-  refused(act: AuditAct, detail: string): void {
-    if (this.#takeRefusal(act)) this.#write({ ...act, phase: 'outcome', outcome: 'refused', detail })
+  refused(act: AuditAct, detail: string, outcome: 'refused' | 'failed' = 'refused'): void {
+    if (this.#takeRefusal(act)) this.#write({ ...act, phase: 'outcome', outcome, detail })
   }
 
   onRecord(listener: (record: AuditRecord) => void): () => void {

@@ -18,16 +18,8 @@ export class RefusalBudget {
   /** Of origins that found no place any more. */
   #others = 0
 
-  /** Whether the next refusal of this origin would be written. */
-  hasRoom(origin: string): boolean {
-    const known = this.#origins.get(origin)
-    if (!known && this.#origins.size >= ORIGINS_MAX) return false
-    return this.#singles < SINGLES_PER_MINUTE && (known?.singles ?? 0) < SINGLES_PER_ORIGIN
-  }
-
   /** Uses up a place for one. @returns false: it was counted */
   take(origin: string): boolean {
-    const hasRoom = this.hasRoom(origin)
     const known =
       this.#origins.get(origin) ?? (this.#origins.size < ORIGINS_MAX ? { singles: 0, counted: 0 } : undefined)
     if (!known) {
@@ -35,6 +27,7 @@ export class RefusalBudget {
       return false
     }
     this.#origins.set(origin, known)
+    const hasRoom = this.#singles < SINGLES_PER_MINUTE && known.singles < SINGLES_PER_ORIGIN
     if (hasRoom) {
       known.singles++
       this.#singles++

@@ -37,14 +37,15 @@ export interface AuditRecord extends AuditAct {
 export interface AuditTrail {
   /**
    * Records what is about to be done; resolves when it is on stable storage.
-   * @param options.isOpen anybody may try it, as signing in: attempts that fail are refusals, and in a flood of them only what
-   *   succeeded is recorded, when it is done, and the rest is counted
    * @returns how it ended is told here; that record follows without anybody waiting for it
    * @throws {StorageError} P2P_STORAGE_FULL, P2P_STORAGE_FAILED, P2P_STORAGE_CLOSED: then it must not be done
    */
-  begin(act: AuditAct, options?: { isOpen?: boolean }): Promise<(outcome: AuditOutcome, detail?: string) => void>
-  /** Records what was refused. Never fails and never waits; floods of one origin are counted instead of written one by one. */
-  refused(act: AuditAct, detail: string): void
+  begin(act: AuditAct): Promise<(outcome: AuditOutcome, detail?: string) => void>
+  /**
+   * Records what was not done. Never fails and never waits; floods of one origin are counted instead of written one by one.
+   * @param outcome `failed`: anybody might have tried it, as signing in
+   */
+  refused(act: AuditAct, detail: string, outcome?: 'refused' | 'failed'): void
 }
 
 export interface AuditQuery {

@@ -10,6 +10,7 @@ export function toBase64Url(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url')
 }
 
+/** Lenient: characters of no base64url are skipped. */
 export function fromBase64Url(text: string): Uint8Array {
   return new Uint8Array(Buffer.from(text, 'base64url'))
 }

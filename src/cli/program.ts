@@ -85,5 +85,6 @@ Examples:
   p2p deploy ./shop --count 3                               run a service of your own on the nodes
   p2p doctor --config config/worker.yaml                    find out what is wrong
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again later, 77 not permitted, 78 damaged data.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again later,
+77 not permitted, 78 damaged data.
 `

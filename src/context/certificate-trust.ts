@@ -4,7 +4,8 @@ import type { Logger } from '../base/log.ts'
 import type { Member } from '../base/member.ts'
 import type { Clock } from '../base/time.ts'
 import { type Gossip, type RecordPatch, renewUntrustedChannels } from '../network/index.ts'
-import type { CertificateAuthority, ManagedIdentity } from '../pki/index.ts'
+import type { CertificateAuthority } from '../pki/coordinator/index.ts'
+import type { ManagedIdentity } from '../pki/index.ts'
 import type { MovablePeers } from '../transport/index.ts'
 
 /** What the own record says of certificate and trust: coordinators see in it how far a rotation of the CA is. */

@@ -8,7 +8,6 @@ import { createCache } from '../cache/index.ts'
 import type { NodeConfig } from '../config/index.ts'
 import { contextOfNode, createNodeControl, type ProgramControl } from '../deploy/index.ts'
 import {
-  createDnsServer,
   createGossip,
   createRecordSigner,
   createRecordVerifier,
@@ -26,7 +25,7 @@ import {
   type ServiceHost,
   type ServiceManager,
 } from '../service/index.ts'
-import { createLogShipper, createLogStore, type LogSpool, type OtlpExporter, storeThreads } from '../telemetry/index.ts'
+import { createLogShipper, type LogSpool, type OtlpExporter } from '../telemetry/index.ts'
 import { createVault, plotJoinKey, resolveUnlock } from '../storage/index.ts'
 import { createPeers, createRateLimiter, createTransport, formatHostPort } from '../transport/index.ts'
 import { watchAddresses } from './address-watch.ts'
@@ -36,11 +35,10 @@ import { createDeployments } from './deployments.ts'
 import { keepNeighbours } from './kept-neighbours.ts'
 import { ComponentStack } from './lifecycle.ts'
 import type { NodeEvent } from './node-event.ts'
-import { assetsDirectory, logStoreThreadUrl, sdkUrl, serviceHostProgram } from './program-files.ts'
+import { assetsDirectory, sdkUrl, serviceHostProgram } from './program-files.ts'
 import { redactedConfig } from './redacted-config.ts'
 import { stoppedServices } from './stopped-services.ts'
 import { createMetrics } from './telemetry.ts'
-import { createTimeline } from './timeline.ts'
 import { establishTrust, keepStateFiles } from './trust.ts'
 import type { Unlock } from './unlock.ts'
 import { replaceUnrecorded } from './unrecorded-certificates.ts'
@@ -198,7 +196,7 @@ async function assemble(stack: ComponentStack, options: NodeOptions): Promise<Ru
     { identity: identity.identity(), stateDirectory: config.stateDirectory },
   )
   for (const definition of metrics.definitions) services.register(definition)
-  if (metrics.files) await stack.start(metrics.files)
+  for (const files of metrics.files) await stack.start(files)
   services.register(
     createSystemService(
       {
@@ -216,22 +214,12 @@ async function assemble(stack: ComponentStack, options: NodeOptions): Promise<Ru
   const { logMemory, logSpool } = options
   const ownMetrics = () => metrics.machines().find((machine) => machine.nodeId === nodeId)?.metrics
   options.otlp?.watch({ machine: ownMetrics, services }, cluster)
-  const logStore =
-    role === 'coordinator'
-      ? await stack.start(
-          createLogStore(
-            { clock, files, log, openThread: storeThreads(logStoreThreadUrl()) },
-            {
-              directory: join(config.stateDirectory, 'logs'),
-              retentionMs: config.logRetentionMs,
-              bytesMax: config.logStoreBytesMax,
-            },
-          ),
-        )
-      : undefined
+  // What only a coordinator has is loaded on a coordinator only.
+  const memory = role === 'coordinator' ? await import('./timeline.ts') : undefined
+  const logStore = memory && (await stack.start(memory.createClusterLogs(log, config)))
   const timeline =
-    logStore && admin && metrics.dashboard
-      ? await createTimeline(
+    memory && logStore && admin && metrics.dashboard
+      ? await memory.createTimeline(
           stack,
           {
             log,
@@ -278,7 +266,11 @@ async function assemble(stack: ComponentStack, options: NodeOptions): Promise<Ru
   const oidc = await trust.oidc?.(deployments.secretValue)
   const dns =
     config.dns &&
-    (await stack.start(createDnsServer({ membership: gossip, clock, random, log }, { ...config.dns, cluster })))
+    (await stack.start(
+      (
+        await import('../network/dns/index.ts')
+      ).createDnsServer({ membership: gossip, clock, random, log }, { ...config.dns, cluster }),
+    ))
 
   await stack.start(
     createHttpApi(

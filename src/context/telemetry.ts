@@ -13,6 +13,7 @@ import {
 } from '../platform/index.ts'
 import type { DashboardSource, MachineReading, ServiceDefinition, ServiceManager } from '../service/index.ts'
 import {
+  type ClusterMetrics,
   createClusterMetrics,
   createMachineSampler,
   createMetricFiles,
@@ -37,7 +38,7 @@ export interface Metrics {
   /** To be registered before the services start. */
   definitions: ServiceDefinition[]
   /** On a coordinator: what was measured before the last restart. To be started before the services; reads nothing yet. */
-  files: Component | undefined
+  files: Component[]
   /** To be started when services and gossip have. */
   components: Component[]
   /** What is told of as metrics of this node. */
@@ -88,12 +89,20 @@ export function createMetrics(
           ]
         : []),
     ],
-    files:
-      cluster &&
-      createMetricFiles({ clock, files, log, metrics: cluster }, { directory: join(stateDirectory, 'metrics') }),
+    files: cluster ? metricFilesOf(cluster, log, join(stateDirectory, 'metrics')) : [],
     components: [sampler, reporter],
     // This machine as of this second, the others as they last told.
     machines: () => (cluster ? [...own(), ...cluster.machines().filter((known) => known.nodeId !== nodeId)] : own()),
     dashboard: cluster,
   }
+}
+
+function metricFilesOf(cluster: ClusterMetrics, log: Logger, directory: string): Component[] {
+  return [
+    createMetricFiles({ clock, files, log, histories: cluster.nodeHistories }, { directory }),
+    createMetricFiles(
+      { clock, files, log, histories: cluster.serviceHistories },
+      { directory: join(directory, 'services') },
+    ),
+  ]
 }

@@ -6,6 +6,7 @@ import type { Logger } from '../base/log.ts'
 import type { LogReader } from '../base/log-line.ts'
 import type { Membership } from '../base/member.ts'
 import type { Timeline } from '../base/timeline.ts'
+import type { NodeConfig } from '../config/index.ts'
 import type { Orchestrator } from '../base/orchestrator.ts'
 import { systemClock as clock, systemFiles as files, systemRandom as random } from '../platform/index.ts'
 import type { AlertsApi, DashboardSource, WhyTeller } from '../service/index.ts'
@@ -15,9 +16,11 @@ import {
   createAlerts,
   createClusterWhy,
   createEventStore,
+  createLogStore,
   createTimelineSources,
   storeThreads,
-} from '../telemetry/index.ts'
+} from '../telemetry/coordinator/index.ts'
+import type { LogStore } from '../telemetry/index.ts'
 import type { ComponentStack } from './lifecycle.ts'
 import { logStoreThreadUrl } from './program-files.ts'
 
@@ -37,6 +40,18 @@ export interface ClusterTimeline {
   components: Component[]
   /** What the HTTP surface offers beside. */
   admin: { timeline: Timeline; why: WhyTeller; alerts: AlertsApi }
+}
+
+/** The log lines of all nodes, on the coordinator's disk. */
+export function createClusterLogs(log: Logger, config: NodeConfig): LogStore & Component {
+  return createLogStore(
+    { clock, files, log, openThread: storeThreads(logStoreThreadUrl()) },
+    {
+      directory: join(config.stateDirectory, 'logs'),
+      retentionMs: config.logRetentionMs,
+      bytesMax: config.logStoreBytesMax,
+    },
+  )
 }
 
 /** Builds it. The store is started: what it knows from before tells what is new. */

@@ -2,7 +2,7 @@ import type { Component } from '../base/component.ts'
 import { messageOf } from '../base/errors.ts'
 import type { Logger } from '../base/log.ts'
 import type { Member, Membership } from '../base/member.ts'
-import type { CertificateAuthority } from '../pki/index.ts'
+import type { CertificateAuthority } from '../pki/coordinator/index.ts'
 
 export interface UnrecordedCertificatesNeeds {
   membership: Membership

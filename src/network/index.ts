@@ -6,13 +6,6 @@ export {
   orderForPeer,
 } from './addresses.ts'
 export {
-  createDnsServer,
-  type DnsServer,
-  type DnsServerNeeds,
-  type DnsServerOptions,
-  type DnsStats,
-} from './dns/dns-server.ts'
-export {
   type Acquaintable,
   createGossip,
   type Gossip,

@@ -67,9 +67,11 @@ export function createRecordSigner(credentials: Credentials): RecordSigner {
 
 /** Verifies against the node's current trust anchors. A chain is checked once and remembered; dates and revocation are asked each time. */
 export function createRecordVerifier({ credentials, revocations, clock }: RecordVerifierNeeds): RememberingVerifier {
-  const chains = new LRUCache<string, CheckedChain>({ max: CHAINS_MAX })
+  // Counted as size: for a `max` the cache would take the memory of all of them at once.
+  const bounds = { maxSize: CHAINS_MAX, sizeCalculation: () => 1 }
+  const chains = new LRUCache<string, CheckedChain>(bounds)
   /** Of each signer the chain that lasts longest. */
-  const longest = new LRUCache<NodeId, CheckedChain>({ max: CHAINS_MAX })
+  const longest = new LRUCache<NodeId, CheckedChain>(bounds)
   let trustPem = ''
   const isRevoked = ({ serials }: CheckedChain): boolean => serials.some((serial) => revocations.isRevoked(serial))
   return {

@@ -21,6 +21,12 @@ const TOKEN_TTL_MS_MAX = 30 * DAY_MS
 /** An ended token is kept this long, so that who comes late is told "expired" and not "unknown". */
 const ENDED_KEPT_MS = DAY_MS
 
+interface TokenOptions {
+  role: NodeRole
+  uses: number
+  ttlMs: number
+}
+
 interface StoredToken extends JoinTokenFacts {
   /** HKDF of the secret, hex: checks proofs, and does not give the secret back. */
   mac_key: string
@@ -38,6 +44,7 @@ export class JoinTokens {
   readonly #store: ControlStore
   readonly #clock: Clock
   readonly #random: Random
+  #lastMade: Promise<unknown> = Promise.resolve()
 
   constructor(store: ControlStore, clock: Clock, random: Random) {
     this.#store = store
@@ -49,12 +56,15 @@ export class JoinTokens {
    * @returns the secret, which is stored nowhere, and the facts
    * @throws {PkiError} P2P_RPC_INVALID_PARAMS, P2P_PKI_BUSY when there are too many tokens
    */
-  async create(options: {
-    role: NodeRole
-    uses: number
-    ttlMs: number
-  }): Promise<{ secret: Uint8Array; facts: JoinTokenFacts }> {
+  async create(options: TokenOptions): Promise<{ secret: Uint8Array; facts: JoinTokenFacts }> {
     checkOptions(options)
+    // One after the other, so that each counts the one before.
+    const made = this.#lastMade.then(() => this.#create(options))
+    this.#lastMade = made.catch(() => {})
+    return made
+  }
+
+  async #create(options: TokenOptions): Promise<{ secret: Uint8Array; facts: JoinTokenFacts }> {
     if ((await this.list()).length >= TOKENS_MAX) {
       throw new PkiError('P2P_PKI_BUSY', `There are ${TOKENS_MAX} join tokens already: revoke some (p2p token revoke)`)
     }

@@ -20,9 +20,15 @@ function timeOfDay(timeMs: number): string {
 }
 
 function textOf(value: unknown): string {
-  if (isErrorRecord(value)) return textOf(value.code === undefined ? value.message : `${value.code}: ${value.message}`)
+  if (isErrorRecord(value)) return textOf(errorText(value))
   if (typeof value === 'string' && PLAIN_VALUE.test(value)) return value
   return escapeControls(JSON.stringify(value) ?? 'undefined')
+}
+
+/** With what caused it: "fetch failed" alone says nothing. */
+function errorText({ code, message, cause }: ErrorRecord): string {
+  const own = code === undefined ? message : `${code}: ${message}`
+  return isErrorRecord(cause) ? `${own}: ${errorText(cause)}` : own
 }
 
 function stackOf(error: unknown): string {
@@ -30,6 +36,13 @@ function stackOf(error: unknown): string {
   return error.stack.map((frame) => `\n    ${escapeControls(String(frame))}`).join('')
 }
 
-function isErrorRecord(value: unknown): value is { message: string; code?: string | number; stack?: unknown } {
+interface ErrorRecord {
+  message: string
+  code?: string | number
+  stack?: unknown
+  cause?: unknown
+}
+
+function isErrorRecord(value: unknown): value is ErrorRecord {
   return typeof value === 'object' && value !== null && 'name' in value && 'message' in value
 }

@@ -34,10 +34,6 @@ export {
 export { type AccessRule, type RouteKey } from './auth/access.ts'
 export { type PersonRole } from './auth/access-token.ts'
 export { type Authenticator, type AuthenticatorOptions, createAuthenticator } from './auth/authenticator.ts'
-export { createFetchJson, type FetchJson } from './auth/oidc-fetch.ts'
-export { createOidc, type Oidc, type OidcOptions } from './auth/oidc.ts'
-export { createPeople, type People, type PeopleNeeds } from './auth/people.ts'
-export { type AccessToken, createTokenIssuer, type TokenIssuer, type TokenIssuerNeeds } from './auth/token-issuer.ts'
 export type { LimitClass, RateLimits } from './http/gate.ts'
 export { toWire, type Wire } from './http/field-names.ts'
 export { createStartingAnswer } from './http/answer-starting.ts'
@@ -73,6 +69,7 @@ export {
   type NodeReport,
   type NodeService,
   type ServiceFigures,
+  type ServicePoint,
   type ServiceReport,
 } from './http/dashboard-wire.ts'
 export type {

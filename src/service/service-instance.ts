@@ -62,6 +62,7 @@ export class ServiceInstance {
   readonly #runtime: ServiceRuntime
   #settings: Settings
   #started: Promise<void> | undefined
+  #stopped: Promise<void> | undefined
   #body: ServiceBody | undefined
   #methods: readonly LocalMethod[] = []
   #status: ServiceStatus = 'initializing'
@@ -138,7 +139,12 @@ export class ServiceInstance {
     if (change.config.length + change.secrets.length === 0) return
     this.#settings = settings
     try {
-      const limit = { limitMs: this.#options.startTimeoutMs, what: 'reconfigure', signal: this.#stopping.signal }
+      const limit = {
+        limitMs: this.#options.startTimeoutMs,
+        what: 'reconfigure',
+        setting: 'startTimeoutMs',
+        signal: this.#stopping.signal,
+      }
       await withinLimit(this.#needs.clock, this.#body?.reconfigure(change), limit)
     } catch (error) {
       this.#settings = before
@@ -147,7 +153,11 @@ export class ServiceInstance {
   }
 
   /** Takes no new calls, lets running ones end, then cleans up. Idempotent. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return (this.#stopped ??= this.#stop())
+  }
+
+  async #stop(): Promise<void> {
     if (this.#status === 'running') {
       this.#become('stopping')
       this.#needs.dispatch.remove(this.#methods)
@@ -222,7 +232,7 @@ export class ServiceInstance {
       signal.throwIfAborted()
       this.#body = source.create(this.#runtime, this.#runtime.proxy)
       checkMethodCount(this.#body.methods.length)
-      const limit = { limitMs: this.#options.startTimeoutMs, what: 'initialize', signal }
+      const limit = { limitMs: this.#options.startTimeoutMs, what: 'initialize', setting: 'startTimeoutMs', signal }
       await withinLimit(this.#needs.clock, this.#body.initialize(), limit)
       signal.throwIfAborted()
     } catch (error) {
@@ -255,7 +265,7 @@ export class ServiceInstance {
     this.#stopping.abort(stoppingReason(this.name))
     if (!this.#body) return
     try {
-      const limit = { limitMs: this.#options.stopTimeoutMs, what: 'cleanup' }
+      const limit = { limitMs: this.#options.stopTimeoutMs, what: 'cleanup', setting: 'stopTimeoutMs' }
       await withinLimit(this.#needs.clock, this.#body.cleanup(), limit)
     } catch (error) {
       this.#needs.log.warning('A service did not clean up', { service: this.name, reason: messageOf(error), error })

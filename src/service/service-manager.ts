@@ -56,7 +56,7 @@ export interface ServiceManagerNeeds {
   cache?: ResultCache
   /** Absent: what people do is not recorded. */
   audit?: AuditTrail
-  /** Told of the calls of methods here as they end. */
+  /** Told of the calls of methods here, and of those that leave this node, as they end. */
   spans?: SpanListener
   /** Which services a person stopped; without it they run again after the next start. */
   stopped?: StoppedServices
@@ -149,8 +149,8 @@ class NodeServiceManager implements ServiceManager, Component {
     })
     const hears = { clock, random, log, membership, peers, remote: this.#remote, onChange: () => this.#changed() }
     this.#events = new EventHub(hears, options.identity.nodeId)
-    const routing = { clock, random, membership, peers, local: this.#dispatch, remote: this.#remote, directory: this }
-    this.#router = new Router(routing, options.identity)
+    const reaches = { membership, peers, local: this.#dispatch, remote: this.#remote }
+    this.#router = new Router({ clock, random, spans, directory: this, ...reaches }, options.identity)
     this.#host = new LocalHost(
       {
         clock,

@@ -1,8 +1,3 @@
-export { type AlertsNeeds, createAlerts } from './alerts/alerts.ts'
-export { alertSenders, type AlertTargets } from './alerts/send/alert-senders.ts'
-export { createEventStore, type EventRecorder, type EventStore, type EventStoreNeeds } from './events/event-store.ts'
-export { createTimelineSources, type TimelineSourcesNeeds } from './events/timeline-sources.ts'
-export { type ClusterWhyNeeds, createClusterWhy } from './events/why/cluster-why.ts'
 export { BATCH_LINES_MAX, MESSAGE_CHARACTERS_MAX } from './logs/limits.ts'
 export { lineMatcher } from './logs/line-filter.ts'
 export { boundedFields, boundedText, traceOf } from './logs/line-text.ts'
@@ -14,15 +9,7 @@ export {
   type LogSpoolOptions,
   type SpoolStats,
 } from './logs/log-spool.ts'
-export {
-  createLogStore,
-  type LogStore,
-  type LogStoreNeeds,
-  type LogStoreOptions,
-  type LogStoreStats,
-  type ReceivedBatch,
-} from './logs/log-store.ts'
-export { type OpenThread, storeThreads } from './logs/store-thread.ts'
+export type { LogStore, LogStoreStats, ReceivedBatch } from './logs/log-store.ts'
 export { createMetricFiles, type MetricFilesNeeds } from './metrics/metric-files.ts'
 export { type ClusterMetrics, type ClusterMetricsNeeds, createClusterMetrics } from './metrics/cluster-metrics.ts'
 export {

@@ -6,6 +6,7 @@ import { FRAME_KINDS, type FrameKind, type PeerChannel } from '../base/peer.ts'
 import type { Clock } from '../base/time.ts'
 import { encodeFrames, FRAME_HEADER_BYTES, type Frame, FrameParser } from '../base/frames.ts'
 import { type SessionPatience, SessionProbe } from './session-probe.ts'
+import type { TurnShare } from './turn-share.ts'
 
 export interface ChannelLimits {
   /** Payload of one frame. */
@@ -27,6 +28,8 @@ export interface ChannelParts {
   dialled: boolean
   clock: Clock
   limits: ChannelLimits
+  /** Of the peer, for all its channels together. */
+  share: TurnShare
   /** Called for every frame; must not throw. */
   onFrame: (channel: Http2Channel, kind: number, payload: Uint8Array) => void
 }
@@ -49,6 +52,7 @@ export class Http2Channel implements PeerChannel {
   readonly dialled: boolean
   /** Resolves when the session and its socket are closed too. */
   readonly finished: Promise<void>
+  readonly share: TurnShare
   readonly #stream: Http2Stream
   readonly #session: Http2Session
   readonly #clock: Clock
@@ -67,6 +71,7 @@ export class Http2Channel implements PeerChannel {
     this.peerSerial = parts.peerSerial
     this.remoteAddress = parts.remoteAddress
     this.dialled = parts.dialled
+    this.share = parts.share
     this.#stream = parts.stream
     this.#session = parts.session
     this.#clock = parts.clock
@@ -163,6 +168,9 @@ export class Http2Channel implements PeerChannel {
       } catch (error) {
         this.cut(messageOf(error))
       }
+      if (this.share.take(chunk.length)) return
+      stream.pause()
+      this.share.whenRenewed(() => stream.resume())
     })
     stream.once('end', () => this.close('the peer closed it'))
     stream.on('error', (error) => this.cut(messageOf(error)))

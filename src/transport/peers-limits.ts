@@ -9,6 +9,8 @@ export interface PeersLimits extends ChannelLimits {
   checkMs: number
   /** How long a channel that was moved to another path, or released, stays for the answers of what was asked on it. */
   moveGraceMs: number
+  /** Channels of one peer that are not closed yet: the one in use and those that were moved. */
+  channelsPerPeerMax: number
 }
 
 export const DEFAULT_PEERS_LIMITS: PeersLimits = {
@@ -24,5 +26,7 @@ export const DEFAULT_PEERS_LIMITS: PeersLimits = {
   patience: { idleChecks: 30, answerChecks: 2 },
   // Longer than calls wait for their answers unless they say so (the key read_timeout: 45 s).
   moveGraceMs: 60_000,
+  // A certificate of a minute is renewed, and its channel moved, three times a minute at most; paths change seldom.
+  channelsPerPeerMax: 8,
   closeGraceMs: 1_000,
 }

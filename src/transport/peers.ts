@@ -31,6 +31,7 @@ import { answerHttp2, problem } from './route.ts'
 import { SharedTask } from './shared-task.ts'
 import type { StreamRequest, Transport } from './transport.ts'
 import { TrustedIssuers } from './trusted-issuers.ts'
+import { TurnShare } from './turn-share.ts'
 import { within } from './within.ts'
 
 export interface PeersNeeds {
@@ -357,7 +358,8 @@ class ChannelRegistry implements MovablePeers, Component {
     session: Http2Session,
     facts: Pick<PeerChannel, 'peer' | 'peerSerial' | 'remoteAddress' | 'dialled'>,
   ): Http2Channel {
-    const shared = { clock: this.#clock, limits: this.#limits, onFrame: this.#onFrame }
+    const share = this.#channelsOf(facts.peer.nodeId)[0]?.share ?? new TurnShare()
+    const shared = { clock: this.#clock, limits: this.#limits, share, onFrame: this.#onFrame }
     return new Http2Channel({ stream, session, ...facts, ...shared })
   }
 
@@ -372,12 +374,25 @@ class ChannelRegistry implements MovablePeers, Component {
     this.#channels.set(peerId, { channel, peerDial, verified: { issuer, notAfterMs, verifiedUnder } })
     if (isMove) replaced?.retire(this.#limits.moveGraceMs)
     else replaced?.cut('the peer opened a newer one')
+    this.#cutSurplus(peerId)
     this.#unfinished.add(channel)
     void channel.finished.then(() => this.#unfinished.delete(channel))
     channel.closed.addEventListener('abort', () => this.#onClosed(channel), { once: true })
     this.#log.debug('A channel is open.', { peer: peerId, address: channel.remoteAddress, dialled: channel.dialled })
     this.#notify(this.#openListeners, channel)
     return channel
+  }
+
+  /** Oldest first. */
+  #channelsOf(nodeId: NodeId): Http2Channel[] {
+    return [...this.#unfinished].filter(({ peer }) => peer.nodeId === nodeId)
+  }
+
+  /** Makes room for one more channel of a peer: who moves again and again, as no honest peer does, loses what is left of the oldest. */
+  #cutSurplus(nodeId: NodeId): void {
+    const channels = this.#channelsOf(nodeId)
+    const surplus = Math.max(0, channels.length + 1 - this.#limits.channelsPerPeerMax)
+    for (const channel of channels.slice(0, surplus)) channel.cut('the peer has too many channels')
   }
 
   #onClosed(channel: Http2Channel): void {

@@ -45,7 +45,8 @@ class TokenBuckets implements RateLimiter {
     this.#clock = needs.clock
     this.#burst = options.burst
     this.#tokensPerMs = options.perMinute / 60_000
-    this.#buckets = new LRUCache({ max: options.keysMax ?? KEYS_MAX })
+    // Counted as size: for a `max` the cache would take the memory of all of them at once.
+    this.#buckets = new LRUCache({ maxSize: options.keysMax ?? KEYS_MAX, sizeCalculation: () => 1 })
   }
 
   take(key: string): RateVerdict {

@@ -6,7 +6,7 @@ import type { Logger } from '../base/log.ts'
 import { readBody } from './body.ts'
 import type { ConnectionFacts } from './connection-facts.ts'
 
-/** One request to a route; its body has been read whole. */
+/** One request to a route. */
 export interface RouteRequest {
   readonly method: string
   /** Path without query, undecoded. */
@@ -14,8 +14,12 @@ export interface RouteRequest {
   readonly query: URLSearchParams
   /** Lower-case names. HTTP/2 pseudo headers (`:path` …) are there for HTTP/2 requests only. */
   readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
   readonly connection: ConnectionFacts
+  /**
+   * Read whole when it is first asked for, so that who may not ask has nothing kept in memory; a small one is there before.
+   * @throws {TransportError} P2P_TRANSPORT_TOO_LARGE, P2P_TRANSPORT_CHANNEL_CLOSED: the client went away
+   */
+  body(): Promise<Buffer>
   /** Aborted when the client gives up or the connection ends before the answer. */
   readonly signal: AbortSignal
 }
@@ -38,6 +42,9 @@ export function problem(status: number, title: string, detail: string): RouteRes
     body: JSON.stringify({ type: 'about:blank', status, title, detail }),
   }
 }
+
+/** Read before anything is looked at: a connection whose request was read can carry the next one, also after a refusal. */
+const EARLY_BODY_BYTES_MAX = 8 * 1024
 
 /** What an answer is written to: an HTTP/2 stream or an HTTP/1.1 response. */
 type Answering = Writable & { readonly headersSent: boolean }
@@ -118,9 +125,11 @@ async function answerOf(
   const path = queryAt === -1 ? context.url : context.url.slice(0, queryAt)
   const search = queryAt === -1 ? '' : context.url.slice(queryAt + 1)
   try {
-    const body = await readBody(source, context.bodyBytesMax, headers['content-length'])
-    if (!body) return undefined
-    return await context.handler(new Request(context, path, search, headers, body, answering))
+    const request = new Request(context, path, search, headers, source, answering)
+    const hasBody = context.method !== 'GET' && context.method !== 'HEAD'
+    const { 'content-length': length = Infinity } = headers
+    if (!hasBody || Number(length) <= EARLY_BODY_BYTES_MAX) await request.body()
+    return await context.handler(request)
   } catch (error) {
     if (answering.destroyed && codeOf(error) === 'P2P_TRANSPORT_CHANNEL_CLOSED') return undefined
     if (codeOf(error) === 'P2P_TRANSPORT_TOO_LARGE') return problem(413, 'Body too large', messageOf(error))
@@ -133,10 +142,12 @@ class Request implements RouteRequest {
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  readonly body: Buffer
   readonly connection: ConnectionFacts
   readonly #search: string
+  readonly #source: Readable
+  readonly #bodyBytesMax: number
   readonly #answering: Answering
+  #body: Promise<Buffer> | undefined
   #query: URLSearchParams | undefined
   #signal: AbortSignal | undefined
 
@@ -145,16 +156,25 @@ class Request implements RouteRequest {
     path: string,
     search: string,
     headers: IncomingHttpHeaders,
-    body: Buffer,
+    source: Readable,
     answering: Answering,
   ) {
     this.method = context.method
     this.path = path
     this.headers = headers
-    this.body = body
+    this.#source = source
+    this.#bodyBytesMax = context.bodyBytesMax
     this.connection = context.connection
     this.#search = search
     this.#answering = answering
+  }
+
+  body(): Promise<Buffer> {
+    this.#body ??= readBody(this.#source, this.#bodyBytesMax, this.headers['content-length']).then((body) => {
+      if (body) return body
+      throw clientGone()
+    })
+    return this.#body
   }
 
   // Both are made when first asked for: most requests of the short way need neither.
@@ -169,13 +189,15 @@ class Request implements RouteRequest {
   }
 }
 
+function clientGone(): TransportError {
+  return new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', 'The client ended the request before it was answered.')
+}
+
 function abortedWith(answering: Answering): AbortSignal {
   const controller = new AbortController()
   const onClose = (): void => {
     if (answering.headersSent) return
-    controller.abort(
-      new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', 'The client ended the request before it was answered.'),
-    )
+    controller.abort(clientGone())
   }
   if (answering.destroyed || answering.closed) onClose()
   else answering.once('close', onClose)

@@ -6,19 +6,16 @@ import { type TestContext, test } from 'node:test'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { WebSocket } from 'ws'
 import type { TlsMaterial } from '../../src/base/credentials.ts'
-import { silentLogger } from '../../src/base/log.ts'
 import {
   type CertificateAuthority,
   createCertificateAuthority,
   createLocalIdentity,
-  createNodeIdentity,
-} from '../../src/pki/index.ts'
-import { systemClock, systemRandom } from '../../src/platform/index.ts'
+} from '../../src/pki/coordinator/index.ts'
 import { ACCESS, type AccessRule } from '../../src/service/auth/access.ts'
-import { createPeers, createTransport, dialUnverified } from '../../src/transport/index.ts'
 import { splitCertificates } from '../../src/pki/x509/pem.ts'
 import { MemoryStore } from '../unit/pki/memory-store.ts'
 import { openssl } from '../unit/pki/openssl.ts'
+import { certifyWorker, openPeersOf, realNeeds } from './support/certified-worker.ts'
 import { isLeftOut } from './support/left-out.ts'
 import { freePort, makeHome, p2p, startNode } from './support/node-process.ts'
 
@@ -105,26 +102,6 @@ function askOver(
   })
 }
 
-/** A worker without a node around it: only its key and its certificate, got in the ordinary way. */
-async function join(t: TestContext, port: number, nodeId: string, token: string) {
-  const identity = createNodeIdentity(
-    { store: new MemoryStore(), clock: systemClock, random: systemRandom, log: silentLogger, dial: dialUnverified },
-    {
-      nodeId,
-      role: 'worker',
-      dnsNames: () => [],
-      ipAddresses: () => [],
-      coordinatorAddresses: [`127.0.0.1:${port}`],
-      challengePort: 0,
-      challengeAddress: '127.0.0.1',
-      join: { token },
-    },
-  )
-  await identity.start(new AbortController().signal)
-  t.after(() => identity.stop())
-  return identity
-}
-
 /** The table, with something in the place of each parameter. */
 const ROUTES = Object.entries(ACCESS as Record<string, AccessRule>).map(([key, rule]) => {
   const [method, pattern] = key.split(' ') as [string, string]
@@ -150,7 +127,8 @@ test('every route of a real node, with every kind of credential: the access tabl
   const { port, url, ca, ask, tokenFor, run } = await startCoordinator(t)
   const made = await run('token', 'create', '--uses', '9', '--output', 'json')
   const joinToken = (JSON.parse(made.stdout) as { token: string }).token
-  const worker = await join(t, port, 'worker-1', joinToken)
+  const certify = (nodeId: string) => certifyWorker(t, { port, nodeId, token: joinToken })
+  const worker = await certify('worker-1')
 
   await t.test('nobody', () => walk(ask, {}, undefined))
   for (const role of ['viewer', 'operator', 'admin']) {
@@ -204,10 +182,10 @@ test('every route of a real node, with every kind of credential: the access tabl
   )
 
   await t.test('a worker cannot have a certificate in the name of another node, or as a coordinator', async () => {
-    const victim = await join(t, port, 'worker-2', joinToken)
+    const victim = await certify('worker-2')
     const taken = { code: 'P2P_PKI_NODE_ID_TAKEN' }
-    await assert.rejects(join(t, port, 'worker-2', joinToken), taken)
-    await assert.rejects(join(t, port, COORDINATOR, joinToken), taken)
+    await assert.rejects(certify('worker-2'), taken)
+    await assert.rejects(certify(COORDINATOR), taken)
     assert.equal(victim.identity().nodeId, 'worker-2')
   })
 
@@ -254,11 +232,13 @@ test('every route of a real node, with every kind of credential: the access tabl
     const [head] = await once(socket, 'data')
     assert.match(String(head), /^HTTP\/1\.1 200/)
     const cut = once(socket.resume(), 'close')
-    const channel = await openChannel(t, port, tls, worker.identity().cluster)
+    const { peers } = await openPeersOf(t, worker)
+    const channel = await peers.open({ addresses: [`127.0.0.1:${port}`] })
+    const closed = once(channel.closed, 'abort')
     const revoked = await run('nodes', 'revoke', 'worker-1', '--yes')
     assert.equal(revoked.code, 0, revoked.stderr)
     await cut
-    await channel.closed
+    await closed
     await walk(ask, { tls }, undefined)
   })
 
@@ -281,27 +261,9 @@ function derOf(url: string, ca: string): Promise<Buffer> {
   })
 }
 
-/** Opens a channel as that worker would. */
-async function openChannel(t: TestContext, port: number, tls: TlsMaterial, cluster: string) {
-  const credentials = { current: () => tls, onChange: () => () => {} }
-  const revocations = { isRevoked: () => false, onChange: () => () => {} }
-  const needs = { clock: systemClock, random: systemRandom, log: silentLogger, credentials, revocations }
-  const transport = createTransport(needs, { bindAddress: '127.0.0.1', port: 0, cluster })
-  const peers = createPeers({ ...needs, transport }, { nodeId: 'worker-1', cluster })
-  const { signal } = new AbortController()
-  await transport.start(signal)
-  await peers.start(signal)
-  t.after(async () => {
-    await peers.stop()
-    await transport.stop()
-  })
-  const channel = await peers.open({ addresses: [`127.0.0.1:${port}`] })
-  return { closed: once(channel.closed, 'abort') }
-}
-
 /** A certificate that says everything that the coordinator's says, from a CA of somebody else. */
 async function foreignCoordinator(t: TestContext, cluster: string): Promise<TlsMaterial> {
-  const needs = { store: new MemoryStore(), clock: systemClock, random: systemRandom, log: silentLogger }
+  const needs = { ...realNeeds, store: new MemoryStore() }
   const authority: CertificateAuthority & { start(signal: AbortSignal): Promise<void> } = createCertificateAuthority(
     needs,
     {

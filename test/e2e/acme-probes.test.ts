@@ -10,7 +10,7 @@ import 'reflect-metadata'
 import { Extension, PemConverter, SubjectAlternativeNameExtension, X509CertificateGenerator } from '@peculiar/x509'
 import dnsPacket from 'dns-packet'
 import { AcmeProblem } from '../../src/pki/acme/problem.ts'
-import { createChallengeProbes } from '../../src/pki/index.ts'
+import { createChallengeProbes } from '../../src/pki/coordinator/index.ts'
 
 const HOST = '127.0.0.1'
 const QUESTION = {

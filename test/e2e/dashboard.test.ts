@@ -405,6 +405,9 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium'), timeout: BROW
     await alerts.getByRole('button', { name: 'I take care of it' }).click()
     await acknowledged
     assert.deepEqual(stub.acts.splice(0), ['POST /api/alerts/acknowledge {"id":"node/worker-lisbon-1"}'])
+    stub.push({ type: 'update', data: { attention: [] }, cursor: 'c2' })
+    await heading(page, 'Everything is running').waitFor()
+    await alerts.getByText('Gone at the moment').first().waitFor()
     const silenced = answered('/api/alerts/silences')
     await alerts.getByRole('button', { name: 'Silence for 1 h' }).click()
     await silenced
@@ -566,6 +569,23 @@ test('the dashboard, in a browser', { skip: isLeftOut('chromium'), timeout: BROW
     await page.getByRole('button', { name: /^One call: c0ffee/ }).waitFor()
     await page.locator('.log-row:not(.level-ERROR)').first().waitFor({ state: 'detached' })
     assert.match(new URL(page.url()).search, /trace=/)
+    assert.deepEqual(complaints, [])
+  })
+
+  await t.test('the calls of a service are drawn over time, and lead to what it wrote then', async (t) => {
+    const { page, complaints } = await enter(t, browser, stub, '/services/shop')
+    const calls = page.getByRole('slider', { name: 'Calls, per second over time' })
+    await calls.locator('canvas').waitFor()
+    assert.match((await calls.getAttribute('aria-valuetext')) ?? '', /: all \S+ · failed \S+$/)
+    const latency = page.getByRole('slider', { name: 'Latency over time' })
+    assert.match((await latency.getAttribute('aria-valuetext')) ?? '', /: 99 % within \S+ ms · half within \S+ ms$/)
+    await page.getByRole('group', { name: 'Range' }).getByRole('button', { name: '7 d' }).click()
+    await calls.focus()
+    await page.keyboard.press('ArrowLeft')
+    await page.keyboard.press('Enter')
+    await heading(page, 'Logs').waitFor()
+    assert.equal(await page.getByLabel('Logger').inputValue(), 'Service.shop')
+    assert.match(new URL(page.url()).search, /logger=Service\.shop/)
     assert.deepEqual(complaints, [])
   })
 
@@ -817,6 +837,8 @@ test('the dashboard of a real cluster', { skip: isLeftOut('chromium'), timeout: 
     await dialog.getByRole('button', { name: 'Restart' }).click()
     await dialog.waitFor({ state: 'detached' })
     await row.getByText('healthy').first().waitFor()
+    await page.getByRole('slider', { name: 'Calls, per second over time' }).locator('canvas').waitFor()
+    await page.getByRole('slider', { name: 'Latency over time' }).locator('canvas').waitFor()
   })
 
   await t.test('lines of all nodes are there and are searched', async () => {

@@ -12,13 +12,8 @@ import type { PeerTarget } from '../../src/base/peer.ts'
 import { createLogCollectorService, createLogMemory } from '../../src/builtin/index.ts'
 import { systemClock, systemFiles, systemRandom } from '../../src/platform/index.ts'
 import { createServiceManager } from '../../src/service/index.ts'
-import {
-  createLogShipper,
-  createLogSpool,
-  createLogStore,
-  type LogStore,
-  storeThreads,
-} from '../../src/telemetry/index.ts'
+import { createLogStore, storeThreads } from '../../src/telemetry/coordinator/index.ts'
+import { createLogShipper, createLogSpool, type LogStore } from '../../src/telemetry/index.ts'
 import { createPeers, createTransport } from '../../src/transport/index.ts'
 import { StubMembership } from '../unit/service/support/node.ts'
 import { createTestAuthority, TestCredentials, TestRevocations } from '../unit/transport/certificates.ts'

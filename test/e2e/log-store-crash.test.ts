@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { silentLogger } from '../../src/base/log.ts'
 import { systemClock, systemFiles } from '../../src/platform/index.ts'
-import { createLogStore, storeThreads } from '../../src/telemetry/index.ts'
+import { createLogStore, storeThreads } from '../../src/telemetry/coordinator/index.ts'
 
 /*
  * The store in a process of its own, killed with SIGKILL in the middle of a flood, again and again: what was acknowledged is

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import type { InstanceFacts } from '../../src/service/index.ts'
 import { eventually } from './support/node-process.ts'
 import { isAlive, service, type ServiceNode, startServices } from './support/service-node.ts'
@@ -412,6 +413,26 @@ describe('a person', () => {
         ['two', 'running'],
       ],
     )
+  })
+
+  test('deploys a service whose folder is just being let go of', async (t) => {
+    const ending = Promise.withResolvers<void>()
+    Object.assign(globalThis, { ending: ending.promise, begunToEnd: Promise.withResolvers<void>() })
+    const { begunToEnd } = globalThis as unknown as { begunToEnd: PromiseWithResolvers<void> }
+    const cleanup = `async cleanup() { globalThis.begunToEnd.resolve(); await globalThis.ending },`
+    const node = await startServices(t, {
+      'shop/main.js': service('shop', `which: method({ ${PUBLIC}, handler: () => 'folder' })`, cleanup),
+      'shop/manifest.json': '{ "kind": "inline" }',
+      '../bundle/main.js': service('shop', `which: method({ ${PUBLIC}, handler: () => 'deployed' })`),
+    })
+    await node.manager.settled()
+    rmSync(join(node.directory, 'shop'), { recursive: true })
+    const rescanned = node.manager.rescan()
+    await begunToEnd.promise
+    const deployed = node.manager.host.deploy(node.spec('../bundle', { name: 'shop', kind: 'inline' }))
+    ending.resolve()
+    await Promise.all([rescanned, deployed])
+    assert.equal(await node.call('shop/which'), 'deployed')
   })
 
   test('gives two folders one name: the first by folder has it, whichever was quicker', async (t) => {

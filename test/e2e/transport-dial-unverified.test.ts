@@ -11,17 +11,21 @@ import { askHttp1, HOST, startTestNode } from '../unit/transport/nodes.ts'
 const authority = await createTestAuthority('test')
 const node = await startTestNode(authority, 'coordinator', { role: 'coordinator', limits: { stopGraceMs: 50 } })
 after(node.stop)
-node.transport.route('POST', '/facts', async ({ connection, body }) => ({
-  status: 201,
-  headers: { 'content-type': 'application/json; charset=utf-8' },
-  body: JSON.stringify({
-    exporter: Buffer.from(connection.exporter()).toString('hex'),
-    port: connection.remotePort,
-    shown: connection.peerCertificateDer && new X509Certificate(connection.peerCertificateDer).subject,
-    nodeId: connection.identity?.nodeId,
-    body: JSON.parse(body.toString()),
-  }),
-}))
+node.transport.route('POST', '/facts', async (request) => {
+  const { connection } = request
+  const body = await request.body()
+  return {
+    status: 201,
+    headers: { 'content-type': 'application/json; charset=utf-8' },
+    body: JSON.stringify({
+      exporter: Buffer.from(connection.exporter()).toString('hex'),
+      port: connection.remotePort,
+      shown: connection.peerCertificateDer && new X509Certificate(connection.peerCertificateDer).subject,
+      nodeId: connection.identity?.nodeId,
+      body: JSON.parse(body.toString()),
+    }),
+  }
+})
 
 interface Facts {
   exporter: string

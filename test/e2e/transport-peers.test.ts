@@ -8,6 +8,7 @@ import { runTransportBench } from '../../bench/transport.ts'
 import { codeOf, type ErrorCode } from '../../src/base/errors.ts'
 import type { PeerChannel } from '../../src/base/peer.ts'
 import type { PeersLimits, PeersNeeds, StreamRequest } from '../../src/transport/index.ts'
+import { TURN_BYTES } from '../../src/transport/turn-share.ts'
 import { createTestAuthority, type IssuedLeaf } from '../unit/transport/certificates.ts'
 import { ManualClock } from '../unit/transport/manual-clock.ts'
 import {
@@ -697,4 +698,50 @@ test('a channel that was lost while it was to be moved is simply opened', async 
 test('the bench runs', async () => {
   const rows = await runTransportBench({ rounds: 1, secondsPerRound: 0.05 })
   assert.ok(rows.every(({ rates }) => rates.length === 1 && (rates[0] as number) > 0))
+})
+
+test('what one peer sends at once is taken in shares: every turn of the event loop has room for the others', async () => {
+  const [node, flooding, honest] = await Promise.all(['a', 'b', 'c'].map((nodeId) => startNode(nodeId)))
+  assert.ok(node && flooding && honest)
+  const FRAME_BYTES = 1_024
+  const FRAMES = 8 * 1_024
+  const taken = { b: 0, c: 0 }
+  let inTurn = 0
+  let most = 0
+  const all = Promise.withResolvers<void>()
+  node.peers.handle('rpc', ({ peer }, payload) => {
+    taken[peer.nodeId as 'b' | 'c']++
+    if (peer.nodeId === 'b') inTurn += payload.length
+    if (taken.b === FRAMES && taken.c === 1) all.resolve()
+  })
+  const [flood, quiet] = await Promise.all([flooding.peers.open(targetOf(node)), honest.peers.open(targetOf(node))])
+  let isOver = false
+  const countTurn = (): void => {
+    most = Math.max(most, inTurn)
+    inTurn = 0
+    if (!isOver) setImmediate(countTurn)
+  }
+  setImmediate(countTurn)
+  for (let n = 0; n < FRAMES; n++) flood.send('rpc', Buffer.alloc(FRAME_BYTES))
+  quiet.send('rpc', Buffer.alloc(1))
+  await all.promise
+  isOver = true
+  // A share, what of it was in the chunk that used it up, and as much again where a turn begins in the midst of one.
+  assert.ok(most <= 3 * TURN_BYTES, `${most} bytes of one peer in one turn`)
+  assert.ok(most >= TURN_BYTES / 2, 'it was a flood')
+})
+
+test('a peer that moves its channel again and again has only so many of them', async () => {
+  const [node, mover] = await startPair({ peerLimits: { channelsPerPeerMax: 3 } })
+  const heard = inbox(node)
+  let channel = await mover.peers.open(targetOf(node))
+  const all = [channel]
+  for (let n = 0; n < 5; n++) all.push((channel = await mover.peers.move(channel, [node.address])))
+  channel.send('rpc', Buffer.from('still here'))
+  assert.deepEqual(await heard.until(1), ['still here'])
+  await Promise.all(all.slice(0, 3).map(closing))
+  assert.deepEqual(
+    all.slice(3).map(({ closed }) => closed.aborted),
+    [false, false, false],
+  )
 })

@@ -36,7 +36,7 @@ after(() => Promise.all(stops.map((stop) => stop())))
 async function startServer(options: TestNodeOptions = {}) {
   const node = await startTestNode(authority, 'server', { ...options, limits: { stopGraceMs: 50, ...options.limits } })
   stops.push(node.stop)
-  node.transport.route('POST', '/echo', async ({ body }) => ({ status: 200, body }))
+  node.transport.route('POST', '/echo', async (request) => ({ status: 200, body: await request.body() }))
   node.transport.route('GET', '/who', async ({ connection }) => ({
     status: 200,
     headers: { 'content-type': 'application/json' },
@@ -62,7 +62,9 @@ test('a route answers over HTTP/2 and HTTP/1.1, and knows who has shown a certif
 test('a route gets path, query, headers and the whole body alike on both protocols', async () => {
   const { port, transport } = await startServer()
   const seen: Pick<RouteRequest, 'method' | 'path'>[] = []
-  transport.route('POST', '/look', async ({ method, path, query, headers, body }) => {
+  transport.route('POST', '/look', async (request) => {
+    const { method, path, query, headers } = request
+    const body = await request.body()
     seen.push({ method, path })
     return { status: 201, headers: { 'x-note': headers['x-note'] as string }, body: `${query.get('a')}:${body.length}` }
   })
@@ -189,6 +191,30 @@ test('a body beyond the limit gets 413, declared or not, and the node serves on'
     socket.write(`POST /echo HTTP/1.1\r\nhost: x\r\n${rest}`)
     assert.match(await readToEnd(socket), /^HTTP\/1\.1 413 [^]*larger than 1000 B/)
   }
+})
+
+test('who is refused is refused before the body: nothing of it is waited for or kept', {
+  timeout: 20_000,
+}, async () => {
+  const node = await startServer()
+  node.transport.route('POST', '/closed', async () => ({ status: 401, body: 'who are you?' }))
+  const session = await openHttp2(node.port)
+  const stream = session.request({ ':method': 'POST', ':path': '/closed' })
+  stream.on('error', () => {}).resume()
+  stream.write(Buffer.alloc(100_000))
+  const [headers] = (await once(stream, 'response')) as [{ ':status': number }]
+  assert.equal(headers[':status'], 401)
+  if (!stream.closed) await once(stream, 'close')
+  // A small one has been read, so that the connection can be used again.
+  assert.equal((await askHttp2(session, '/echo', 'still here')).text, 'still here')
+  session.destroy()
+  const socket = await openTls(node.port, { ALPNProtocols: ['http/1.1'] })
+  socket.write('POST /closed HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\nonly this')
+  assert.match(await readToEnd(socket), /^HTTP\/1\.1 401 [^]*connection: close/i)
+  const again = await openTls(node.port, { ALPNProtocols: ['http/1.1'] })
+  again.write('POST /closed HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody')
+  again.write('POST /closed HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\nconnection: close\r\n\r\nbody')
+  assert.equal((await readToEnd(again)).match(/HTTP\/1\.1 401 /g)?.length, 2)
 })
 
 test('headers beyond the limit are refused on both protocols', async () => {

@@ -49,6 +49,16 @@ export interface HistoryPoint {
   loop_lag_ms?: number | null
 }
 
+/** A moment of a service's calls on all nodes. */
+export interface ServicePoint {
+  timestamp: string
+  calls_per_s: number
+  errors_per_s: number
+  /** Null where nothing was called. */
+  p50_ms: number | null
+  p99_ms: number | null
+}
+
 /** A service over the whole cluster. */
 export interface ServiceSummary {
   name: string
@@ -72,6 +82,8 @@ export interface CallEdge {
 
 /** Something a person should look at. */
 export interface Attention {
+  /** That of the alert about the same trouble; a node of an older version tells none. */
+  id?: string
   severity: 'info' | 'warning' | 'error'
   title: string
   detail?: string

@@ -33,20 +33,25 @@ export function useAlerts(): Alerts | undefined {
 
 /** What fires, the worst at the top. Nothing at all where nothing does. */
 export function FiringAlerts({ alerts }: { alerts: Alerts | undefined }) {
+  const attention = useCluster((view) => view.attention)
   const firing = alerts?.alerts.filter(({ state }) => state === 'firing') ?? []
   if (firing.length === 0) return null
+  // An alert stays for a while when its trouble has gone.
+  const present = new Set(attention.flatMap(({ id, title }) => [id, title]))
+  // Errors that rise in the log are told of by their alert alone.
+  const isGone = ({ id, rule, title }: Alert): boolean => rule !== 'logs' && !present.has(id) && !present.has(title)
   return (
     <Section title="Alerts" note={`${firing.length} firing`}>
       <div className="panel">
         {firing.map((alert) => (
-          <AlertRow key={alert.id} alert={alert} />
+          <AlertRow key={alert.id} alert={alert} isGone={isGone(alert)} />
         ))}
       </div>
     </Section>
   )
 }
 
-function AlertRow({ alert }: { alert: Alert }) {
+function AlertRow({ alert, isGone }: { alert: Alert; isGone: boolean }) {
   const { session } = useLive()
   const queries = useQueryClient()
   const onSuccess = (): Promise<void> => queries.invalidateQueries({ queryKey: ['alerts'] })
@@ -63,10 +68,11 @@ function AlertRow({ alert }: { alert: Alert }) {
   })
   const failure = acknowledging.error ?? silencing.error
   const isQuiet = alert.silenced_until !== undefined
+  const notes = [...(isGone ? ['Gone at the moment: it ends by itself when it stays away'] : []), ...notesOf(alert)]
   return (
     <div className="attention alert-row">
       <span className="state">
-        <Mark tone={alert.severity === 'info' ? 'off' : toneOf(alert.severity)} />
+        <Mark tone={isGone || alert.severity === 'info' ? 'off' : toneOf(alert.severity)} />
         <span className="hidden-text">{alert.severity}</span>
       </span>
       <b className="wrap">
@@ -78,7 +84,7 @@ function AlertRow({ alert }: { alert: Alert }) {
       <p className="muted wrap">{visible(alert.detail)}</p>
       {alert.remedy !== undefined && <p className="wrap">{visible(alert.remedy)}</p>}
       <div className="alert-foot">
-        {notesOf(alert) !== '' && <span className="muted small wrap">{notesOf(alert)}</span>}
+        {notes.length > 0 && <span className="muted small wrap">{notes.join(' · ')}</span>}
         {hasRole(session.me, 'operator') && (
           <span className="actions">
             {!alert.acknowledged && (
@@ -127,13 +133,12 @@ function AlertTitle({ alert: { title, service, node_id: nodeId } }: { alert: Ale
   )
 }
 
-function notesOf({ is_flapping: isFlapping, acknowledged, silenced_until: until }: Alert): string {
-  const notes = [
+function notesOf({ is_flapping: isFlapping, acknowledged, silenced_until: until }: Alert): string[] {
+  return [
     ...(isFlapping ? ['It comes and goes'] : []),
     ...(acknowledged ? [`${visible(acknowledged.by.replace(/^person:/, ''))} takes care of it`] : []),
     ...(until === undefined ? [] : [`Silenced until ${dateTime(until).slice(5, 16)}`]),
   ]
-  return notes.join(' · ')
 }
 
 /** What was over lately, what is silenced, and whom alerts are sent to, with a test. */

@@ -1,4 +1,4 @@
-import { Button, Checkbox, NativeSelect, NumberInput, TextInput } from '@mantine/core'
+import { Button, Checkbox, NativeSelect, TextInput } from '@mantine/core'
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { get, messageOf, send } from '../api/http.ts'
@@ -6,6 +6,7 @@ import type { Artifact, DeploymentHistoryEntry, DeploymentStatus, DeployPlan } f
 import { Dialog } from './confirm-button.tsx'
 import { Refusal } from './empty.tsx'
 import { counted, dateTime } from './format.ts'
+import { type InstanceCount, InstanceCountInput, instanceCountOf, wantedCount } from './instance-count.tsx'
 import { visible } from './visible-text.ts'
 
 /** The bundles the cluster keeps, newest first. */
@@ -37,12 +38,12 @@ function DeployForm(props: { service: string; status: DeploymentStatus | undefin
   const artifacts = useArtifacts()
   const kept = (artifacts.data ?? []).filter((artifact) => artifact.service === service)
   const [chosen, setChosen] = useState<string>()
-  const [count, setCount] = useState<number | string>(() => countOf(status))
+  const [count, setCount] = useState<InstanceCount>(status ? instanceCountOf(status.deployment) : 1)
   const [reason, setReason] = useState('')
   const [isForced, setForced] = useState(false)
   const digest = chosen ?? kept[0]?.digest
   const path = `/api/deployments/${encodeURIComponent(service)}`
-  const wanted = { artifact: digest, count: count === '' ? 'every' : Number(count), ...(isForced && { force: true }) }
+  const wanted = { artifact: digest, count: wantedCount(count), ...(isForced && { force: true }) }
   const plan = useQuery({
     queryKey: ['plan', service, wanted],
     queryFn: () => send<DeployPlan>('POST', `${path}/plan`, wanted),
@@ -87,15 +88,7 @@ function DeployForm(props: { service: string; status: DeploymentStatus | undefin
           }`,
         }))}
       />
-      <NumberInput
-        label="Instances"
-        description="Empty: one on every node that fits"
-        value={count}
-        onChange={setCount}
-        min={0}
-        max={10_000}
-        allowDecimal={false}
-      />
+      <InstanceCountInput value={count} onChange={setCount} />
       <TextInput
         label="Why, for the history"
         value={reason}
@@ -123,11 +116,6 @@ function DeployForm(props: { service: string; status: DeploymentStatus | undefin
       </div>
     </form>
   )
-}
-
-function countOf(status: DeploymentStatus | undefined): number | '' {
-  if (!status) return 1
-  return status.deployment.count === 'every' ? '' : status.deployment.count
 }
 
 /** What would change, before it does. */

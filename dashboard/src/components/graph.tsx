@@ -20,6 +20,14 @@ function tickText(tick: number, ticks: number[]): string {
   return second - first < 60 ? text.slice(11) : text.slice(11, 16)
 }
 
+/** A line has no length where nothing was measured before and after: such moments are dots. */
+function lonePoints({ data }: UPlot, seriesIndex: number): number[] {
+  const values = data[seriesIndex] ?? []
+  return [...values.keys()].filter(
+    (at) => values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null,
+  )
+}
+
 /** A graph over time with its value under the pointer, else its latest. */
 export function Graph(props: {
   title: string
@@ -77,7 +85,13 @@ export function Graph(props: {
             label,
             stroke: strokes[index % strokes.length] as string,
             width: 1.25,
-            points: { show: false },
+            points: {
+              show: true,
+              size: 4,
+              width: 0,
+              fill: strokes[index % strokes.length] as string,
+              filter: lonePoints,
+            },
             ...(index === 0 && { fill: `${color('--accent')}18` }),
           })),
         ],

@@ -1,4 +1,3 @@
-import { NumberInput } from '@mantine/core'
 import { useQueryClient } from '@tanstack/react-query'
 import { useState } from 'react'
 import { send } from '../api/http.ts'
@@ -7,13 +6,14 @@ import type { DeploymentStatus } from '../api/types.ts'
 import { useLive } from '../live/use-live.ts'
 import { ConfirmButton } from './confirm-button.tsx'
 import { DeployButton, RollBackButton } from './deploy.tsx'
+import { InstanceCountInput, instanceCountOf, wantedCount } from './instance-count.tsx'
 
 /** What an operator does with a deployed service, everywhere it runs. */
 export function DeploymentButtons({ status }: { status: DeploymentStatus }) {
   const { deployment } = status
   const { session } = useLive()
   const queries = useQueryClient()
-  const [count, setCount] = useState<number | string>(deployment.count === 'every' ? '' : deployment.count)
+  const [count, setCount] = useState(instanceCountOf(deployment))
   if (!hasRole(session.me, 'operator')) return null
   const { service } = deployment
   const post = (verb: string, body?: unknown) => () =>
@@ -33,18 +33,10 @@ export function DeploymentButtons({ status }: { status: DeploymentStatus }) {
           <ConfirmButton
             text="Scale"
             title={`Scale ${service}`}
-            act={post('scale', { count: count === '' ? 'every' : Number(count) })}
+            act={post('scale', { count: wantedCount(count) })}
             onDone={onDone}
           >
-            <NumberInput
-              label="Instances"
-              description="Empty: one on every node that fits"
-              value={count}
-              onChange={setCount}
-              min={0}
-              max={10_000}
-              allowDecimal={false}
-            />
+            <InstanceCountInput value={count} onChange={setCount} />
           </ConfirmButton>
           <ConfirmButton
             text="Stop"

@@ -30,6 +30,7 @@ export function LogsPage() {
     ...NO_FILTER,
     nodeId: search.node ?? '',
     level: search.level ?? '',
+    logger: search.logger ?? '',
     search: search.search ?? '',
     traceId: search.trace ?? '',
   }))
@@ -43,6 +44,7 @@ export function LogsPage() {
       search: {
         ...(next.nodeId !== '' && { node: next.nodeId }),
         ...(next.level !== '' && { level: next.level }),
+        ...(next.logger !== '' && { logger: next.logger }),
         ...(next.search !== '' && { search: next.search }),
         ...(next.traceId !== '' && { trace: next.traceId }),
         ...(search.at !== undefined && { at: search.at }),

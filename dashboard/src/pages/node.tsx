@@ -1,17 +1,15 @@
 import { useQuery } from '@tanstack/react-query'
-import { getRouteApi, Link, useNavigate } from '@tanstack/react-router'
-import { useMemo, useState } from 'react'
+import { getRouteApi, Link } from '@tanstack/react-router'
 import { get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
 import type { CaFacts, ClusterNode, HistoryPoint } from '../api/types.ts'
 import { ConfirmButton } from '../components/confirm-button.tsx'
 import { DataTable } from '../components/data-table.tsx'
 import { Empty } from '../components/empty.tsx'
-import { amount, bytes, dateTime, milliseconds, momentMs, percent } from '../components/format.ts'
-import { Graph } from '../components/graph.tsx'
+import { amount, bytes, dateTime, milliseconds, percent } from '../components/format.ts'
+import { type GraphOf, HistoryGraphs } from '../components/history-graphs.tsx'
 import { PageLoading } from '../components/loading.tsx'
 import { Facts, Section } from '../components/section.tsx'
-import { Segments } from '../components/segments.tsx'
 import { NodeServiceButtons } from '../components/service-control.tsx'
 import { NodeState, State } from '../components/state.tsx'
 import { ShortLog } from '../components/short-log.tsx'
@@ -146,112 +144,39 @@ function Certificate({ nodeId }: { nodeId: string }) {
   )
 }
 
-const RANGES = [
-  { value: '15m', text: '15 m' },
-  { value: '1h', text: '1 h' },
-  { value: '6h', text: '6 h' },
-  { value: '1d', text: '1 d' },
-  { value: '7d', text: '7 d' },
-  { value: '30d', text: '30 d' },
-] as const
-type Range = (typeof RANGES)[number]['value']
-
-/** Newest points come with the connection; a range is asked for again every so often. */
-const HISTORY_EVERY_MS = 15_000
-
 /** Marks of a scale of bytes: powers of two, so that they are round in KB and MB. */
 const BYTE_STEPS = Array.from({ length: 50 }, (_, power) => 2 ** power)
 
+const GRAPHS: readonly GraphOf<HistoryPoint>[] = [
+  { title: 'CPU', lines: [{ name: 'CPU', field: 'cpu_percent' }], format: percent, max: 100 },
+  { title: 'Memory', lines: [{ name: 'Memory', field: 'memory_percent' }], format: percent, max: 100 },
+  {
+    title: 'Network, per second',
+    lines: [
+      { name: 'in', field: 'network_rx_bytes_s' },
+      { name: 'out', field: 'network_tx_bytes_s' },
+    ],
+    format: bytes,
+    steps: BYTE_STEPS,
+  },
+  { title: 'Disk', lines: [{ name: 'Disk', field: 'disk_percent' }], format: percent, max: 100 },
+  { title: 'Load', lines: [{ name: 'Load', field: 'load_1' }], format: amount },
+  { title: 'Event loop delay', lines: [{ name: 'Delay', field: 'loop_lag_ms' }], format: milliseconds },
+]
+
 function History({ nodeId }: { nodeId: string }) {
-  const navigate = useNavigate()
-  const toLog = (time: number): void => {
-    void navigate({ to: '/logs', search: { node: nodeId, at: new Date(time * 1000).toISOString() } })
-  }
-  const [range, setRange] = useState<Range>('15m')
-  const live = useCluster((view) => view.history[nodeId])
-  const asked = useQuery({
-    queryKey: ['history', nodeId, range],
-    queryFn: ({ signal }) =>
-      get<{ history: HistoryPoint[] }>(
-        `/api/dashboard/history/${encodeURIComponent(nodeId)}?range=${range}&points=300`,
-        signal,
-      ),
-    refetchInterval: HISTORY_EVERY_MS,
-    placeholderData: (before) => before,
-  })
-  const points = asked.data?.history ?? live ?? NO_POINTS
-  const times = useMemo(() => points.map((point) => momentMs(point.timestamp) / 1000), [points])
-  const values = (name: keyof HistoryPoint) => points.map((point) => (point[name] as number | null | undefined) ?? null)
+  const known = useCluster((view) => view.history[nodeId])
   return (
-    <Section
+    <HistoryGraphs
       title="History"
-      note="choose a moment to see its log"
-      actions={<Segments label="Range" options={RANGES} value={range} onChange={setRange} />}
-    >
-      {points.length === 0 ? (
-        <div className="panel">
-          <Empty title="Nothing measured yet">
-            {asked.error ? messageOf(asked.error) : 'A node tells its figures every few seconds once it runs.'}
-          </Empty>
-        </div>
-      ) : (
-        <div className="graphs">
-          <Graph
-            title="CPU"
-            times={times}
-            onChoose={toLog}
-            series={[{ name: 'CPU', values: values('cpu_percent') }]}
-            format={percent}
-            max={100}
-          />
-          <Graph
-            title="Memory"
-            times={times}
-            onChoose={toLog}
-            series={[{ name: 'Memory', values: values('memory_percent') }]}
-            format={percent}
-            max={100}
-          />
-          <Graph
-            title="Network, per second"
-            times={times}
-            onChoose={toLog}
-            series={[
-              { name: 'in', values: values('network_rx_bytes_s') },
-              { name: 'out', values: values('network_tx_bytes_s') },
-            ]}
-            format={bytes}
-            steps={BYTE_STEPS}
-          />
-          <Graph
-            title="Disk"
-            times={times}
-            onChoose={toLog}
-            series={[{ name: 'Disk', values: values('disk_percent') }]}
-            format={percent}
-            max={100}
-          />
-          <Graph
-            title="Load"
-            times={times}
-            onChoose={toLog}
-            series={[{ name: 'Load', values: values('load_1') }]}
-            format={amount}
-          />
-          <Graph
-            title="Event loop delay"
-            times={times}
-            onChoose={toLog}
-            series={[{ name: 'Delay', values: values('loop_lag_ms') }]}
-            format={milliseconds}
-          />
-        </div>
-      )}
-    </Section>
+      path={`/api/dashboard/history/${encodeURIComponent(nodeId)}`}
+      graphs={GRAPHS}
+      log={{ node: nodeId }}
+      known={known}
+      empty="A node tells its figures every few seconds once it runs."
+    />
   )
 }
-
-const NO_POINTS: HistoryPoint[] = []
 
 function NodeServices({ node }: { node: ClusterNode }) {
   const rows = Object.entries(node.services).sort(([a], [b]) => a.localeCompare(b))

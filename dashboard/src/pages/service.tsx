@@ -4,12 +4,13 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { useState } from 'react'
 import { ApiError, get, messageOf, send } from '../api/http.ts'
 import { hasRole } from '../api/session.ts'
-import type { DeploymentStatus, Instance, Rollout, ServiceDetails, ServiceSummary } from '../api/types.ts'
+import type { DeploymentStatus, Instance, Rollout, ServiceDetails, ServicePoint, ServiceSummary } from '../api/types.ts'
 import { CallForm } from '../components/call-form.tsx'
 import { DataTable } from '../components/data-table.tsx'
 import { useHistory } from '../components/deploy.tsx'
 import { Empty, Refusal } from '../components/empty.tsx'
 import { amount, milliseconds } from '../components/format.ts'
+import { type GraphOf, HistoryGraphs } from '../components/history-graphs.tsx'
 import { PageLoading } from '../components/loading.tsx'
 import { RolloutProgress, RolloutState } from '../components/rollout.tsx'
 import { Facts, Section } from '../components/section.tsx'
@@ -80,10 +81,38 @@ export function ServicePage() {
         </div>
         <Methods service={service} />
       </div>
+      {summary && (
+        <HistoryGraphs
+          title="Calls"
+          path={`/api/dashboard/services/${encodeURIComponent(service)}/history`}
+          graphs={GRAPHS}
+          log={{ logger: `Service.${service}` }}
+          empty="The coordinator takes the figures of all nodes every few seconds."
+        />
+      )}
       <Instances service={service} deployment={deployment.data ?? undefined} />
     </div>
   )
 }
+
+const GRAPHS: readonly GraphOf<ServicePoint>[] = [
+  {
+    title: 'Calls, per second',
+    lines: [
+      { name: 'all', field: 'calls_per_s' },
+      { name: 'failed', field: 'errors_per_s' },
+    ],
+    format: amount,
+  },
+  {
+    title: 'Latency',
+    lines: [
+      { name: '99 % within', field: 'p99_ms' },
+      { name: 'half within', field: 'p50_ms' },
+    ],
+    format: milliseconds,
+  },
+]
 
 /** A service that nobody deployed is no failure. */
 async function orUndefined<T>(answer: Promise<T>): Promise<T | null> {

@@ -58,7 +58,10 @@ async function untilEmpty(
     isEnough({ deployments }) {
       const left = deployments.filter(({ instances }) => instances.some((instance) => instance.node_id === node))
       const text = left
-        .map(({ deployment, problems }) => [deployment.service, ...problems].map(plain).join(': '))
+        .map(({ deployment, problems }) => {
+          const why = problems.length === 0 ? '' : ` (${problems.map(plain).join(' ')})`
+          return `${plain(deployment.service)}${why}`
+        })
         .join(', ')
       if (text !== told && left.length > 0) host.talk.write(`Still there: ${text}\n`)
       told = text

@@ -1,11 +1,10 @@
-import { CliError } from '../../base/errors.ts'
 import type { EventKind } from '../../base/timeline.ts'
 import type { CliHost } from '../host.ts'
 import { eventText } from '../output/event-text.ts'
 import { type OutputFormat, show } from '../output/show.ts'
-import { plain, styler } from '../output/style.ts'
+import { styler } from '../output/style.ts'
 import { type ConnectionFlags, connect } from '../session/connect.ts'
-import { followEvents } from '../session/follow-events.ts'
+import { checkFollow, followList } from '../session/follow-list.ts'
 import { momentOf } from '../session/moment.ts'
 import type { ClusterEvent } from '../session/wire.ts'
 
@@ -28,12 +27,7 @@ interface EventPage {
 
 /** `p2p events`: with `--follow` until it is interrupted. */
 export async function events(host: CliHost, flags: EventFlags): Promise<void> {
-  if (flags.follow && (flags.until !== undefined || flags.output === 'yaml')) {
-    throw new CliError(
-      'P2P_CLI_USAGE',
-      '--follow goes on until you stop it and writes text or JSON lines: leave --until and --output yaml out',
-    )
-  }
+  checkFollow(flags)
   const query = chosen(flags, host.wallMs())
   const session = await connect(host, flags)
   const page = await session.call<EventPage>({ method: 'GET', path: `/api/events?limit=${flags.limit}&${query}` })
@@ -56,18 +50,8 @@ export async function events(host: CliHost, flags: EventFlags): Promise<void> {
     flags.output === 'json' ? `${JSON.stringify(event)}\n` : eventText(event, style)
   const write = (told: readonly ClusterEvent[]): void => void host.output.write(told.map(textOf).join(''))
   write(page.events.toReversed())
-  const interruption = host.interruption()
-  try {
-    const { signal } = interruption
-    const onLost = (why: string): void => void host.talk.write(`${plain(why)}; trying again\n`)
-    const path = `/api/events/follow?after=${page.latest}&${query}`
-    for await (const { event, data } of followEvents(session, path, { signal, pause: host.pause, onLost })) {
-      // Events this version does not know are for later ones.
-      if (event === 'events') write(JSON.parse(data) as ClusterEvent[])
-    }
-  } finally {
-    interruption.dispose()
-  }
+  const path = `/api/events/follow?after=${page.latest}&${query}`
+  for await (const told of followList<ClusterEvent>(host, session, { path, name: 'events' })) write(told)
 }
 
 /** The part of the query that says which events. @throws {CliError} P2P_CLI_USAGE */

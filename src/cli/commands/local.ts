@@ -9,7 +9,7 @@ export function localCommand(): Command {
     .option('--workers <count>', 'how many workers, 1 to 8', '2')
     .addHelpText(
       'after',
-      '\nThe nodes listen on 127.0.0.1 only, on ports 8001, 8002 … or the next free ones. Ctrl-C stops them all;\nthe next start comes back with the same identities.\n',
+      '\nThe nodes listen on 127.0.0.1 only, on ports 8001, 8002 … or the next free ones.\nCtrl-C stops them all; the next start comes back with the same identities.\n',
     )
     .action(async (options: { directory: string; workers: string }) => {
       process.exitCode = await runLocalCluster({ directory: options.directory, workers: Number(options.workers) })

@@ -1,10 +1,9 @@
-import { CliError } from '../../base/errors.ts'
 import type { LogLevel } from '../../base/log.ts'
 import type { CliHost } from '../host.ts'
 import { type OutputFormat, show } from '../output/show.ts'
 import { type Format, plain, styler } from '../output/style.ts'
 import { type ConnectionFlags, connect, type Session } from '../session/connect.ts'
-import { followEvents } from '../session/follow-events.ts'
+import { checkFollow, followList } from '../session/follow-list.ts'
 import { momentOf } from '../session/moment.ts'
 import type { LogLine } from '../session/wire.ts'
 
@@ -39,12 +38,7 @@ const SERIOUS: ReadonlySet<string> = new Set(['WARNING', 'ERROR', 'CRITICAL'])
 
 /** `p2p logs`: with `--follow` until it is interrupted. */
 export async function logs(host: CliHost, flags: LogFlags): Promise<void> {
-  if (flags.follow && (flags.until !== undefined || flags.output === 'yaml')) {
-    throw new CliError(
-      'P2P_CLI_USAGE',
-      '--follow goes on until you stop it and writes text or JSON lines: leave --until and --output yaml out',
-    )
-  }
+  checkFollow(flags)
   const query = chosen(flags, host.wallMs())
   const session = await connect(host, flags)
   const page = await session.call<LogPage>({ method: 'GET', path: `/api/logs?limit=${flags.limit}&${query}` })
@@ -96,18 +90,8 @@ async function follow(
     if (lines.length > 0) host.output.write(lines.map(textOf).join(''))
   }
   write(page.logs.toReversed())
-  const interruption = host.interruption()
-  try {
-    const { signal } = interruption
-    const onLost = (why: string): void => void host.talk.write(`${plain(why)}; trying again\n`)
-    const path = `/api/logs/events?after=${page.latest_cursor ?? 0}&${query}`
-    for await (const { event, data } of followEvents(session, path, { signal, pause: host.pause, onLost })) {
-      // Events this version does not know are for later ones.
-      if (event === 'lines') write(JSON.parse(data) as LogLine[])
-    }
-  } finally {
-    interruption.dispose()
-  }
+  const path = `/api/logs/events?after=${page.latest_cursor ?? 0}&${query}`
+  for await (const told of followList<LogLine>(host, session, { path, name: 'lines' })) write(told)
 }
 
 function lineText(line: LogLine, style: ReturnType<typeof styler>): string {
@@ -127,11 +111,24 @@ function lineText(line: LogLine, style: ReturnType<typeof styler>): string {
 }
 
 function valueText(value: unknown): string {
-  if (isErrorRecord(value)) return plain(value.code === undefined ? value.message : `${value.code}: ${value.message}`)
+  if (isErrorRecord(value)) return plain(errorText(value))
   return plain(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
 }
 
+/** With what caused it. */
+function errorText({ code, message, cause }: ErrorRecord): string {
+  const own = code === undefined ? message : `${code}: ${message}`
+  return isErrorRecord(cause) ? `${own}: ${errorText(cause)}` : own
+}
+
 /** How an error is written in a log line. */
-function isErrorRecord(value: unknown): value is { message: string; code?: string; stack?: unknown } {
+interface ErrorRecord {
+  message: string
+  code?: string
+  stack?: unknown
+  cause?: unknown
+}
+
+function isErrorRecord(value: unknown): value is ErrorRecord {
   return typeof value === 'object' && value !== null && 'name' in value && 'message' in value
 }

@@ -3,7 +3,7 @@ import type { CliHost } from '../host.ts'
 import { relativeTime, spanText } from '../output/relative-time.ts'
 import { facts, type OutputFormat, show, showRows, table } from '../output/show.ts'
 import { type Format, plain, styler } from '../output/style.ts'
-import { NAME, TEXT_WIDTH_MIN } from '../output/table.ts'
+import { type Column, NAME, TEXT_WIDTH_MIN } from '../output/table.ts'
 import { allServices, findDeployment } from '../session/all-services.ts'
 import { type ConnectionFlags, connect } from '../session/connect.ts'
 import type { DeploymentInstance, DeploymentStatusView } from '../session/deployments.ts'
@@ -124,7 +124,7 @@ function deployed(host: CliHost, { deployment, healthy, running, wanted, instanc
     { title: 'NODE', value: (instance) => instance.node_id, ...NAME },
     { title: 'VERSION', value: (instance) => instance.version },
     { title: 'GENERATION', value: (instance) => instance.generation, align: 'right', isOptional: true },
-    ...STATE_COLUMNS,
+    ...stateColumns(instances),
   ])}`
 }
 
@@ -133,13 +133,25 @@ function ownInstances(host: CliHost, instances: readonly InstanceView[]): string
   return table<InstanceView>(host, instances, [
     { title: 'INSTANCE', value: (instance) => instance.id, ...NAME },
     { title: 'PROCESS', value: (instance) => instance.pid, align: 'right' },
-    ...STATE_COLUMNS,
+    ...stateColumns(instances),
   ])
 }
 
-type InstanceState = Pick<InstanceView, 'state' | 'health' | 'restarts' | 'reason'>
+type InstanceState = Pick<InstanceView, 'state' | 'health' | 'restarts' | 'reason' | 'ports'>
 
-const STATE_COLUMNS = [
+/** Of programs with ports also where they listen. */
+function stateColumns(instances: readonly InstanceState[]): Column<InstanceState>[] {
+  const hasPorts = instances.some(({ ports }) => ports)
+  return hasPorts ? [{ title: 'PORTS', value: portsText }, ...STATE_COLUMNS] : STATE_COLUMNS
+}
+
+/** `web 43217` */
+function portsText({ ports = {} }: InstanceState): string | undefined {
+  const texts = Object.entries(ports).map(([name, port]) => `${plain(name)} ${port}`)
+  return texts.length === 0 ? undefined : texts.join(', ')
+}
+
+const STATE_COLUMNS: Column<InstanceState>[] = [
   { title: 'STATE', value: (instance: InstanceState) => instance.state },
   {
     title: 'HEALTH',
@@ -149,7 +161,7 @@ const STATE_COLUMNS = [
   {
     title: 'RESTARTS',
     value: (instance: InstanceState) => instance.restarts,
-    align: 'right' as const,
+    align: 'right',
     isOptional: true,
   },
   { title: 'WHY', value: (instance: InstanceState) => instance.reason, widthMin: TEXT_WIDTH_MIN },

@@ -1,4 +1,4 @@
-import { P2PError } from '../../base/errors.ts'
+import { CliError, P2PError } from '../../base/errors.ts'
 import type { CliHost } from '../host.ts'
 import { eventText } from '../output/event-text.ts'
 import { relativeTime } from '../output/relative-time.ts'
@@ -40,10 +40,19 @@ async function eitherOf(ask: (kind: 'service' | 'node') => Promise<Answer>): Pro
   try {
     return await ask('service')
   } catch (error) {
-    if (!(error instanceof P2PError) || !UNKNOWN.has(error.code)) throw error
-    // Which of the two was meant nobody knows: the second refusal says what is near.
-    return ask('node')
+    if (!isUnknown(error)) throw error
+    try {
+      return await ask('node')
+    } catch (noNode) {
+      if (!isUnknown(noNode)) throw noNode
+      // Which of the two was meant nobody knows: each says what is near.
+      throw new CliError('P2P_CLI_USAGE', `${error.message}. ${noNode.message}`)
+    }
   }
+}
+
+function isUnknown(error: unknown): error is P2PError {
+  return error instanceof P2PError && UNKNOWN.has(error.code)
 }
 
 function answerText(host: CliHost, { state, summary, cause, before, logs, remedy }: Answer): string {

@@ -27,7 +27,8 @@ export function defineClusterCommands(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-Without --name the operator credential is used: <state_directory>/operator.json of the coordinator, readable by its user only.
+Without --name the operator credential is used: <state_directory>/operator.json
+of the coordinator, readable by its user only.
 
 Examples:
   p2p login                                       on the coordinator's machine, as its user
@@ -55,7 +56,7 @@ Examples:
   defineWhy(cluster('why <name>', 'Tell why a service or node is as it is, and what to do'), act)
   defineAlerts(cluster('alerts', 'See what fires, take care of it, silence it, test who is told'), act)
   defineTop(cluster('top', 'Show nodes and services by what they use, live'), act)
-  defineMetrics(cluster('metrics <node>', 'Show graphs of what a node measured'), act)
+  defineMetrics(cluster('metrics [node]', 'Show graphs of what a node measured, or of the calls of a service'), act)
   defineSupportBundle(cluster('support-bundle', 'Collect what helps to see what is wrong into one file'), act)
   defineAccount(cluster('account', 'Show your own account, and set up a second step'), act)
   defineUsers(cluster('users', 'Say who may use the cluster, and as what'), act)
@@ -130,7 +131,8 @@ function defineRotation(rotate: Command, act: Act): void {
   rotate.addHelpText(
     'after',
     `
-Goes on by itself, also after a restart of the coordinator, as soon as every node has followed. No call fails.
+Goes on by itself, also after a restart of the coordinator, as soon as every node
+has followed. No call fails.
 
 Examples:
   p2p ca rotate --root
@@ -235,11 +237,13 @@ Examples:
 function defineMetrics(metrics: Command, act: Act): void {
   withOutput(withConnection(metrics))
     .addOption(new Option('--range <range>', 'how far back').choices(RANGES).default('15m'))
+    .option('--service <name>', 'of this service on all nodes instead of a node')
     .addHelpText(
       'after',
       `
 Examples:
   p2p metrics worker-1
+  p2p metrics --service shop --range 1d
   p2p metrics coordinator --range 7d
   p2p metrics worker-1 --range 1h --output json
 `,
@@ -254,8 +258,9 @@ function defineSupportBundle(bundle: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-Versions, configurations, members, deployments, certificates' facts, metrics, what was done, and the last log lines, as JSON.
-Passwords, tokens and keys are replaced, also in log lines; names and addresses are left as they are.
+Versions, configurations, members, deployments, certificates' facts, metrics,
+what was done, and the last log lines, as JSON. Passwords, tokens and keys are
+replaced, also in log lines; names and addresses are left as they are.
 `,
     )
     .action(act(async () => (await import('../commands/support-bundle.ts')).supportBundle))
@@ -277,7 +282,8 @@ function defineEvents(events: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-Deployments, nodes that come and go, health of services, certificates, what people did, alerts, and errors in the log.
+Deployments, nodes that come and go, health of services, certificates, what
+people did, alerts, and errors in the log.
 
 Examples:
   p2p events
@@ -441,7 +447,8 @@ function defineAudit(audit: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-Each node keeps the record of what was done through it; --url says which one is asked.
+Each node keeps the record of what was done through it; --url says which one is
+asked.
 
 Examples:
   p2p audit --since 24h --who ada

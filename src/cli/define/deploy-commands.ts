@@ -147,8 +147,9 @@ function defineUpgrade(upgrade: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-One worker first, then the others, coordinators last. The services of a node stop and start with
-it. A node on which the new version does not run well goes back by itself, and the upgrade ends.
+One worker first, then the others, coordinators last. The services of a node stop
+and start with it. A node on which the new version does not run well goes back by
+itself, and the upgrade ends.
 Exit codes: 0 done, 1 refused or failed, 130 not waited for.
 
 Examples:

@@ -25,8 +25,9 @@ export function defineDevelopCommands(program: Command, act: Act): void {
     .addHelpText(
       'after',
       `
-The node listens on 127.0.0.1 only and keeps its state in .p2p of the folder. A version that does not start leaves the one
-before running. While it runs, --profile dev of every command means its node.
+The node listens on 127.0.0.1 only and keeps its state in .p2p of the folder. A
+version that does not start leaves the one before running. While it runs,
+--profile dev of every command means its node.
 
 Examples:
   p2p dev

@@ -42,6 +42,7 @@ export interface DeploymentInstance {
   health: string
   restarts: number
   reason?: string
+  ports?: Record<string, number>
 }
 
 export interface DeploymentStatusView {

@@ -44,6 +44,9 @@ export async function followRollout(host: CliHost, session: Session, begun: Roll
     interruption.dispose()
   }
   host.talk.write(`${endText(rollout, style)}\n`)
+  if (rollout.state === 'failed' || rollout.state === 'rolled-back') {
+    host.talk.write(`What led to it: p2p why ${plain(rollout.service)}\n`)
+  }
   if (rollout.state !== 'running') return { rollout, exitCode: rollout.state === 'succeeded' ? 0 : 1 }
   host.talk.write(`It goes on without this command. ${lookAgain(rollout.service)}\n`)
   return { rollout, exitCode: INTERRUPTED }

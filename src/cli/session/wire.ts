@@ -62,6 +62,7 @@ export interface InstanceView {
   pid?: number
   restarts: number
   reason?: string
+  ports?: Record<string, number>
 }
 
 export interface ServiceView {

@@ -26,6 +26,7 @@ export function claimHash(
   return { bucket: bucketOf(nodeId), high: claim.readUInt32BE(0), low: claim.readUInt32BE(4) }
 }
 
+/** The finest bucket; the coarser ones of smaller views are its first bits. */
 export function bucketOf(nodeId: NodeId): number {
   return hashOf(nodeId).readUInt32BE(0) >>> (32 - BUCKET_BITS_MAX)
 }

@@ -15,25 +15,33 @@ const TTL_MS_MAX = 366 * 24 * 3_600_000
 /** Credentials for external account binding: who may open an account (RFC 8555 section 7.3.4). */
 export function createAcmeCredentials(context: AcmeContext): AcmeAdmin {
   const { records, random, clock, log } = context
+  type Options = Parameters<AcmeAdmin['createCredential']>[0]
+  const create = async (options: Options, names: string[]): ReturnType<AcmeAdmin['createCredential']> => {
+    if ((await records.credentials()).length >= CREDENTIALS_MAX) {
+      throw new PkiError('P2P_PKI_BUSY', `There are ${CREDENTIALS_MAX} ACME credentials already: revoke some`)
+    }
+    const nowMs = clock.wallMs()
+    const facts: AcmeCredentialFacts = {
+      kid: context.newId(),
+      label: options.label,
+      names,
+      uses_left: options.uses,
+      created_at_ms: nowMs,
+      expires_at_ms: nowMs + options.ttlMs,
+    }
+    const hmacKey = toBase64Url(random.bytes(KEY_BYTES))
+    await records.putCredential({ ...facts, hmac_key: hmacKey })
+    log.info('ACME credential created', { kid: facts.kid, label: facts.label, names })
+    return { hmac_key: hmacKey, facts }
+  }
+  let lastMade: Promise<unknown> = Promise.resolve()
   return {
     async createCredential(options) {
       const names = checkOptions(context, options)
-      if ((await records.credentials()).length >= CREDENTIALS_MAX) {
-        throw new PkiError('P2P_PKI_BUSY', `There are ${CREDENTIALS_MAX} ACME credentials already: revoke some`)
-      }
-      const nowMs = clock.wallMs()
-      const facts: AcmeCredentialFacts = {
-        kid: context.newId(),
-        label: options.label,
-        names,
-        uses_left: options.uses,
-        created_at_ms: nowMs,
-        expires_at_ms: nowMs + options.ttlMs,
-      }
-      const hmacKey = toBase64Url(random.bytes(KEY_BYTES))
-      await records.putCredential({ ...facts, hmac_key: hmacKey })
-      log.info('ACME credential created', { kid: facts.kid, label: facts.label, names })
-      return { hmac_key: hmacKey, facts }
+      // One after the other, so that each counts the one before.
+      const made = lastMade.then(() => create(options, names))
+      lastMade = made.catch(() => {})
+      return made
     },
     async listCredentials() {
       return (await records.credentials()).map(factsOf)

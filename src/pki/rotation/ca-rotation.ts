@@ -5,6 +5,7 @@ import type { NodeId } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Membership } from '../../base/member.ts'
 import type { Clock, Timer } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type { StoredRotation } from '../authority-store.ts'
 import type { CertificateAuthority } from '../certificate-authority.ts'
 import { planRotation, type RotationNode, type RotationStep } from './plan-rotation.ts'
@@ -37,7 +38,7 @@ class Driver implements CaRotationDriver {
   readonly #needs: CaRotationNeeds
   #membership: Membership | undefined
   /** Changes one after the other, each decided on the state that the one before left. */
-  #last: Promise<unknown> = Promise.resolve()
+  readonly #turns = new Turns()
 
   constructor(needs: CaRotationNeeds) {
     this.#needs = needs
@@ -64,7 +65,7 @@ class Driver implements CaRotationDriver {
   }
 
   begin(kind: StoredRotation['kind']): Promise<CaRotation> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       await this.#needs.ca.beginRotation(kind)
       this.#needs.log.warning('A rotation of the CA has begun', { kind, phase: this.#needs.ca.rotation?.phase })
       return this.status() as CaRotation
@@ -72,7 +73,7 @@ class Driver implements CaRotationDriver {
   }
 
   finish({ force }: { force: boolean }): Promise<CaRotation> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { ca, log, nodeId } = this.#needs
       const present = this.status()
       if (!present) throw new PkiError('P2P_PKI_REQUEST_UNKNOWN', 'No CA was rotated here (p2p ca rotate)')
@@ -101,7 +102,7 @@ class Driver implements CaRotationDriver {
         this.#membership = membership
         const { ca, clock } = this.#needs
         const look = (): void => {
-          if (isUnderWay(ca.rotation)) void this.#inTurn(() => this.#advance())
+          if (isUnderWay(ca.rotation)) void this.#turns.run(() => this.#advance())
         }
         unlisten.push(membership.onChange(look), ca.onTrustChange(look), ca.revocations.onChange(look))
         timer = clock.every(LOOK_EVERY_MS, look)
@@ -110,7 +111,7 @@ class Driver implements CaRotationDriver {
       stop: async () => {
         timer?.cancel()
         for (const stop of unlisten.splice(0)) stop()
-        await this.#last
+        await this.#turns.settled
         this.#membership = undefined
       },
     }
@@ -146,12 +147,6 @@ class Driver implements CaRotationDriver {
         hasNewCertificate: member !== undefined && ca.isOfCurrentCa(member.record.certificateSerial),
       }
     })
-  }
-
-  #inTurn<T>(task: () => Promise<T>): Promise<T> {
-    const run = this.#last.then(task)
-    this.#last = run.catch(() => {})
-    return run
   }
 }
 

@@ -142,6 +142,7 @@ export const ACCESS = {
   'GET /api/dashboard/metrics': VIEWERS,
   'GET /api/dashboard/full-data': VIEWERS,
   'GET /api/dashboard/history/{node}': VIEWERS,
+  'GET /api/dashboard/services/{service}/history': VIEWERS,
   'GET /api/dashboard/stats': VIEWERS,
   'GET /ws/dashboard': VIEWERS, // asked again while the socket is open
   'GET /api/artifacts': VIEWERS,

@@ -1,13 +1,11 @@
 import { assert } from '../../base/assert.ts'
 import { toBase64Url } from '../../base/bytes.ts'
 import type { Component } from '../../base/component.ts'
-import { type ControlStore, jsonValue, type Operation } from '../../base/control-store.ts'
+import { jsonValue, type Operation } from '../../base/control-store.ts'
 import { RpcError } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
-import type { Random } from '../../base/random.ts'
-import type { Clock } from '../../base/time.ts'
 import { addressPrefix } from '../../transport/index.ts'
-import { includesRole, type PersonRole, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from './access-token.ts'
+import { includesRole, type PersonRole } from './access-token.ts'
 import { HashQueue } from './hash-queue.ts'
 import { hashOfCredential } from './operator-credential.ts'
 import { hashPassword, matchesPassword, type PasswordHash } from './password-hash.ts'
@@ -19,18 +17,16 @@ import {
   Passkeys,
   type RelyingParty,
 } from './passkeys.ts'
-import { newRefreshToken, refreshedBy, sessionIdOf } from './refresh-token.ts'
+import type { RecordAct } from './record-act.ts'
 import { makeRecoveryCodes, recoveryHash, TotpEnrolments } from './second-step.ts'
+import { type SessionOptions, Sessions, type SessionsNeeds, type SignedIn } from './sessions.ts'
 import { SignInThrottle } from './sign-in-throttle.ts'
-import type { AccessToken, TokenIssuer } from './token-issuer.ts'
 import { stepOfCode } from './totp.ts'
 import {
   isUserName,
   type PasskeyView,
-  type SessionKind,
   type SessionView,
   type StoredPasskey,
-  type StoredSession,
   type StoredUser,
   type User,
 } from './user.ts'
@@ -52,22 +48,9 @@ export interface SignIn {
   code?: string | undefined
 }
 
-export interface SignInOptions {
-  /** The address it comes from. */
-  from: string
-  kind: SessionKind
-  ttlS?: number
+export interface SignInOptions extends SessionOptions {
   /** At most the person's own, which is the default. */
   role?: PersonRole | undefined
-}
-
-export interface SignedIn {
-  name: string
-  token: AccessToken
-  /** Trades for the next token, once; none for browsers, whose cookie is renewed. */
-  refreshToken?: string
-  /** When the session ends whatever is renewed; wall time, Unix milliseconds. */
-  endsAtMs: number
 }
 
 /** The people who may use the cluster: who they are, how they sign in, and the sessions they have. Coordinator only. */
@@ -95,7 +78,7 @@ export interface People {
   /** Whose invitation it is. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: it was used, is too old, or is none */
   invited(secret: string): User
   /** Uses an invitation up. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_AUTH_PASSWORD_WEAK */
-  accept(secret: string, password: string, from: string): Promise<User>
+  accept(secret: string, password: string, options: { from: string; record: RecordAct }): Promise<User>
 
   /**
    * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: whatever is wrong; P2P_AUTH_CODE_REQUIRED: the password is right;
@@ -106,18 +89,15 @@ export interface People {
    * Opens a session for somebody whom a provider of identities vouches for, and who is no user here: the name has a colon, as no
    * user's has.
    */
-  open(
-    person: { name: string; role: PersonRole },
-    options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'>,
-  ): Promise<SignedIn>
+  open(person: { name: string; role: PersonRole }, options: SessionOptions): Promise<SignedIn>
   /**
    * Trades a refresh token for a token and the next refresh token; durable before it resolves. One that was traded before ends
    * the session: somebody else has it.
    * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
    */
-  refresh(refreshToken: string, ttlS?: number): Promise<SignedIn>
+  refresh(refreshToken: string, options: { ttlS?: number; record: RecordAct }): Promise<SignedIn>
   /** Ends the session a refresh token is of. @throws {RpcError} as `refresh` */
-  revokeRefresh(refreshToken: string): Promise<void>
+  revokeRefresh(refreshToken: string, record: RecordAct): Promise<void>
 
   /** What a person's own page shows; undefined for who is no user (the operator credential's holder). */
   get(name: string): User | undefined
@@ -164,29 +144,16 @@ export interface People {
    * Signs in by passkey, which is possession and a finger or PIN: no password and no code are asked for besides.
    * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID, P2P_RPC_RATE_LIMITED
    */
-  signInByPasskey(
-    assertion: PasskeyAssertion,
-    options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'> & { party: RelyingParty },
-  ): Promise<SignedIn>
+  signInByPasskey(assertion: PasskeyAssertion, options: SessionOptions & { party: RelyingParty }): Promise<SignedIn>
 }
 
-export interface PeopleNeeds {
-  store: ControlStore
-  clock: Clock
-  random: Random
-  log: Logger
-  tokens: Pick<TokenIssuer, 'sign' | 'withdraw' | 'isRevoked'>
-}
+export type PeopleNeeds = SessionsNeeds
 
 const USER_PREFIX = 'auth/users/'
-const SESSION_PREFIX = 'auth/sessions/'
-const SESSION_MS = TOKEN_TTL_S_MAX * 1_000
 
 /** Bounds of what people can make the store keep. */
 const USERS_MAX = 1_000
-const SESSIONS_PER_USER_MAX = 50
 const SECRET_BYTES = 32
-const SESSION_ID_BYTES = 16
 
 /** @param options.cluster named in authenticator programs */
 export function createPeople(needs: PeopleNeeds, options: { cluster: string }): People & Component {
@@ -198,7 +165,7 @@ class StoredPeople implements People, Component {
   readonly #needs: PeopleNeeds
   readonly #log: Logger
   readonly #users = new Map<string, StoredUser>()
-  readonly #sessions = new Map<string, StoredSession>()
+  readonly #sessions: Sessions
   readonly #throttle: SignInThrottle
   readonly #hashing = new HashQueue()
   readonly #enrolments: TotpEnrolments
@@ -210,6 +177,7 @@ class StoredPeople implements People, Component {
   constructor(needs: PeopleNeeds, cluster: string) {
     this.#needs = needs
     this.#log = needs.log.child('Auth')
+    this.#sessions = new Sessions({ ...needs, log: this.#log })
     this.#throttle = new SignInThrottle(needs.clock)
     this.#enrolments = new TotpEnrolments(needs, cluster)
     this.#passkeys = new Passkeys({ ...needs, log: this.#log }, cluster)
@@ -220,9 +188,7 @@ class StoredPeople implements People, Component {
     for (const { key, value } of await store.range(USER_PREFIX)) {
       this.#users.set(key.slice(USER_PREFIX.length), parsed(value) as StoredUser)
     }
-    for (const { key, value } of await store.range(SESSION_PREFIX)) {
-      this.#sessions.set(key.slice(SESSION_PREFIX.length), parsed(value) as StoredSession)
-    }
+    await this.#sessions.load()
   }
 
   async stop(): Promise<void> {
@@ -266,7 +232,7 @@ class StoredPeople implements People, Component {
       if (user.role === role) return this.#view(user)
       if (role !== 'admin') this.#keepAnAdmin(user)
       const changed = { ...user, role }
-      await this.#save(changed, this.#sessionsOf(name))
+      await this.#save(changed, this.#sessions.of(name))
       this.#log.info('Role of a user changed', { name, role, was: user.role })
       return this.#view(changed)
     })
@@ -278,7 +244,7 @@ class StoredPeople implements People, Component {
     return this.#exclusive(async () => {
       const { password: _old, invitation: _former, code: _code, passkeys: _keys, ...user } = this.#known(name)
       const changed = { ...user, ...stored }
-      await this.#save(changed, this.#sessionsOf(name))
+      await this.#save(changed, this.#sessions.of(name))
       this.#log.info('User reset', { name })
       return { user: this.#view(changed), ...(invitation && { invitation }) }
     })
@@ -286,9 +252,9 @@ class StoredPeople implements People, Component {
 
   remove(name: string): Promise<void> {
     return this.#exclusive(async () => {
-      const sessions = this.#sessionsOf(name)
+      const sessions = this.#sessions.of(name)
       if (sessions.length === 0 || isUserName(name)) this.#keepAnAdmin(this.#known(name))
-      await this.#end(sessions, [{ type: 'delete', key: USER_PREFIX + name }])
+      await this.#sessions.end(sessions, [{ type: 'delete', key: USER_PREFIX + name }])
       this.#users.delete(name)
       this.#log.info('User removed', { name })
     })
@@ -298,12 +264,13 @@ class StoredPeople implements People, Component {
     return this.#view(this.#inviteeOf(secret))
   }
 
-  async accept(secret: string, password: string, from: string): Promise<User> {
+  async accept(secret: string, password: string, { from, record }: { from: string; record: RecordAct }): Promise<User> {
     const { name } = this.#inviteeOf(secret)
     checkNewPassword(password, name)
     const hash = await this.#hashing.run(addressPrefix(from), () => hashPassword(password, this.#needs.random))
     return this.#exclusive(async () => {
       const { invitation: _used, ...user } = this.#inviteeOf(secret)
+      await record(user)
       const changed = { ...user, password: hash }
       await this.#save(changed)
       this.#log.info('Invitation taken', { name })
@@ -325,51 +292,36 @@ class StoredPeople implements People, Component {
       if (!includesRole(user.role, role)) {
         throw new RpcError('P2P_RPC_ACCESS_DENIED', `${name} is ${user.role}, not ${role}`, { role })
       }
-      if (!user.code) return this.#openSession(user, { ...options, role })
+      if (!user.code) return this.#sessions.open({ name, role }, options)
       const changed = this.#withUsedCode(user, code ?? '')
-      const signedIn = await this.#openSession(changed, { ...options, role }, [userPut(changed)])
+      const signedIn = await this.#sessions.open({ name, role }, options, [userPut(changed)])
       this.#users.set(name, changed)
       return signedIn
     })
   }
 
-  open(person: { name: string; role: PersonRole }, options: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'>) {
+  open(person: { name: string; role: PersonRole }, options: SessionOptions) {
     assert(!isUserName(person.name), `${person.name} could be a user`)
-    return this.#exclusive(() => this.#openSession(person, { ...options, role: person.role }))
+    return this.#exclusive(() => this.#sessions.open(person, options))
   }
 
-  async refresh(refreshToken: string, ttlS = TOKEN_TTL_S_DEFAULT): Promise<SignedIn> {
-    return this.#exclusive(async () => {
-      const { id, session } = await this.#sessionOfRefresh(refreshToken)
-      const next = newRefreshToken(id, this.#needs.random)
-      const changed = refreshedBy(session, hashOfCredential(next))
-      await this.#commit([sessionPut(id, changed)])
-      this.#sessions.set(id, changed)
-      return this.#signedIn(id, changed, ttlS, next)
-    })
+  refresh(refreshToken: string, options: { ttlS?: number; record: RecordAct }): Promise<SignedIn> {
+    return this.#exclusive(() => this.#sessions.refresh(refreshToken, options))
   }
 
-  revokeRefresh(refreshToken: string): Promise<void> {
-    return this.#exclusive(async () => {
-      const { id } = await this.#sessionOfRefresh(refreshToken)
-      await this.#end([id])
-    })
+  revokeRefresh(refreshToken: string, record: RecordAct): Promise<void> {
+    return this.#exclusive(() => this.#sessions.revoke(refreshToken, record))
   }
 
   sessions(name: string): SessionView[] {
-    return this.#sessionsOf(name)
-      .map((id) => {
-        const { kind, from, created_at_ms, ends_at_ms } = this.#sessions.get(id) as StoredSession
-        return { id, kind, from, createdAtMs: created_at_ms, endsAtMs: ends_at_ms }
-      })
-      .sort((a, b) => b.createdAtMs - a.createdAtMs)
+    return this.#sessions.views(name)
   }
 
   endSession(name: string, id: string): Promise<void> {
     return this.#exclusive(async () => {
-      if (!this.#sessionsOf(name).includes(id))
+      if (!this.#sessions.of(name).includes(id))
         throw new RpcError('P2P_AUTH_SESSION_UNKNOWN', 'There is no such session any more')
-      await this.#end([id])
+      await this.#sessions.end([id])
     })
   }
 
@@ -383,7 +335,7 @@ class StoredPeople implements People, Component {
     const hash = await this.#hashing.run(addressPrefix(from), () => hashPassword(next, this.#needs.random))
     await this.#exclusive(async () => {
       const user = this.#sameAs(checked)
-      const others = this.#sessionsOf(name).filter((id) => id !== sid)
+      const others = this.#sessions.of(name).filter((id) => id !== sid)
       await this.#save({ ...user, password: hash }, others)
       this.#log.info('Password changed', { name })
     })
@@ -459,7 +411,7 @@ class StoredPeople implements People, Component {
 
   signInByPasskey(
     assertion: PasskeyAssertion,
-    { party, ...options }: Pick<SignInOptions, 'from' | 'kind' | 'ttlS'> & { party: RelyingParty },
+    { party, ...options }: SessionOptions & { party: RelyingParty },
   ): Promise<SignedIn> {
     const succeeded = this.#throttle.begin(`passkey ${assertion.id}`, addressPrefix(options.from))
     return this.#exclusive(async () => {
@@ -470,7 +422,7 @@ class StoredPeople implements People, Component {
       const used = await this.#passkeys.verify(user, passkey, assertion, party)
       const passkeys = (user.passkeys ?? []).map((other) => (other === passkey ? used : other))
       const changed = { ...user, passkeys }
-      const signedIn = await this.#openSession(changed, { ...options, role: user.role }, [userPut(changed)])
+      const signedIn = await this.#sessions.open(user, options, [userPut(changed)])
       this.#users.set(user.name, changed)
       succeeded()
       return signedIn
@@ -515,81 +467,6 @@ class StoredPeople implements People, Component {
     if (step === undefined) this.#log.warning('Recovery code used', { name: user.name, left: recovery.length - 1 })
     const left = recovery.filter((other) => other !== hash)
     return { ...user, code: { secret, last_step: step ?? last_step, recovery: left } }
-  }
-
-  async #openSession(
-    user: { name: string },
-    { kind, from, role, ttlS }: SignInOptions & { role: PersonRole },
-    also: readonly Operation[] = [],
-  ): Promise<SignedIn> {
-    const { clock, random } = this.#needs
-    const id = toBase64Url(random.bytes(SESSION_ID_BYTES))
-    const refreshToken = kind === 'program' ? newRefreshToken(id, random) : undefined
-    const nowMs = clock.wallMs()
-    const session: StoredSession = {
-      name: user.name,
-      role,
-      kind,
-      from,
-      created_at_ms: nowMs,
-      ends_at_ms: nowMs + SESSION_MS,
-      ...(refreshToken !== undefined && { refresh: hashOfCredential(refreshToken) }),
-      spent: [],
-    }
-    const surplus = this.sessions(user.name).slice(SESSIONS_PER_USER_MAX - 1)
-    await this.#end(
-      surplus.map((other) => other.id),
-      [sessionPut(id, session), ...also, ...this.#forgotten()],
-    )
-    this.#sessions.set(id, session)
-    this.#log.info('Signed in', { name: user.name, role, kind, from })
-    return this.#signedIn(id, session, ttlS ?? TOKEN_TTL_S_DEFAULT, refreshToken)
-  }
-
-  async #signedIn(
-    sid: string,
-    session: StoredSession,
-    ttlS: number,
-    refreshToken: string | undefined,
-  ): Promise<SignedIn> {
-    const { name, role, created_at_ms, ends_at_ms: endsAtMs } = session
-    const nowMs = this.#needs.clock.wallMs()
-    const lifeS = Math.max(1, Math.min(ttlS, Math.floor((endsAtMs - nowMs) / 1_000)))
-    const token = await this.#needs.tokens.sign(
-      { name, role, sid, signedInS: Math.floor(created_at_ms / 1_000) },
-      lifeS,
-    )
-    return { name, token, endsAtMs, ...(refreshToken !== undefined && { refreshToken }) }
-  }
-
-  /** @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED */
-  async #sessionOfRefresh(refreshToken: string): Promise<{ id: string; session: StoredSession }> {
-    const id = sessionIdOf(refreshToken) ?? ''
-    const session = this.#sessions.get(id)
-    const hash = hashOfCredential(refreshToken)
-    const isSpent = session?.spent.includes(hash) === true
-    // A guess ends nothing: only what was once good shows that two have it.
-    if (!session || (session.refresh !== hash && !isSpent)) {
-      throw new RpcError('P2P_AUTH_TOKEN_INVALID', 'The refresh token is not valid; sign in again')
-    }
-    if (this.#needs.tokens.isRevoked(id)) {
-      throw new RpcError('P2P_AUTH_TOKEN_REVOKED', 'The session has ended; sign in again')
-    }
-    if (isSpent) {
-      await this.#end([id])
-      this.#log.warning('A refresh token was used twice: its session is ended', {
-        name: session.name,
-        from: session.from,
-      })
-      throw new RpcError(
-        'P2P_AUTH_TOKEN_REVOKED',
-        'The refresh token was used before, so its session has ended; sign in again',
-      )
-    }
-    if (session.ends_at_ms <= this.#needs.clock.wallMs()) {
-      throw new RpcError('P2P_AUTH_TOKEN_EXPIRED', 'The session has ended; sign in again')
-    }
-    return { id, session }
   }
 
   #inviteeOf(secret: string): StoredUser {
@@ -640,43 +517,9 @@ class StoredPeople implements People, Component {
     )
   }
 
-  /** Ids of the person's sessions that live. */
-  #sessionsOf(name: string): string[] {
-    const nowMs = this.#needs.clock.wallMs()
-    return [...this.#sessions]
-      .filter(
-        ([id, session]) => session.name === name && session.ends_at_ms > nowMs && !this.#needs.tokens.isRevoked(id),
-      )
-      .map(([id]) => id)
-  }
-
-  /** Takes some sessions out of the store that are over. */
-  #forgotten(): Operation[] {
-    const nowMs = this.#needs.clock.wallMs()
-    const over = [...this.#sessions].filter(
-      ([id, { ends_at_ms }]) => ends_at_ms <= nowMs || this.#needs.tokens.isRevoked(id),
-    )
-    return over.slice(0, SESSIONS_PER_USER_MAX).map(([id]) => {
-      this.#sessions.delete(id)
-      return { type: 'delete', key: SESSION_PREFIX + id }
-    })
-  }
-
   async #save(user: StoredUser, ended: readonly string[] = []): Promise<void> {
-    await this.#end(ended, [userPut(user)])
+    await this.#sessions.end(ended, [userPut(user)])
     this.#users.set(user.name, user)
-  }
-
-  /** Ends sessions everywhere, and does what else belongs to it, in one commit. */
-  async #end(ids: readonly string[], also: readonly Operation[] = []): Promise<void> {
-    const endings = ids.map((id) => ({ id, endsMs: (this.#sessions.get(id) as StoredSession).ends_at_ms }))
-    const gone = ids.map((id) => ({ type: 'delete', key: SESSION_PREFIX + id }) as const)
-    await this.#needs.tokens.withdraw(endings, [...gone, ...also])
-    for (const id of ids) this.#sessions.delete(id)
-  }
-
-  async #commit(operations: Operation[]): Promise<void> {
-    await this.#needs.store.transact({ operations })
   }
 
   #view(user: StoredUser): User {
@@ -688,7 +531,7 @@ class StoredPeople implements People, Component {
       hasPassword: user.password !== undefined,
       hasCode: user.code !== undefined,
       passkeys: user.passkeys?.length ?? 0,
-      sessions: this.#sessionsOf(user.name).length,
+      sessions: this.#sessions.of(user.name).length,
       ...(user.invitation && { invitationEndsMs: user.invitation.ends_at_ms }),
     }
   }
@@ -712,10 +555,6 @@ function passkeyView({ id, label, rp_id: host, created_at_ms, used_at_ms }: Stor
 
 function userPut(user: StoredUser): Operation {
   return { type: 'put', key: USER_PREFIX + user.name, value: jsonValue(user) }
-}
-
-function sessionPut(id: string, session: StoredSession): Operation {
-  return { type: 'put', key: SESSION_PREFIX + id, value: jsonValue(session) }
 }
 
 function parsed(value: Uint8Array): unknown {

@@ -26,7 +26,8 @@ interface Failures {
 export class SignInThrottle {
   readonly #clock: Clock
   readonly #sources: RateLimiter
-  readonly #failures = new LRUCache<string, Failures>({ max: KEYS_MAX })
+  // Counted as size: for a `max` the cache would take the memory of all of them at once.
+  readonly #failures = new LRUCache<string, Failures>({ maxSize: KEYS_MAX, sizeCalculation: () => 1 })
 
   constructor(clock: Clock) {
     this.#clock = clock

@@ -18,6 +18,7 @@ import {
 } from './access-token.ts'
 import { LoginLinks } from './login-links.ts'
 import { hashOfCredential, matchesCredential, newOperatorCredential } from './operator-credential.ts'
+import type { RecordAct } from './record-act.ts'
 import { RevokedTokens } from './revoked-tokens.ts'
 import { loadSigningKey, type SigningKey } from './signing-key.ts'
 import type { TokenVerifier, VerifiedToken } from './token-verifier.ts'
@@ -51,14 +52,14 @@ export interface TokenIssuer {
    * @param options.ttlS seconds, 1 to TOKEN_TTL_S_MAX
    * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID
    */
-  issue(credential: string, options?: { role?: PersonRole; ttlS?: number }): Promise<AccessToken>
+  issue(credential: string, options: { role?: PersonRole; ttlS?: number; record: RecordAct }): Promise<AccessToken>
   /**
    * Makes the secret of a one-time login link, good for {@link LOGIN_LINK_TTL_S}.
    * @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID
    */
-  makeLink(credential: string): string
+  makeLink(credential: string, record: RecordAct): Promise<string>
   /** Trades such a secret, once. @throws {RpcError} P2P_AUTH_CREDENTIAL_INVALID: it was used, is too old, or is none */
-  issueForLink(secret: string, options: { ttlS: number }): Promise<AccessToken>
+  issueForLink(secret: string, options: { ttlS: number; record: RecordAct }): Promise<AccessToken>
   /**
    * A new token in place of one that holds, for at most {@link TOKEN_TTL_S_MAX} since its person signed in. The old one lives on
    * until its end.
@@ -79,7 +80,7 @@ export interface TokenIssuer {
    * Withdraws a token, and the whole session it is of; durable once this resolves.
    * @throws {RpcError} P2P_AUTH_TOKEN_INVALID, P2P_AUTH_TOKEN_EXPIRED, P2P_AUTH_TOKEN_REVOKED
    */
-  revoke(token: string): Promise<void>
+  revoke(token: string, record?: RecordAct): Promise<void>
   /** @param id of a token or of a session */
   isRevoked(id: string): boolean
 }
@@ -162,29 +163,37 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     return credential
   }
 
-  async issue(credential: string, options: { role?: PersonRole; ttlS?: number } = {}): Promise<AccessToken> {
+  async issue(
+    credential: string,
+    options: { role?: PersonRole; ttlS?: number; record: RecordAct },
+  ): Promise<AccessToken> {
     const stored = this.#checked(credential)
     const { role = stored.role, ttlS = TOKEN_TTL_S_DEFAULT } = options
     assert(ttlS >= 1 && ttlS <= TOKEN_TTL_S_MAX, `a token of ${ttlS} s was asked for`)
     if (!includesRole(stored.role, role)) {
       throw new RpcError('P2P_RPC_ACCESS_DENIED', `The credential is for ${stored.role}, not for ${role}`, { role })
     }
+    await options.record({ name: OPERATOR, role })
     return this.sign({ name: OPERATOR, role }, ttlS)
   }
 
-  makeLink(credential: string): string {
+  async makeLink(credential: string, record: RecordAct): Promise<string> {
     const { role } = this.#checked(credential)
+    await record({ name: OPERATOR, role })
     this.#log.info('Login link made', { name: OPERATOR, role })
     return this.#links.make(role)
   }
 
-  async issueForLink(secret: string, { ttlS }: { ttlS: number }): Promise<AccessToken> {
+  async issueForLink(secret: string, { ttlS, record }: { ttlS: number; record: RecordAct }): Promise<AccessToken> {
     const role = this.#links.take(secret)
-    if (role) return this.sign({ name: OPERATOR, role }, ttlS)
-    throw new RpcError(
-      'P2P_AUTH_CREDENTIAL_INVALID',
-      'The login link was used already, or is older than ten minutes; make another with "p2p login --link"',
-    )
+    if (!role) {
+      throw new RpcError(
+        'P2P_AUTH_CREDENTIAL_INVALID',
+        'The login link was used already, or is older than ten minutes; make another with "p2p login --link"',
+      )
+    }
+    await record({ name: OPERATOR, role })
+    return this.sign({ name: OPERATOR, role }, ttlS)
   }
 
   async renew(token: string, { ttlS }: { ttlS: number }): Promise<AccessToken | undefined> {
@@ -233,8 +242,9 @@ class StoredTokenIssuer implements TokenIssuer, Component {
     return { access_token: token, token_type: 'bearer', expires_in: ttlS, role }
   }
 
-  async revoke(token: string): Promise<void> {
+  async revoke(token: string, record?: RecordAct): Promise<void> {
     const { principal, jti, expiresAtMs, sid, signedInMs } = await this.read(token)
+    if (principal.kind === 'person') await record?.(principal)
     const ids = [{ id: jti, endsMs: expiresAtMs }]
     if (sid !== undefined) ids.push({ id: sid, endsMs: signedInMs + TOKEN_TTL_S_MAX * 1_000 })
     await this.withdraw(ids)

@@ -1,7 +1,13 @@
-import type { Principal } from '../../base/identity.ts'
+import { codeOf, messageOf } from '../../base/errors.ts'
+import type { NodeId, Principal } from '../../base/identity.ts'
 
-/** A call of a method of this node that has ended: one hop of a trace (W3C Trace Context). */
+/**
+ * A call that has ended: one hop of a trace (W3C Trace Context). A call between two nodes is two of them: that of the node it
+ * left is the parent of that of the node it ran on.
+ */
 export interface CallSpan {
+  /** Of a call that left this node: the one it was sent to. Undefined: it ran here. */
+  calledNode?: NodeId | undefined
   /** 32 hex digits. */
   traceId: string
   /** 16 hex digits: of this call, and what calls it made have as their parent. */
@@ -16,7 +22,12 @@ export interface CallSpan {
   error: { code: string; message: string } | undefined
 }
 
-/** Hears of the calls that end on this node. */
+/** What a span tells of why its call failed. @param failure undefined: it did not */
+export function spanError(failure: unknown): CallSpan['error'] {
+  return failure === undefined ? undefined : { code: codeOf(failure) ?? '', message: messageOf(failure) }
+}
+
+/** Hears of the calls that end on this node, and of those that left it, each attempt by itself. */
 export interface SpanListener {
   /** Whether it wants to hear of the calls of this trace; all nodes should answer alike. */
   wants(traceId: string): boolean

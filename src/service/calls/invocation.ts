@@ -1,11 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Placed } from './bag.ts'
 import { Cancellation } from './cancellation.ts'
-import type { NodeId, Principal } from '../../base/identity.ts'
+import type { NodeId, NodeRole, Principal } from '../../base/identity.ts'
 import type { Random } from '../../base/random.ts'
 import type { Reply } from '../link/call-link.ts'
 import type { LocalMethod } from './local-method.ts'
 import type { MethodGuard } from './method-guard.ts'
+import type { PeerShare } from './peer-shares.ts'
 import type { MethodCall } from '../sdk/method.ts'
 import type { ServiceRuntime } from '../sdk/service-runtime.ts'
 import { newSpanId } from './trace-id.ts'
@@ -14,6 +15,8 @@ import { newSpanId } from './trace-id.ts'
 export interface CallOrigin {
   caller: Principal
   relayedBy?: NodeId | undefined
+  /** Of the other node that brought it over a channel. */
+  peerRole?: NodeRole | undefined
   traceId: string
   parentSpanId?: string | undefined
   hops?: number | undefined
@@ -50,6 +53,10 @@ export class Invocation implements MethodCall, Placed {
   isTraced = false
   /** Has let the call begin, and is told of its end. */
   guard: MethodGuard | undefined
+  /** Counts it, when another node brought it. */
+  share: PeerShare | undefined
+  /** What it counts for there. */
+  paramsBytes = 0
   readonly #random: Random
   #spanId: string | undefined
   /** Told of the end; undefined: only those who ask for `result` are. */

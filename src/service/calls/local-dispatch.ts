@@ -4,7 +4,8 @@ import { type NodeId, principalLabel } from '../../base/identity.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Random } from '../../base/random.ts'
 import { type Clock, delay } from '../../base/time.ts'
-import { refusalOf } from './access.ts'
+import { createRateLimiter, type RateLimiter } from '../../transport/index.ts'
+import { refusalOf, refusalOfPeer } from './access.ts'
 import { Bag } from './bag.ts'
 import { DeadlineTimer } from './deadline-timer.ts'
 import { type CallOrigin, callScope, Invocation } from './invocation.ts'
@@ -13,12 +14,14 @@ import { idle } from '../link/link-failure.ts'
 import type { LocalMethod } from './local-method.ts'
 import { LocalStream } from './local-stream.ts'
 import { isGuarded, MethodGuard } from './method-guard.ts'
-import { isStream, readParams, readResult } from './raw-json.ts'
+import { PARAMS_BYTES_MAX, peerOf, PeerShares } from './peer-shares.ts'
+import { isStream, RawJson, readParams, readResult } from './raw-json.ts'
 import { RESULT_SCOPE, type ResultCache, resultKey } from './result-cache.ts'
+import { permissionRemedy } from '../definition/permission-remedy.ts'
 import { namedParams, parsedParams, parsedResult } from '../definition/schema-check.ts'
 import { SERVICE_ERROR } from '../sdk/brands.ts'
 import type { Schema } from '../sdk/schema.ts'
-import type { SpanListener } from './call-span.ts'
+import { type SpanListener, spanError } from './call-span.ts'
 
 /** Methods of this node running at once, those given up by their callers but not finished included. */
 export const INVOCATIONS_MAX = 16_384
@@ -27,6 +30,9 @@ const GIVEN_UP = new RpcError('P2P_RPC_CANCELLED', 'Nobody waited for it any mor
 
 /** Calls that may make one another in a row: far more than any design has, and few enough that a circle ends at once. */
 export const HOPS_MAX = 32
+
+/** Of one worker: more than the people of a cluster do by it, and a gigabyte of records in more than two days. */
+const RELAYED_ACTS_LIMIT = { perMinute: 600, burst: 300, keysMax: 256 } as const
 
 export interface LocalDispatchNeeds {
   clock: Clock
@@ -52,12 +58,16 @@ export class LocalDispatch {
   /** Calls somebody waits for, or whose stream is open. */
   readonly #open = new Bag<Invocation>()
   readonly #timer: DeadlineTimer
+  readonly #shares = new PeerShares()
+  /** Privileged calls of people that other nodes pass on, by those nodes. */
+  readonly #relayedActs: RateLimiter
   /** Methods that have not returned, waited for or not. */
   #unfinished = 0
 
   constructor(needs: LocalDispatchNeeds, nodeId: NodeId) {
     this.#needs = needs
     this.#nodeId = nodeId
+    this.#relayedActs = createRateLimiter({ clock: needs.clock }, RELAYED_ACTS_LIMIT)
     this.#timer = new DeadlineTimer(needs.clock, (nowMs) => this.#endExpired(nowMs))
   }
 
@@ -91,11 +101,15 @@ export class LocalDispatch {
     const deadlineMs = Math.min(origin.deadlineMs, nowMs + method.descriptor.timeoutMs)
     const invocation = new Invocation(method, origin, deadlineMs, nowMs, this.#needs.random, reply)
     if (this.#needs.spans?.wants(origin.traceId)) invocation.isTraced = true
+    const peer = peerOf(origin, this.#nodeId)
+    if (peer !== undefined) invocation.share = this.#shares.of(peer)
     const guard = this.#guards.size > 0 ? this.#guards.get(method) : undefined
     const refusal =
       refusalOf(method.descriptor, origin.caller, this.#nodeId) ??
+      (peer === undefined ? undefined : refusalOfPeer(method.descriptor, origin, this.#nodeId)) ??
       this.#noRoom(invocation) ??
-      guard?.refusalOf(origin.caller)
+      guard?.refusalOf(origin.caller, origin.relayedBy) ??
+      this.#tooManyActs(invocation, origin)
     if (refusal) {
       this.#refuse(invocation, refusal)
       return invocation
@@ -103,6 +117,11 @@ export class LocalDispatch {
     method.stats.begin()
     method.callers?.note(method.descriptor.name, origin.caller)
     this.#track(invocation)
+    if (invocation.share) {
+      if (params instanceof RawJson) invocation.paramsBytes = params.bytesMax
+      invocation.share.running++
+      invocation.share.paramsBytes += invocation.paramsBytes
+    }
     const audit = isPrivileged(invocation) ? this.#needs.audit : undefined
     if (audit) void this.#record(audit, invocation, () => this.#begin(invocation, params, guard))
     else this.#begin(invocation, params, guard)
@@ -161,16 +180,37 @@ export class LocalDispatch {
     invocation.reject(refusal)
   }
 
+  /**
+   * One other node may have as many calls here as there is room left: half of all when it is alone, a third when another has as
+   * much … However many of them take what they can get, there is room for whoever comes next.
+   */
   #noRoom(invocation: Invocation): RpcError | undefined {
-    const { method, hops } = invocation
+    const { method, hops, share } = invocation
     if (invocation.deadlineMs <= invocation.startedMs) return exceeded(invocation)
     if (hops > HOPS_MAX) {
       const message = `${method.name} was not called: ${HOPS_MAX} calls have made one another in a row; look for services that call each other in a circle`
       return new RpcError('P2P_RPC_TOO_MANY_HOPS', message, { method: method.name, hops })
     }
-    if (this.#unfinished < INVOCATIONS_MAX) return undefined
+    const left = INVOCATIONS_MAX - this.#unfinished
+    if (left > 0 && share && (share.running >= left || share.paramsBytes >= PARAMS_BYTES_MAX)) {
+      const message = `Node ${this.#nodeId} runs ${share.running} calls of ${share.nodeId} already, its share, and took no call of ${method.name}: try again later`
+      return new RpcError('P2P_RPC_OVERLOADED', message, { method: method.name, node: this.#nodeId })
+    }
+    if (left > 0) return undefined
     const message = `Node ${this.#nodeId} runs ${INVOCATIONS_MAX} calls already and took no call of ${method.name}: try again later`
     return new RpcError('P2P_RPC_OVERLOADED', message, { method: method.name, node: this.#nodeId })
+  }
+
+  /** Each is a record in the audit trail, which is finite: what a worker could make up must not push out what people did. */
+  #tooManyActs(invocation: Invocation, { relayedBy, peerRole }: CallOrigin): RpcError | undefined {
+    if (relayedBy === undefined || peerRole !== 'worker') return undefined
+    const { method } = invocation
+    if (!this.#needs.audit || !isPrivileged(invocation)) return undefined
+    const verdict = this.#relayedActs.take(relayedBy)
+    if (verdict.ok) return undefined
+    const { retryAfterMs } = verdict
+    const message = `Worker ${relayedBy} passes on too many calls of people: wait ${retryAfterMs} ms to call ${method.name}, or ask a coordinator`
+    return new RpcError('P2P_RPC_RATE_LIMITED', message, { method: method.name, retryAfterMs })
   }
 
   #track(invocation: Invocation): void {
@@ -180,7 +220,13 @@ export class LocalDispatch {
   }
 
   #queue(invocation: Invocation, params: unknown, guard: MethodGuard): void {
-    const refusal = guard.enter({
+    const refuse = (refusal: RpcError): void => {
+      this.#returned(invocation, true, refusal)
+      this.#open.delete(invocation)
+      invocation.reject(refusal)
+    }
+    guard.enter({
+      owner: invocation.share?.nodeId ?? principalLabel(invocation.caller),
       get hasEnded() {
         return invocation.hasEnded
       },
@@ -189,11 +235,8 @@ export class LocalDispatch {
         this.#serve(invocation, params)
       },
       drop: () => this.#returned(invocation, true),
+      refuse,
     })
-    if (!refusal) return
-    this.#returned(invocation, true, refusal)
-    this.#open.delete(invocation)
-    invocation.reject(refusal)
   }
 
   /** Never throws. Nothing here waits for what is there already: most methods answer at once. */
@@ -246,6 +289,10 @@ export class LocalDispatch {
   /** The method does not run any more, whether somebody still waits or not. */
   #returned(invocation: Invocation, isError: boolean, failure?: unknown): void {
     this.#unfinished--
+    if (invocation.share) {
+      invocation.share.running--
+      invocation.share.paramsBytes -= invocation.paramsBytes
+    }
     const durationMs = this.#needs.clock.nowMs() - invocation.startedMs
     invocation.method.stats.end(durationMs, isError)
     invocation.guard?.leave()
@@ -255,7 +302,7 @@ export class LocalDispatch {
   #tellSpan(invocation: Invocation, durationMs: number, failure: unknown): void {
     if (!invocation.isTraced) return
     const { method, traceId, spanId, parentSpanId, caller } = invocation
-    const error = failure === undefined ? undefined : { code: codeOf(failure) ?? '', message: messageOf(failure) }
+    const error = spanError(failure)
     this.#needs.spans?.ended({ method: method.name, traceId, spanId, parentSpanId, caller, durationMs, error })
   }
 
@@ -374,8 +421,9 @@ export class LocalDispatch {
         { cause: error },
       )
     }
-    this.#needs.log.error('A method failed', { method: method.name, traceId, error })
-    const message = `${method.name} failed on node ${this.#nodeId}: its log has the reason under trace ${traceId}`
+    const remedy = permissionRemedy(error)
+    this.#needs.log.error('A method failed', { method: method.name, traceId, error, ...(remedy && { remedy }) })
+    const message = `${method.name} failed on node ${this.#nodeId}; the reason is in the log: p2p logs --trace ${traceId}`
     return new RpcError(
       'P2P_RPC_SERVICE_FAILED',
       message,

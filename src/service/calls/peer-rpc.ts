@@ -111,8 +111,9 @@ class Callers {
 
   originOf({ service, person, traceId, spanId, hops, deadlineMs }: ServedContext): CallOrigin {
     const caller: Principal = person ? { kind: 'person', name: person.name, role: person.role } : this.#node(service)
-    const relayedBy = person ? this.#channel.peer.nodeId : undefined
-    return { caller, relayedBy, traceId, parentSpanId: spanId, hops, deadlineMs }
+    const { nodeId, role: peerRole } = this.#channel.peer
+    const relayedBy = person ? nodeId : undefined
+    return { caller, relayedBy, peerRole, traceId, parentSpanId: spanId, hops, deadlineMs }
   }
 
   #node(service: string | undefined): Principal {

@@ -152,6 +152,12 @@ const MANIFEST = z
   .superRefine(checkTogether)
 
 export type Manifest = z.infer<typeof MANIFEST>
+
+/** `files` says what is packed. Members of other programs may stand beside them, unless they look like one of these. */
+const MEMBERS: readonly string[] = [...Object.keys(MANIFEST.shape), 'files']
+/** Shorter names are near to everything. */
+const MISSPELT_LENGTH_MIN = 4
+
 export type HealthCheck = z.infer<typeof HEALTH>
 export type ExecProgram = z.infer<typeof EXEC>
 
@@ -201,6 +207,10 @@ function checkTogether(manifest: z.infer<typeof MANIFEST>, context: z.Refinement
   const { kind, exec, instances = 1, ports = {}, health, permissions, reload } = manifest
   const issue = (path: string, message: string): void => {
     context.addIssue({ code: 'custom', path: path.split('.'), message })
+  }
+  for (const key of Object.keys(manifest)) {
+    const near = MEMBERS.includes(key) || key.length < MISSPELT_LENGTH_MIN ? undefined : nearest(key, MEMBERS)
+    if (near !== undefined) issue(key, `there is no such member; did you mean ${near}?`)
   }
   if (kind === 'exec' && !exec) issue('exec', 'is missing: kind "exec" needs { "command": … }')
   if (exec && kind !== undefined && kind !== 'exec') issue('kind', `must be "exec" where exec is given, not "${kind}"`)

@@ -87,7 +87,7 @@ class HookedModuleLoader implements ModuleLoader {
 /** `main.ts:12:5` of the first place in `folder` that the error names, for people. */
 export function placeOf(error: unknown, folder: string): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined
-  const fromBuild = (error as { errors?: readonly { location?: Location | null }[] }).errors?.[0]?.location
+  const fromBuild = builderSays(error)?.location
   if (fromBuild) return `${relativeTo(folder, fromBuild.file)}:${fromBuild.line}:${fromBuild.column + 1}`
   const real = realpathSync(folder)
   for (const line of String((error as Error).stack).split('\n')) {
@@ -102,9 +102,15 @@ export function placeOf(error: unknown, folder: string): string | undefined {
 
 /** The sentence of an error with its place in the service's own files, where it has one. */
 export function messageWithPlace(error: unknown, folder: string | undefined): string {
-  const message = messageOf(error)
+  // The builder's own message repeats the place, with the path on this machine.
+  const message = builderSays(error)?.text ?? messageOf(error)
   const place = folder === undefined ? undefined : placeOf(error, folder)
   return place === undefined ? message : `${message} (${place})`
+}
+
+/** The first of the mistakes that esbuild found. */
+function builderSays(error: unknown): { text?: string; location?: Location | null } | undefined {
+  return (error as { errors?: readonly { text?: string; location?: Location | null }[] } | undefined)?.errors?.[0]
 }
 
 function relativeTo(folder: string, path: string): string {

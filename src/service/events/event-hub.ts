@@ -109,7 +109,11 @@ export class EventHub {
     const patterns = this.patternsOf(service)
     const isTooMuch = patterns.length >= PATTERNS_MAX && !patterns.includes(recordForm(subscription))
     if (isTooMuch || this.#active.size >= SUBSCRIPTIONS_MAX) throw tooMany(service)
-    const queue = new EventQueue<PublishedEvent>(atOnce, (event) => this.#hand(subscription, event))
+    const queue = new EventQueue<PublishedEvent>(
+      atOnce,
+      (event) => this.#hand(subscription, event),
+      ({ from }) => from.nodeId,
+    )
     const active: Active = { subscription, queue }
     this.#active.add(active)
     this.#needs.onChange()
@@ -189,8 +193,9 @@ export class EventHub {
   }
 
   #push({ queue }: Active, event: PublishedEvent): void {
-    if (queue.push(event)) this.#counts.delivered++
-    else this.#counts.dropped++
+    const lost = queue.push(event)
+    if (lost) this.#counts.dropped++
+    else this.#counts.delivered++
   }
 
   /** Never rejects. */

@@ -1,32 +1,39 @@
+import type { NodeId } from '../../base/identity.ts'
+import { FairQueue } from '../calls/fair-queue.ts'
+
 /** Events that wait for one subscriber; further ones are dropped. */
 export const EVENTS_WAITING_MAX = 1_000
 
-/** Hands events to one subscriber in their order, so many at a time; what is too much for it is dropped. */
+/**
+ * Hands events to one subscriber in their order, so many at a time; what is too much for it is dropped: of the node that has most
+ * of them waiting.
+ */
 export class EventQueue<Event> {
   readonly #atOnce: number
   readonly #take: (event: Event) => Promise<void>
-  readonly #waiting: Event[] = []
+  readonly #waiting: FairQueue<Event>
   #taking = 0
   #isClosed = false
 
   /** @param take never rejects */
-  constructor(atOnce: number, take: (event: Event) => Promise<void>) {
+  constructor(atOnce: number, take: (event: Event) => Promise<void>, publisherOf: (event: Event) => NodeId) {
     this.#atOnce = atOnce
+    this.#waiting = new FairQueue(EVENTS_WAITING_MAX, publisherOf)
     this.#take = take
   }
 
-  /** @returns whether there was room */
-  push(event: Event): boolean {
-    if (this.#isClosed || this.#waiting.length >= EVENTS_WAITING_MAX) return false
-    this.#waiting.push(event)
+  /** @returns an event that is lost: this one, or one that had to give way to it */
+  push(event: Event): Event | undefined {
+    if (this.#isClosed) return event
+    const lost = this.#waiting.push(event)
     this.#next()
-    return true
+    return lost
   }
 
   /** What waits is forgotten. */
   close(): void {
     this.#isClosed = true
-    this.#waiting.length = 0
+    this.#waiting.takeOut(() => true)
   }
 
   #next(): void {

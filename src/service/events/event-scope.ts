@@ -13,6 +13,7 @@ export interface EventCause {
 /** The event on whose behalf code is running: what it publishes is counted on, so that events cannot go in a circle for ever. */
 export const eventScope = new AsyncLocalStorage<EventCause>()
 
+/** What the code that runs takes along from the call or the event that it serves; else a cause of its own. */
 export function causeOf(random: Random): EventCause {
   const served = callScope.getStore()
   if (served?.hasEnded === false) return { traceId: served.traceId, hops: served.hops + 1 }

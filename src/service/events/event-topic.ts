@@ -17,6 +17,7 @@ export function checkPattern(pattern: string): void {
   throw wrong(pattern, 'pattern: a topic, the beginning of topics as in orders.*, or * for every topic')
 }
 
+/** `orders.*` takes everything below `orders`, and `*` every topic. */
 export function matchesTopic(pattern: string, topic: string): boolean {
   if (pattern === topic || pattern === '*') return true
   return pattern.endsWith('.*') && topic.startsWith(pattern.slice(0, -1))

@@ -43,7 +43,8 @@ export class LinkEvents implements ServiceEvents {
     checkPattern(pattern)
     const number = ++this.#lastNumber
     const handle = checkedHandler(handler, data)
-    this.#queues.set(number, new EventQueue(1, (handled) => this.#handle(handled, handle)))
+    const take = (handled: Handled): Promise<void> => this.#handle(handled, handle)
+    this.#queues.set(number, new EventQueue(1, take, ({ event }) => event.from.nodeId))
     this.#tell(SUBSCRIBE_METHOD, { number, pattern, delivery }, causeOf(this.#needs.random))
     return () => {
       const queue = this.#queues.get(number)
@@ -62,7 +63,9 @@ export class LinkEvents implements ServiceEvents {
     const event = { topic, from, traceId } as ServiceEvent
     const taken = (): void => reply.resolve(null)
     // Nobody there any more, or too much waiting: it is lost, as events may be.
-    if (!this.#queues.get(number as number)?.push({ data, event, hops, taken })) taken()
+    const queue = this.#queues.get(number as number)
+    if (queue) queue.push({ data, event, hops, taken })?.taken()
+    else taken()
     return { cancel: () => {} }
   }
 

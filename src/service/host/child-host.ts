@@ -18,7 +18,7 @@ import { type ServiceSource, sourceOfModule } from '../definition/service-body.t
 import { ServiceInstance } from '../service-instance.ts'
 import { showSourceLines } from '../definition/translate.ts'
 import { withinLimit } from '../within-limit.ts'
-import { permissionRemedy } from './permission-remedy.ts'
+import { permissionRemedy } from '../definition/permission-remedy.ts'
 import type { HostChannel } from './host-channel.ts'
 import type { HostOrder, HostReport, LoadOrder, ReconfigureOrder } from './host-message.ts'
 import { createLinkLogger } from './link-logger.ts'
@@ -70,7 +70,7 @@ export class ChildHost {
     if (this.#isEnding) return
     const folder = this.#order?.folder
     this.#log.critical('An exception was thrown outside any call; the service ends', { error })
-    this.#report({ type: 'crashed', reason: `${messageWithPlace(error, folder)}${permissionRemedy(error)}` })
+    this.#report({ type: 'crashed', reason: whyOf(error, folder) })
     this.#end(1)
   }
 
@@ -116,7 +116,7 @@ export class ChildHost {
       },
     })
     try {
-      const limit = { limitMs: order.startTimeoutMs, what: 'loading' }
+      const limit = { limitMs: order.startTimeoutMs, what: 'loading', setting: 'startTimeoutMs' }
       const exports = await withinLimit(clock, loader.load(order.main, order.folder), limit)
       this.#source = sourceOfModule(exports, order.manifest, basename(order.folder))
       this.#report({ type: 'loaded', name: this.#source.name })
@@ -206,7 +206,7 @@ export class ChildHost {
     const folder = this.#order?.folder as string
     this.#report({
       type: 'failed',
-      reason: `${messageWithPlace(error, folder)}${permissionRemedy(error)}`,
+      reason: whyOf(error, folder),
       isHopeless,
       isUnparsable: error instanceof SyntaxError && placeOf(error, folder) === undefined,
     })
@@ -227,4 +227,10 @@ export class ChildHost {
     this.#channel.close()
     this.#needs.exit(code)
   }
+}
+
+/** What went wrong, where, and what to do about it when it is a permission. */
+function whyOf(error: unknown, folder: string | undefined): string {
+  const remedy = permissionRemedy(error)
+  return `${messageWithPlace(error, folder)}${remedy === undefined ? '' : `. ${remedy}`}`
 }

@@ -11,7 +11,15 @@ import { filledIn, type Placeholders } from './placeholders.ts'
 import type { Settings } from './host-message.ts'
 import type { ProcessTable } from './process-table.ts'
 import { ProgramFiles } from './program-files.ts'
-import type { Driver, RunEnd, RunEvents, RunOrder, RunUsage, ServiceRun } from './run.ts'
+import {
+  type Driver,
+  endOf,
+  type RunEnd,
+  type RunEvents,
+  type RunOrder,
+  type RunUsage,
+  type ServiceRun,
+} from './run.ts'
 import { dataDirectoryOf } from './service-directories.ts'
 import { ServiceLog } from './service-log.ts'
 import { type SpawnedProcess, spawnProcess } from './spawn-process.ts'
@@ -107,8 +115,7 @@ class ExecRun implements ServiceRun {
     try {
       end = await this.#live()
     } catch (error) {
-      const isHopeless = error instanceof RpcError && error.code === 'P2P_SERVICE_LOAD_FAILED'
-      end = { cause: isHopeless ? 'hopeless' : 'fault', reason: messageOf(error) }
+      end = endOf(error)
     }
     await this.#files?.remove().catch((error: unknown) => {
       this.#needs.log.warning('Files of a program were not removed', {

@@ -16,6 +16,7 @@ export function withSignal({ code, signal }: ProcessExit, isWrapped: boolean): P
   return name === undefined ? { code, signal } : { code: null, signal: name as NodeJS.Signals }
 }
 
+/** A signal that a program does not send itself came from somebody else. */
 export function causeOf({ code, signal }: ProcessExit): EndCause {
   if (signal !== null) return FROM_OUTSIDE.has(signal) ? 'killed' : 'fault'
   return code === 0 ? 'done' : 'fault'

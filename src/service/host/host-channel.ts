@@ -85,7 +85,7 @@ export class HostChannel implements LinkChannel {
   ended(reason: string): void {
     if (this.#closed.signal.aborted) return
     const message = `The link to ${this.label} is closed: ${reason}`
-    this.#closed.abort(new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', message, { peer: this.label }))
+    this.#closed.abort(new TransportError('P2P_TRANSPORT_CHANNEL_CLOSED', message, { peer: this.label, reason }))
   }
 
   #enqueue(kind: number, payload: Uint8Array): void {
@@ -110,7 +110,7 @@ export class HostChannel implements LinkChannel {
   }
 
   #tooLarge(bytes: number): TransportError {
-    const message = `A message of ${formatBytes(bytes)} to ${this.label} is larger than ${formatBytes(FRAME_BYTES_MAX)}.`
+    const message = `A message of ${formatBytes(bytes)} to ${this.label} is larger than ${formatBytes(FRAME_BYTES_MAX)}. Send it in parts, or as a stream.`
     return new TransportError('P2P_TRANSPORT_TOO_LARGE', message, { bytes, max: FRAME_BYTES_MAX })
   }
 

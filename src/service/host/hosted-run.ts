@@ -16,7 +16,7 @@ import { CallCounter } from './call-counter.ts'
 import type { HostChannel } from './host-channel.ts'
 import type { HostReport, LoadOrder, PongReport, Settings } from './host-message.ts'
 import { parseReport } from './parse-report.ts'
-import type { RunEnd, RunEvents, RunOrder, RunUsage, ServiceRun } from './run.ts'
+import { endOf, type RunEnd, type RunEvents, type RunOrder, type RunUsage, type ServiceRun } from './run.ts'
 import type { ServiceLog } from './service-log.ts'
 
 /** A process or thread that has been begun and whose host will take orders over the channel. */
@@ -139,8 +139,7 @@ export class HostedRun implements ServiceRun {
     try {
       end = await this.#live()
     } catch (error) {
-      const isHopeless = error instanceof RpcError && error.code === 'P2P_SERVICE_LOAD_FAILED'
-      end = { cause: isHopeless ? 'hopeless' : 'fault', reason: messageOf(error) }
+      end = endOf(error)
     }
     for (const { reject } of this.#given.values()) reject(new Error(end.reason))
     this.#given.clear()

@@ -124,7 +124,7 @@ class InlineRun implements ServiceRun {
     if (main === undefined) {
       throw new RpcError('P2P_SERVICE_LOAD_FAILED', `There is no main.ts and no main.js in ${spec.folder}`)
     }
-    const limit = { limitMs: startTimeoutMs, what: 'loading', signal }
+    const limit = { limitMs: startTimeoutMs, what: 'loading', setting: 'startTimeoutMs', signal }
     const exports = await withinLimit(clock, loader.load(main, spec.folder), limit)
     const source = sourceOfModule(exports, spec.manifest, basename(spec.folder))
     this.#events.loaded(source.name)

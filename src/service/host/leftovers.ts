@@ -31,6 +31,8 @@ export class Leftovers {
   readonly #needs: LeftoversNeeds
   readonly #directory: string
   readonly #running = new Map<number, NotedProcess>()
+  /** Not noted yet. */
+  readonly #beginning = new Set<number>()
   #writing: Promise<void> = Promise.resolve()
   #isWriteDue = false
 
@@ -66,13 +68,16 @@ export class Leftovers {
   }
 
   async began(pid: number, service: string): Promise<void> {
+    this.#beginning.add(pid)
     const began = await beganAt(pid)
-    if (began === undefined) return
+    // It may have ended meanwhile.
+    if (!this.#beginning.delete(pid) || began === undefined) return
     this.#running.set(pid, { pid, began, service })
     await this.#write()
   }
 
   async ended(pid: number): Promise<void> {
+    this.#beginning.delete(pid)
     if (this.#running.delete(pid)) await this.#write()
   }
 

@@ -60,6 +60,8 @@ export class LocalHost implements ServiceHost {
   readonly #options: LocalHostOptions
   readonly #drivers: Drivers
   readonly #pools = new Map<string, ServicePool>()
+  /** By name: what is ended and then forgotten. */
+  readonly #leaving = new Map<string, Promise<void>>()
   readonly #listeners = new Set<() => void>()
   /** Numbers given to instances, by service. */
   readonly #numbers = new Map<string, number>()
@@ -125,6 +127,7 @@ export class LocalHost implements ServiceHost {
     checkSpec(spec)
     const { name } = spec
     if (this.#needs.isBuiltin(name)) throw nameTaken(name, 'a service that every node has')
+    await this.#leaving.get(name)
     const known = this.#pools.get(name)
     if (known) {
       const before = known.origin
@@ -248,10 +251,15 @@ export class LocalHost implements ServiceHost {
     await pool.start().catch(() => {})
   }
 
-  async #forget(pool: ServicePool): Promise<void> {
-    await pool.end()
-    if (this.#pools.get(pool.name) === pool) this.#pools.delete(pool.name)
-    this.#changed()
+  #forget(pool: ServicePool): Promise<void> {
+    const { name } = pool
+    const left = pool.end().finally(() => {
+      if (this.#leaving.get(name) === left) this.#leaving.delete(name)
+      if (this.#pools.get(pool.name) === pool) this.#pools.delete(pool.name)
+      this.#changed()
+    })
+    this.#leaving.set(name, left)
+    return left
   }
 
   /**

@@ -83,7 +83,7 @@ export class ProcessDriver implements Driver {
     const { socket } = child
     if (!socket) throw new Error('the link of a process has no socket')
     const channel = new HostChannel({ label: `service ${id}`, pipe: socketPipe(socket), ...handlers })
-    readSocket(socket, channel)
+    readSocket(socket, channel, `its process has ended; p2p why ${spec.name} tells why`)
     const ended = child.exited.then(
       async (exit): Promise<RunEnd> => {
         if (spec.permissions.childProcess) await this.#needs.processes.endEscaped(id)

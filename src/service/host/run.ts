@@ -1,3 +1,4 @@
+import { codeOf, messageOf } from '../../base/errors.ts'
 import type { ServiceMetricsSnapshot } from '../definition/descriptor.ts'
 import type { InstanceFacts, ServiceSpec } from '../definition/service-spec.ts'
 import type { EndCause } from '../supervision/restart-counter.ts'
@@ -20,6 +21,12 @@ export interface RunEnd {
   cause: EndCause
   /** For people: with file and line where there is one. */
   reason: string
+}
+
+/** The end of a run that failed with this: code that cannot be loaded cannot be loaded later either. */
+export function endOf(error: unknown): RunEnd {
+  const isHopeless = codeOf(error) === 'P2P_SERVICE_LOAD_FAILED'
+  return { cause: isHopeless ? 'hopeless' : 'fault', reason: messageOf(error) }
 }
 
 /** What a run tells of itself. `ended` is the last word, and always comes. */

@@ -9,6 +9,8 @@ const FIELD_CHARACTERS = 16
 /** Kept to explain an end. */
 const TAIL_LINES = 20
 const TAIL_CHARACTERS = 500
+/** What was written longer ago is not what it ended of. */
+const TAIL_MS = 10_000
 
 const WRITE = {
   DEBUG: 'debug',
@@ -24,7 +26,7 @@ export class ServiceLog {
   readonly #log: Logger
   readonly #share: LogShare
   #leftOut = 0
-  readonly #tail: string[] = []
+  readonly #tail: { line: string; atMs: number }[] = []
 
   /** @param log of the service */
   constructor(clock: Clock, log: Logger, share: LogShare) {
@@ -33,14 +35,15 @@ export class ServiceLog {
     this.#share = share
   }
 
-  /** The last lines that were no more than information, latest last. */
+  /** The last lines that were more than information, latest last: those of the last seconds. */
   get tail(): readonly string[] {
-    return this.#tail
+    const sinceMs = this.#clock.nowMs() - TAIL_MS
+    return this.#tail.filter(({ atMs }) => atMs >= sinceMs).map(({ line }) => line)
   }
 
   write(level: LogLevel, message: string, fields: Record<string, unknown>): void {
     if (level !== 'DEBUG' && level !== 'INFO') {
-      this.#tail.push(message.slice(0, TAIL_CHARACTERS))
+      this.#tail.push({ line: message.slice(0, TAIL_CHARACTERS), atMs: this.#clock.nowMs() })
       if (this.#tail.length > TAIL_LINES) this.#tail.shift()
     }
     if (this.#share.take(lengthOf(message, fields))) this.#log[WRITE[level]](message, fields)

@@ -3,6 +3,7 @@ import { messageOf, RpcError } from '../../base/errors.ts'
 import { silentLogger } from '../../base/log.ts'
 import type { ServiceRecord } from '../../base/member.ts'
 import type { Clock } from '../../base/time.ts'
+import { Turns } from '../../base/turns.ts'
 import type {
   MethodMetrics,
   ServiceDescription,
@@ -68,7 +69,8 @@ export class ServicePool implements InstanceOwner {
   readonly #callers = new CallerNotes()
   #startedAtMs: number | undefined
   #rotation = 0
-  #work: Promise<unknown> = Promise.resolve()
+  /** What is asked of the pool is done one after the other. */
+  readonly #turns = new Turns()
   /** Another service has the name. */
   #refusal: string | undefined
 
@@ -119,7 +121,7 @@ export class ServicePool implements InstanceOwner {
    *   instances are tried again
    */
   deploy(spec: ServiceSpec, options: DeployOptions = {}): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       // What kept a folder of this name from running is no matter of what takes its place.
       this.#refusal = undefined
       if (this.#isStopped) this.#spec = spec
@@ -135,7 +137,7 @@ export class ServicePool implements InstanceOwner {
 
   /** @throws {RpcError} P2P_SERVICE_START_FAILED: it is tried again all the same */
   start(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       this.#isStopped = false
       this.#refusal = undefined
       // What was stopped may have another version by now.
@@ -149,7 +151,7 @@ export class ServicePool implements InstanceOwner {
   }
 
   stop(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       this.#isStopped = true
       await this.#retire(this.#instances)
     })
@@ -162,7 +164,7 @@ export class ServicePool implements InstanceOwner {
       this.#spec = spec
       return this.start()
     }
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       for (const old of this.#instances) {
         const [fresh] = this.#create(spec, 1) as [SupervisedInstance]
         await this.#bringUp([fresh], {})
@@ -177,7 +179,7 @@ export class ServicePool implements InstanceOwner {
   async end(): Promise<void> {
     this.#isStopped = true
     await this.#retire([...this.#instances, ...this.#others])
-    await this.#work.catch(() => {})
+    await this.#turns.settled
     await this.#retire([...this.#instances, ...this.#others])
   }
 
@@ -266,13 +268,6 @@ export class ServicePool implements InstanceOwner {
 
   metrics(): ServiceMetricsSnapshot | undefined {
     return mergedMetrics(this.#ready.map(({ run }) => run?.metrics()).filter((metrics) => metrics !== undefined))
-  }
-
-  /** One after the other. */
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.#work.then(work, work)
-    this.#work = done.catch(() => {})
-    return done
   }
 
   async #rescale(spec: ServiceSpec, options: DeployOptions): Promise<void> {

@@ -13,10 +13,13 @@ export function socketPipe(socket: Duplex): BytePipe {
   }
 }
 
-/** Gives the channel what comes over the socket, and its end. */
-export function readSocket(socket: Duplex, channel: HostChannel): void {
+/**
+ * Gives the channel what comes over the socket, and its end.
+ * @param gone why the channel ends when the other end does; without it, what the socket says
+ */
+export function readSocket(socket: Duplex, channel: HostChannel, gone?: string): void {
   socket.on('data', (chunk: Buffer) => channel.receive(chunk))
-  socket.on('error', (error) => channel.ended(messageOf(error)))
-  socket.once('end', () => channel.close('the other end closed it'))
-  socket.once('close', () => channel.ended('the other end is gone'))
+  socket.on('error', (error) => channel.ended(gone ?? messageOf(error)))
+  socket.once('end', () => channel.close(gone ?? 'the other end closed it'))
+  socket.once('close', () => channel.ended(gone ?? 'the other end is gone'))
 }

@@ -8,6 +8,7 @@ import type {
   HistoryRange,
   MachineMetrics,
   ServiceFigures,
+  ServicePoint,
 } from './dashboard-wire.ts'
 
 /** What one machine last told. */
@@ -27,6 +28,8 @@ export interface DashboardSource {
   /** The newest points that are later than `afterMs` (Unix), at most `points`, oldest first. */
   recent(nodeId: NodeId, afterMs: number, points: number): HistoryPoint[]
   services(): ServiceFigures[]
+  /** Of its calls on all nodes, as {@link history}; undefined for a service of which no node told. */
+  serviceHistory(service: string, range: HistoryRange, points: number): Promise<ServicePoint[] | undefined>
   calls(): CallEdge[]
   attention(): AttentionItem[]
 }

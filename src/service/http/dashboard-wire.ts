@@ -55,6 +55,18 @@ export const HISTORY_POINT = z
   .register(WIRE, { id: 'HistoryPoint' })
 export type HistoryPoint = z.infer<typeof HISTORY_POINT>
 
+/** A point of a service's graph, over all nodes: means over its time, but the longest of `p99_ms`. */
+export const SERVICE_POINT = z
+  .object({
+    timestamp: z.iso.datetime(),
+    calls_per_s: told(z.number(), 'Finished calls, failed ones included'),
+    errors_per_s: z.number(),
+    p50_ms: told(z.number().nullable(), 'Null where nothing was called'),
+    p99_ms: z.number().nullable(),
+  })
+  .register(WIRE, { id: 'ServicePoint' })
+export type ServicePoint = z.infer<typeof SERVICE_POINT>
+
 /** How far back a graph goes. */
 export const HISTORY_RANGES = ['15m', '1h', '6h', '1d', '7d', '30d'] as const
 export type HistoryRange = (typeof HISTORY_RANGES)[number]

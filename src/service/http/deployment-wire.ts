@@ -171,6 +171,10 @@ export const DEPLOYMENT_STATUS = z
         health: z.string(),
         restarts: z.int(),
         reason: z.string().optional(),
+        ports: told(
+          z.record(z.string(), z.int()).optional(),
+          'Where an `exec` program listens, by the names of `ports` in its manifest',
+        ),
       }),
     ),
     rollout: ROLLOUT.optional(),

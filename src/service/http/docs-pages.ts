@@ -1,3 +1,5 @@
+import { pagePolicy } from './security-headers.ts'
+
 /** Files the documentation pages may load; nothing else is served under `/docs/assets/`. */
 export const DOCS_FILES = [
   'swagger-ui.css',
@@ -9,20 +11,6 @@ export const DOCS_FILES = [
   'redoc.js',
 ] as const
 export type DocsFile = (typeof DOCS_FILES)[number]
-
-/** Scripts, styles and requests of this node only; small pictures may be data: URLs. */
-function policy(styles: string): string {
-  return [
-    "default-src 'none'",
-    "script-src 'self'",
-    `style-src ${styles}`,
-    "img-src 'self' data:",
-    "connect-src 'self'",
-    "base-uri 'none'",
-    "form-action 'none'",
-    "frame-ancestors 'none'",
-  ].join('; ')
-}
 
 const LOGIN = `<form id="login" hidden>
   <h1>P2P Core API</h1>
@@ -48,14 +36,14 @@ export const DOCS_PAGE: Page = {
     '<meta name="color-scheme" content="light dark"><link rel="stylesheet" href="/docs/assets/swagger-ui.css">',
     ['swagger-ui-bundle.js', 'docs.js'],
   ),
-  policy: policy("'self'"),
+  policy: pagePolicy(),
 }
 
 /** ReDoc, which makes its style elements in the browser, and is light whatever the reader prefers. */
 export const REDOC_PAGE: Page = {
   path: '/redoc',
   html: page('<meta name="color-scheme" content="light">', ['redoc.standalone.js', 'redoc.js']),
-  policy: policy("'self' 'unsafe-inline'"),
+  policy: pagePolicy("'self' 'unsafe-inline'"),
 }
 
 function page(head: string, [library, own]: [DocsFile, DocsFile]): string {

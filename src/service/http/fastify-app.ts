@@ -15,11 +15,13 @@ import { codeOf, messageOf, P2PError, RpcError } from '../../base/errors.ts'
 import { ANONYMOUS, type Principal, principalLabel } from '../../base/identity.ts'
 import { ACCESS, accessRoleOf, type RouteKey } from '../auth/access.ts'
 import { isAudited, isAuditedThoughOpen } from '../auth/audited.ts'
+import type { RecordAct } from '../auth/record-act.ts'
 import { forbiddenKeyIn, isTooDeep, RPC_LIMITS } from '../jsonrpc/index.ts'
 import { CredentialWatch } from './credential-watch.ts'
 import { recordForgery } from './forgeries.ts'
 import { pathOf, toProblem } from './fastify-problem.ts'
 import type { RouteNeeds } from './http-needs.ts'
+import { OpenAct } from './open-act.ts'
 import { type Problem, problemHeaders } from './problem.ts'
 import { nearestPaths, routesAt } from './route-table.ts'
 import { SECURITY_HEADERS } from './security-headers.ts'
@@ -31,6 +33,10 @@ declare module 'fastify' {
     caller: Principal
     /** Tells the audit trail how the act ended; absent for what is not recorded. */
     endAct: ((outcome: AuditOutcome, detail: string) => void) | undefined
+    /** Records an act that anybody may try, before it is done: by whom, now that this is known. */
+    recordAct: RecordAct
+    /** Why an act that anybody may try came to nothing, where the status does not say it. */
+    actFailure: string | undefined
     /** Whom the act is about, where the path does not say; for the audit trail, never a secret. */
     actNote: string | undefined
   }
@@ -44,6 +50,9 @@ export type App = FastifyInstance<
   FastifyBaseLogger,
   ZodTypeProvider
 >
+
+/** A certificate request, the largest of what strangers send, has 16 KiB. */
+const OPEN_BODY_BYTES_MAX = 64 * 1024
 
 /** The table's key of a route as Fastify writes it: `/services/:name` is `/services/{name}`; HEAD counts as GET. */
 export function routeKeyOf(method: string, url: string): RouteKey {
@@ -63,6 +72,8 @@ export function createApp(needs: RouteNeeds): App {
     bodyLimit: RPC_LIMITS.bodyBytesMax,
     genReqId: (request) => traceIdOf(request.headers, random),
     routerOptions: { maxParamLength: 256 },
+    // Without these Fastify loads compilers of its own before it is given ours: twenty packages that nothing uses.
+    schemaController: { compilersFactory: { buildValidator: setBelow, buildSerializer: setBelow } },
     // A URL that cannot be decoded reaches no route and no hook.
     frameworkErrors: (error, request, reply: FastifyReply) => {
       const problem = toProblem(error, request, log)
@@ -75,12 +86,16 @@ export function createApp(needs: RouteNeeds): App {
   app.decorateRequest('caller')
   app.decorateRequest('endAct')
   app.decorateRequest('actNote')
+  app.decorateRequest('recordAct', async () => {})
+  app.decorateRequest('actFailure')
   app.removeAllContentTypeParsers()
   const json = async (_request: FastifyRequest, body: Buffer): Promise<unknown> => parseJson(body)
   app.addContentTypeParser(['application/json', 'application/jose+json'], { parseAs: 'buffer' }, json)
 
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const name of [method].flat()) routeKeyOf(name, url)
+  app.addHook('onRoute', (route) => {
+    const keys = [route.method].flat().map((name) => routeKeyOf(name, route.url))
+    // Strangers are known by nothing but an address, and what all of them send at once is kept until it is whole.
+    if (keys.some((key) => ACCESS[key] === 'open')) route.bodyLimit = OPEN_BODY_BYTES_MAX
   })
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS)
@@ -96,7 +111,12 @@ export function createApp(needs: RouteNeeds): App {
         recordForgery(audit, error, { act: key ?? 'unknown path', from: connection.remoteAddress, traceId: request.id })
       throw error
     }
-    if (isRecorded) request.endAct = await audit?.begin(act(), { isOpen: isAuditedThoughOpen(key) })
+    if (!isRecorded || !audit) return
+    if (isAuditedThoughOpen(key)) {
+      const open = new OpenAct(audit, act())
+      request.recordAct = open.record
+      request.endAct = (outcome, detail) => open.end(outcome === 'succeeded', detail)
+    } else request.endAct = await audit.begin(act())
   })
   app.addHook('onSend', async (request, reply, payload) => {
     const isStream =
@@ -109,8 +129,9 @@ export function createApp(needs: RouteNeeds): App {
   })
   app.addHook('onResponse', async (request, reply) => {
     counts.add(request.is404 ? undefined : keyOf(request), reply.statusCode)
-    const detail = [reply.statusCode, request.actNote].filter((part) => part !== undefined).join(' ')
-    request.endAct?.(reply.statusCode < 400 ? 'succeeded' : 'failed', detail)
+    const { actNote, actFailure } = request
+    const detail = [reply.statusCode, actFailure, actNote].filter((part) => part !== undefined).join(' ')
+    request.endAct?.(reply.statusCode < 400 && actFailure === undefined ? 'succeeded' : 'failed', detail)
   })
   app.setErrorHandler((error, request, reply) => {
     const problem = toProblem(error, request, log)
@@ -120,6 +141,10 @@ export function createApp(needs: RouteNeeds): App {
     throw notFound(request.method, pathOf(request))
   })
   return app
+}
+
+function setBelow(): never {
+  throw new Error('the compilers of schemas are set right after Fastify is made')
 }
 
 /** What the audit trail is told of a request: names out of the path, never what is in the query or the body. */

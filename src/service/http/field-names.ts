@@ -3,7 +3,7 @@
  */
 
 /** What is kept under these names is the user's own, and passed on as it is. */
-const OPEN = ['labels', 'config', 'secrets'] as const
+const OPEN = ['labels', 'config', 'secrets', 'ports'] as const
 type Open = (typeof OPEN)[number]
 const isOpen = (key: string): boolean => (OPEN as readonly string[]).includes(key)
 

@@ -21,8 +21,14 @@ const UPLOAD_LIMIT = { perMinute: 1_200, burst: 300 } as const
 /** A page is a dozen files, asked for at once and kept by the browser; several people may sit behind one address. */
 const PAGE_FILES_LIMIT = { perMinute: 6_000, burst: 1_000 } as const
 
+/**
+ * What a node asks by HTTP with its certificate: calls between nodes go over channels, where each has its share of every turn.
+ * A thousand a second is more than any has to ask, and a third of what a processor answers.
+ */
+const NODE_LIMIT = { perMinute: 60_000, burst: 6_000 } as const
+
 /** Classes that are not configured. */
-type Lane = 'joining' | 'uploads' | 'page-files'
+type Lane = 'joining' | 'uploads' | 'page-files' | 'nodes'
 
 export interface GateNeeds {
   clock: Clock
@@ -60,11 +66,13 @@ class TableGate implements Gate {
       joining: createRateLimiter({ clock }, JOINING_LIMIT),
       uploads: createRateLimiter({ clock }, UPLOAD_LIMIT),
       'page-files': createRateLimiter({ clock }, PAGE_FILES_LIMIT),
+      nodes: createRateLimiter({ clock }, NODE_LIMIT),
     }
   }
 
   async admit(key: RouteKey | undefined, request: GateRequest): Promise<Principal> {
-    const limiter = this.#limits?.[limitClassOf(key)]
+    const limitClass = limitClassOf(key)
+    const limiter = this.#limits?.[limitClass]
     const isOpen = key !== undefined && ACCESS[key] === 'open'
     let principal: Principal = ANONYMOUS
     // Open routes look at certificates only: an expired token must not turn a health check red.
@@ -76,7 +84,9 @@ class TableGate implements Gate {
         throw error
       }
     }
-    limit(limiter, principal, request)
+    // Machines have lanes of their own: what a person or stranger sends never delays them, and a renewal has another than the rest.
+    const isRest = principal.kind === 'node' && limitClass !== 'joining'
+    limit(isRest ? this.#limits?.nodes : limiter, principal, request)
     if (isOpen) return principal
     if (principal.kind === 'anonymous') throw authenticationRequired(request)
     if (key !== undefined && !isAllowed(key, principal)) throw accessDenied(key, principal)
@@ -84,9 +94,8 @@ class TableGate implements Gate {
   }
 }
 
-/** Machines have their own lane: what a person or stranger sends never delays a heartbeat or a renewal. */
 function limit(limiter: RateLimiter | undefined, principal: Principal, request: GateRequest): void {
-  if (!limiter || principal.kind === 'node') return
+  if (!limiter) return
   const isStranger = principal.kind === 'anonymous'
   const key = isStranger ? addressPrefix(request.connection.remoteAddress) : principalLabel(principal)
   const verdict = limiter.take(key)

@@ -1,28 +1,14 @@
 import { Readable } from 'node:stream'
-import type { Random } from '../../base/random.ts'
-import type { Clock, Timer } from '../../base/time.ts'
-import type { MemberFeed } from './member-feed.ts'
-import { jittered, WATCH_MS_MAX } from './until-changed.ts'
-
-export interface GroupStreamNeeds {
-  clock: Clock
-  random: Random
-  feed: Pick<MemberFeed, 'stopped'>
-}
-
-/** As of the membership's events. */
-const HEARTBEAT_MS = 15_000
-const RETRY_MS = 2_000
+import { COMMENT, RETRY_FIELD, StreamLife, type StreamLifeNeeds } from './stream-life.ts'
 
 /**
- * Groups of something as server-sent events (HTML standard, section 9.2). It ends by itself after ten minutes, so that a
- * withdrawn credential is noticed, and when the node stops; the reader then comes back with the id of its last event. A slow
- * reader is read for at its own pace.
+ * Groups of something as server-sent events, with the life of a {@link StreamLife}; the reader comes back with the id of its last
+ * event. A slow reader is read for at its own pace.
  * @param follow begins to listen; ends when the signal aborts
  * @param textOf one event, without line breaks in its data
  */
 export function groupStream<T>(
-  needs: GroupStreamNeeds,
+  needs: StreamLifeNeeds,
   follow: (signal: AbortSignal) => AsyncIterable<readonly T[]>,
   textOf: (group: readonly T[]) => string,
 ): Readable {
@@ -30,36 +16,25 @@ export function groupStream<T>(
 }
 
 class GroupStream<T> extends Readable {
-  readonly #clock: Clock
   readonly #textOf: (group: readonly T[]) => string
   readonly #ended = new AbortController()
   readonly #groups: AsyncIterator<readonly T[]>
-  readonly #cleanUp: (() => void)[] = []
-  #heartbeat: Timer | undefined
+  readonly #life: StreamLife
   #isReading = false
   #isWanted = false
 
   constructor(
-    { clock, random, feed }: GroupStreamNeeds,
+    needs: StreamLifeNeeds,
     follow: (signal: AbortSignal) => AsyncIterable<readonly T[]>,
     textOf: (group: readonly T[]) => string,
   ) {
     super()
-    this.#clock = clock
     this.#textOf = textOf
     this.#groups = follow(this.#ended.signal)[Symbol.asyncIterator]()
-    const onEnd = (): void => this.#ended.abort()
-    const life = clock.after(jittered(WATCH_MS_MAX, random), onEnd)
-    feed.stopped.addEventListener('abort', onEnd)
-    this.#cleanUp.push(
-      () => life.cancel(),
-      () => feed.stopped.removeEventListener('abort', onEnd),
-      () => this.#heartbeat?.cancel(),
-    )
-    if (feed.stopped.aborted) onEnd()
+    this.#life = new StreamLife(needs, { beat: () => this.#beat(), end: () => this.#ended.abort() })
+    if (needs.feed.stopped.aborted) this.#ended.abort()
     // The comment tells the reader at once that the connection stands.
-    this.push(`retry: ${RETRY_MS}\n\n:\n\n`)
-    this.#armHeartbeat()
+    this.push(RETRY_FIELD + COMMENT)
   }
 
   override _read(): void {
@@ -92,15 +67,12 @@ class GroupStream<T> extends Readable {
     }
   }
 
-  #armHeartbeat(): void {
-    this.#heartbeat = this.#clock.after(HEARTBEAT_MS, () => {
-      if (this.#isWanted) this.#isWanted = this.push(':\n\n')
-      this.#armHeartbeat()
-    })
+  #beat(): void {
+    if (this.#isWanted) this.#isWanted = this.push(COMMENT)
   }
 
   #release(): void {
     this.#ended.abort()
-    for (const release of this.#cleanUp.splice(0)) release()
+    this.#life.release()
   }
 }

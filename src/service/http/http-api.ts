@@ -7,6 +7,7 @@ import { createGate } from './gate.ts'
 import { createHealthRoute } from './health.ts'
 import type { HttpApp } from './http-app.ts'
 import type { HttpApiNeeds, HttpApiOptions, RouteNeeds } from './http-needs.ts'
+import { loadHttpApp } from './load-http-app.ts'
 import { writeProblem } from './problem.ts'
 import { createMemberFeed } from './member-feed.ts'
 import { createRequestCounts } from './request-counts.ts'
@@ -18,13 +19,9 @@ import type { DashboardSockets } from './websocket/dashboard-sockets.ts'
 /**
  * The HTTP surface of a node: every path of its port but the peers' channel. It has no socket of its own; from `start`
  * on the transport's requests come here. `POST /rpc` and `GET /health` are answered on the
- * transport's fast path; the rest, with its libraries (some 40 MB), is loaded when first asked for.
+ * transport's fast path; the rest, with its libraries (some 7 MB), is loaded when first asked for.
  */
-export function createHttpApi(
-  needs: HttpApiNeeds,
-  options: HttpApiOptions,
-  loadApp: LoadApp = async (routeNeeds) => (await import('./http-app.ts')).createHttpApp(routeNeeds),
-): Component {
+export function createHttpApi(needs: HttpApiNeeds, options: HttpApiOptions, loadApp: LoadApp = loadHttpApp): Component {
   return new LazyHttpApi(needs, options, loadApp)
 }
 

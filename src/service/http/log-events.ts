@@ -1,9 +1,10 @@
 import type { Readable } from 'node:stream'
 import type { LogFilter, LogLine, LogReader } from '../../base/log-line.ts'
-import { type GroupStreamNeeds, groupStream } from './group-stream.ts'
+import { groupStream } from './group-stream.ts'
 import { logLineText } from './log-wire.ts'
+import type { StreamLifeNeeds } from './stream-life.ts'
 
-export interface LogEventsNeeds extends GroupStreamNeeds {
+export interface LogEventsNeeds extends StreamLifeNeeds {
   logs: LogReader
 }
 

@@ -2,10 +2,10 @@ import { Readable } from 'node:stream'
 import type { Membership } from '../../base/member.ts'
 import type { Orchestrator } from '../../base/orchestrator.ts'
 import type { Random } from '../../base/random.ts'
-import type { Clock, Timer } from '../../base/time.ts'
+import type { Clock } from '../../base/time.ts'
 import type { MemberChange, MemberFeed } from './member-feed.ts'
 import { clusterNode, clusterNodes, STATUS_NAMES } from './node-view.ts'
-import { jittered, WATCH_MS_MAX } from './until-changed.ts'
+import { COMMENT, RETRY_FIELD, StreamLife } from './stream-life.ts'
 
 export interface MemberEventsNeeds {
   clock: Clock
@@ -16,15 +16,9 @@ export interface MemberEventsNeeds {
   deployments?: Pick<Orchestrator, 'drains'>
 }
 
-/** A comment at least so often keeps connections through proxies open, and tells the reader that the node is there. */
-const HEARTBEAT_MS = 15_000
-/** How long a client waits before it connects again. */
-const RETRY_MS = 2_000
-
 /**
- * The membership as server-sent events (HTML standard, section 9.2): `snapshot`, then `member` for each change, their ids
- * the numbers of the feed. After `lastIndex` it goes on where the reader was, if all since then is still kept. It ends by
- * itself after ten minutes, so that a withdrawn credential is noticed, and when the node stops; the reader then comes back.
+ * The membership as server-sent events: `snapshot`, then `member` for each change, their ids the numbers of the feed. After
+ * `lastIndex` it goes on where the reader was, if all since then is still kept. It has the life of a {@link StreamLife}.
  *
  * Nothing is stored for a reader: it takes changes from the feed at its own pace, and is cut when the feed no longer has
  * the one it needs next.
@@ -35,31 +29,22 @@ export function memberEvents(needs: MemberEventsNeeds, lastIndex: number | undef
 
 class MemberEvents extends Readable {
   readonly #needs: MemberEventsNeeds
-  readonly #cleanUp: (() => void)[] = []
+  readonly #life: StreamLife
+  readonly #unlisten: () => void
   /** Number of the last change that was handed on. */
   #index: number
   #isWanted = false
-  #heartbeat: Timer | undefined
 
   constructor(needs: MemberEventsNeeds, lastIndex: number | undefined) {
     super()
     this.#needs = needs
-    const { feed, clock, random } = needs
+    const { feed } = needs
     const isResumed = lastIndex !== undefined && feed.reachesBackTo(lastIndex)
     this.#index = isResumed ? lastIndex : feed.index
-    this.push(`retry: ${RETRY_MS}\n\n`)
+    this.push(RETRY_FIELD)
     if (!isResumed) this.push(this.#snapshot())
-
-    const onStop = (): void => this.#end()
-    feed.stopped.addEventListener('abort', onStop)
-    const life = clock.after(jittered(WATCH_MS_MAX, random), onStop)
-    this.#cleanUp.push(
-      feed.onChange(() => this.#onChange()),
-      () => feed.stopped.removeEventListener('abort', onStop),
-      () => life.cancel(),
-      () => this.#heartbeat?.cancel(),
-    )
-    this.#armHeartbeat()
+    this.#life = new StreamLife(needs, { beat: () => this.#beat(), end: () => this.#end() })
+    this.#unlisten = feed.onChange(() => this.#onChange())
     if (feed.stopped.aborted) this.#end()
   }
 
@@ -92,11 +77,8 @@ class MemberEvents extends Readable {
     return eventText('snapshot', feed.index, clusterNodes(this.#needs, clock.wallMs()))
   }
 
-  #armHeartbeat(): void {
-    this.#heartbeat = this.#needs.clock.after(HEARTBEAT_MS, () => {
-      if (this.#isWanted) this.#isWanted = this.push(':\n\n')
-      this.#armHeartbeat()
-    })
+  #beat(): void {
+    if (this.#isWanted) this.#isWanted = this.push(COMMENT)
   }
 
   #end(): void {
@@ -105,7 +87,8 @@ class MemberEvents extends Readable {
   }
 
   #release(): void {
-    for (const release of this.#cleanUp.splice(0)) release()
+    this.#life.release()
+    this.#unlisten()
   }
 }
 

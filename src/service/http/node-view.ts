@@ -100,6 +100,7 @@ function instanceView(instance: InstanceFacts) {
     started_at: instance.startedAtMs === undefined ? undefined : isoTime(instance.startedAtMs),
     memory_bytes: instance.memoryBytes,
     cpu_percent: instance.cpuPercent,
+    ports: instance.ports,
   }
 }
 

@@ -1,27 +1,18 @@
 import { Readable } from 'node:stream'
 import type { Logger } from '../../base/log.ts'
-import type { Random } from '../../base/random.ts'
-import type { Clock, Timer } from '../../base/time.ts'
 import type { Orchestrator } from '../../base/orchestrator.ts'
 import type { RolloutStatus } from '../../base/deployment.ts'
 import { toWire } from './field-names.ts'
-import { jittered, WATCH_MS_MAX } from './until-changed.ts'
+import { COMMENT, RETRY_FIELD, StreamLife, type StreamLifeNeeds } from './stream-life.ts'
 
-export interface RolloutEventsNeeds {
-  clock: Clock
-  random: Random
+export interface RolloutEventsNeeds extends StreamLifeNeeds {
   log: Logger
   deployments: Pick<Orchestrator, 'get' | 'follow'>
-  feed: { readonly stopped: AbortSignal }
 }
 
-/** As for the events of the membership. */
-const HEARTBEAT_MS = 15_000
-const RETRY_MS = 2_000
-
 /**
- * The latest rollout of a service as server-sent events `rollout`, each the whole status, until it has ended; likewise within ten
- * minutes and when the node stops. Only the newest status waits for a reader, so a slow one costs no memory.
+ * The latest rollout of a service as server-sent events `rollout`, each the whole status, until it has ended, or with its
+ * {@link StreamLife}. Only the newest status waits for a reader, so a slow one costs no memory.
  */
 export function rolloutEvents(needs: RolloutEventsNeeds, service: string): Readable {
   return new RolloutEvents(needs, service)
@@ -30,29 +21,18 @@ export function rolloutEvents(needs: RolloutEventsNeeds, service: string): Reada
 class RolloutEvents extends Readable {
   readonly #needs: RolloutEventsNeeds
   readonly #following = new AbortController()
-  readonly #cleanUp: (() => void)[] = []
+  readonly #life: StreamLife
   #isWanted = false
   /** The newest status nobody has read yet. */
   #newest: RolloutStatus | undefined
   #hasEnded = false
-  #heartbeat: Timer | undefined
 
   constructor(needs: RolloutEventsNeeds, service: string) {
     super()
     this.#needs = needs
-    const { clock, random, feed } = needs
-    this.push(`retry: ${RETRY_MS}\n\n`)
-    const onStop = (): void => this.#end()
-    feed.stopped.addEventListener('abort', onStop)
-    const life = clock.after(jittered(WATCH_MS_MAX, random), onStop)
-    this.#cleanUp.push(
-      () => this.#following.abort(),
-      () => feed.stopped.removeEventListener('abort', onStop),
-      () => life.cancel(),
-      () => this.#heartbeat?.cancel(),
-    )
-    this.#armHeartbeat()
-    if (feed.stopped.aborted) this.#end()
+    this.push(RETRY_FIELD)
+    this.#life = new StreamLife(needs, { beat: () => this.#beat(), end: () => this.#end() })
+    if (needs.feed.stopped.aborted) this.#end()
     else void this.#follow(service)
   }
 
@@ -98,11 +78,8 @@ class RolloutEvents extends Readable {
     if (this.#hasEnded && !this.#newest) this.push(null)
   }
 
-  #armHeartbeat(): void {
-    this.#heartbeat = this.#needs.clock.after(HEARTBEAT_MS, () => {
-      if (this.#isWanted) this.#isWanted = this.push(':\n\n')
-      this.#armHeartbeat()
-    })
+  #beat(): void {
+    if (this.#isWanted) this.#isWanted = this.push(COMMENT)
   }
 
   /** What was told last is still handed on. */
@@ -114,6 +91,7 @@ class RolloutEvents extends Readable {
   }
 
   #release(): void {
-    for (const release of this.#cleanUp.splice(0)) release()
+    this.#following.abort()
+    this.#life.release()
   }
 }

@@ -65,7 +65,7 @@ async function answer(needs: RpcRouteNeeds, request: RouteRequest, traceId: stri
     throw error
   })
   requireJson(request.headers['content-type'])
-  const { status, body, lines } = await rpc.handleRpc(request.body, {
+  const { status, body, lines } = await rpc.handleRpc(await request.body(), {
     caller,
     traceId,
     parentSpanId: parentSpanIdOf(request.headers),

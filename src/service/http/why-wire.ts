@@ -25,6 +25,7 @@ export const WHY_ANSWER = z
               'out-of-memory',
               'health-check',
               'exit',
+              'limit',
               'deploy',
               'node',
               'certificate',

@@ -4,6 +4,9 @@ import { SERVICE_KINDS } from '../definition/service-spec.ts'
 /** What the OpenAPI document says of schemas besides their shape: `id` names a component, answers only. */
 export const WIRE = z.registry<{ id?: string; description?: string }>()
 
+/** A SHA-256, of a key or by one. */
+export const HEX_256 = z.string().regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
+
 const PROBLEM = z
   .object({
     type: z.string(),
@@ -121,6 +124,10 @@ const INSTANCE = z
     started_at: z.iso.datetime().optional(),
     memory_bytes: z.number().optional(),
     cpu_percent: z.number().optional().register(WIRE, { description: 'Of one core' }),
+    ports: z
+      .record(z.string(), z.int())
+      .optional()
+      .register(WIRE, { description: 'Where an `exec` program listens, by the names of `ports` in its manifest' }),
   })
   .register(WIRE, { id: 'ServiceInstance' })
 

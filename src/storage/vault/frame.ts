@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { crc32 } from './crc32.ts'
+import { crc32 } from 'node:zlib'
 import { FRAME_BODY_BYTES_MAX } from './limits.ts'
 import { RECORD_KINDS, type RecordKind } from './records.ts'
 

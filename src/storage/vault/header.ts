@@ -1,8 +1,8 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 import { StorageError } from '../../base/errors.ts'
 import { ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
-import { crc32 } from './crc32.ts'
 import { damaged } from './damage.ts'
 
 /** What a slot is opened with; a vault has at most one slot of each kind. */

@@ -1,6 +1,6 @@
+import { crc32 } from 'node:zlib'
 import type { ChangeEvent } from '../../base/control-store.ts'
 import type { StorageError } from '../../base/errors.ts'
-import { crc32 } from './crc32.ts'
 import { damaged } from './damage.ts'
 import { containsFrame, decodeFrameHeader, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, type FrameHeader } from './frame.ts'
 import { chainStart, type ReadHeader } from './header.ts'

@@ -31,8 +31,9 @@ export function checkPlot(text: string, place: string): void {
   if (text.length !== PLOT_CHARACTERS) {
     throw invalid(place, `it has ${text.length} bytes and must have ${PLOT_CHARACTERS}`)
   }
-  for (let i = 0; i < text.length; i++) {
-    if (!VALUES.has(text.charAt(i))) throw invalid(place, `the byte at ${i} is no character of a plot`)
+  const foreign = [...new Set(text)].find((character) => !VALUES.has(character))
+  if (foreign !== undefined) {
+    throw invalid(place, `the byte at ${text.indexOf(foreign)} is no character of a plot`)
   }
   if (findPattern(text) === undefined) throw invalid(place, 'it has no repeating pattern')
 }

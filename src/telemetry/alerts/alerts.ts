@@ -270,7 +270,7 @@ class ClusterAlerts implements AlertsApi, Component {
     // A node that comes back brings the lines of days: they are no rise now.
     if (this.#needs.clock.wallMs() - timeMs >= LATE_MS) return
     const end = serviceEndOf(line)
-    if (end) this.#ends.add(end.service, timeMs, end.reason)
+    if (end?.hasEnded) this.#ends.add(end.service, timeMs, end.reason)
     else if (level === 'ERROR' || level === 'CRITICAL') this.#errors.add(nodeId, timeMs)
   }
 

@@ -49,7 +49,7 @@ const STATES_MAX = 20_000
 const DEFERRED_MAX = 2_000
 const RETRY_MS = 5_000
 /** The thread, some 10 MB, is for those who ask or tell. */
-const IDLE_MS = 60_000
+const IDLE_MS = 20_000
 const QUESTIONS_MAX = 64
 const GROUP_MAX = 200
 

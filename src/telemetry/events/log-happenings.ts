@@ -4,10 +4,10 @@ import type { EventRecorder } from './event-store.ts'
 
 /** The node's own word on a service that ended; a service's lines bear another logger's name. */
 const SUPERVISION = 'Services'
-const ENDS: Readonly<Record<string, { severity: 'warning' | 'error'; text: string }>> = {
-  'A service ended and is started again': { severity: 'warning', text: 'ended and is started again' },
-  'A service is not started again': { severity: 'error', text: 'was given up' },
-  'A service is ended': { severity: 'warning', text: 'is ended by its node' },
+const ENDS: Readonly<Record<string, Pick<ServiceEnd, 'severity' | 'text' | 'hasEnded'>>> = {
+  'A service ended and is started again': { severity: 'warning', text: 'ended and is started again', hasEnded: true },
+  'A service is not started again': { severity: 'error', text: 'was given up', hasEnded: true },
+  'A service is ended': { severity: 'warning', text: 'is ended by its node', hasEnded: false },
 }
 
 export interface ServiceEnd {
@@ -15,6 +15,8 @@ export interface ServiceEnd {
   severity: 'warning' | 'error'
   /** What happened to it. */
   text: string
+  /** False while its node is about to end it: one of the other lines follows. */
+  hasEnded: boolean
   /** As its node gave it. */
   reason: string | undefined
 }

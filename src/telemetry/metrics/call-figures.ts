@@ -8,10 +8,12 @@ export interface CallSums {
   durations: Map<number, number>
   /** Calls a second. */
   callsPerS: number
+  /** Calls a second that failed. */
+  errorsPerS: number
 }
 
 export function emptySums(): CallSums {
-  return { calls: 0, errors: 0, durations: new Map(), callsPerS: 0 }
+  return { calls: 0, errors: 0, durations: new Map(), callsPerS: 0, errorsPerS: 0 }
 }
 
 /** The report of a service as it is kept, in a tenth of the memory: `durations` are upper bound (Infinity: none), count, bound, count … */
@@ -26,6 +28,7 @@ export function addCalls(sums: CallSums, { calls, errors, durations }: KeptServi
   sums.calls += calls
   sums.errors += errors
   sums.callsPerS += calls / seconds
+  sums.errorsPerS += errors / seconds
   for (let at = 0; at < durations.length; at += 2) {
     const [bound, count] = [durations[at] as number, durations[at + 1] as number]
     sums.durations.set(bound, (sums.durations.get(bound) ?? 0) + count)
@@ -33,7 +36,7 @@ export function addCalls(sums: CallSums, { calls, errors, durations }: KeptServi
 }
 
 /** The figures of a dashboard. */
-export function callFigures({ calls, errors, durations, callsPerS }: CallSums) {
+export function callFigures({ calls, errors, durations, callsPerS }: Omit<CallSums, 'errorsPerS'>) {
   return {
     calls_per_s: rounded(callsPerS),
     error_ratio: calls === 0 ? 0 : Math.round((errors / calls) * 10_000) / 10_000,

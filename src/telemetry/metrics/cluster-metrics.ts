@@ -13,14 +13,16 @@ import type {
   NodeReport,
   NodeService,
   ServiceFigures,
+  ServicePoint,
 } from '../../service/index.ts'
 import { attentionOf, type MachineFacts } from './attention.ts'
 import { AttentionLog } from './attention-log.ts'
 import { addCalls, callFigures, type CallSums, emptySums, type KeptService, keptService } from './call-figures.ts'
+import { CALLS, callValuesOf } from './call-values.ts'
+import { KeptHistories } from './kept-histories.ts'
 import { linearFit } from './linear-fit.ts'
-import { valuesOf } from './machine-values.ts'
-import { type LastingRing, MetricHistory, REPORTS } from './metric-history.ts'
-import type { NodeRow } from './metric-record.ts'
+import { MACHINE, valuesOf } from './machine-values.ts'
+import type { MetricHistory } from './metric-history.ts'
 
 export interface ClusterMetricsNeeds {
   clock: Clock
@@ -33,25 +35,13 @@ export interface ClusterMetricsNeeds {
 export interface ClusterMetrics extends DashboardSource {
   /** Takes what a node tells of itself. @returns false, and nothing has happened, when there are too many nodes already */
   report(nodeId: NodeId, report: NodeReport): boolean
-  /** Forgets the history of a node, or of all, that of before a restart too. @returns how many nodes that were */
+  /** Forgets the history of a node, or of all nodes and services, that of before a restart too. @returns how many nodes that were */
   clear(nodeId?: NodeId): Promise<number>
-  /** What the histories take now. */
-  readonly historyBytes: number
-  /** @param listener told when histories were cleared @returns a function that unregisters it */
-  onClear(listener: () => void): () => void
-  /** Of all nodes there is one of. */
-  histories(): Iterable<[NodeId, MetricHistory]>
-  /**
-   * Once, before anybody asks.
-   * @param read gives back the histories of before the restart, and never rejects; called when first asked about the past
-   */
-  restoreWith(read: (restore: RestoreRow) => Promise<void>): void
-  /** Resolves when the histories of before the restart are back. What is reported meanwhile is put behind them. */
-  restored(): Promise<void>
+  /** Of machines, by node id. */
+  readonly nodeHistories: KeptHistories<HistoryPoint>
+  /** Of calls, by service: taken when this coordinator reports itself. */
+  readonly serviceHistories: KeptHistories<ServicePoint>
 }
-
-/** Takes back a row of a node's history: the oldest first, hours before minutes. */
-export type RestoreRow = (ring: LastingRing, row: NodeRow) => void
 
 /** As many as the membership knows. */
 const NODES_MAX = 4_096
@@ -63,10 +53,12 @@ const SWEEP_EVERY_REPORTS = 64
 const RESTORED_MS = 3_600_000
 /** Services by name over all nodes; what nodes name beyond it is in their own pages only. */
 const SERVICES_MAX = 2_048
+/** Services with a history, of 48 kB at most each. */
+const SERVICE_HISTORIES_MAX = 512
 const TREND_MS = 3 * 3_600_000
 const TREND_ROWS_MIN = 30
 
-/** All in memory, which is where it is asked for; `createMetricFiles` keeps the histories on disk beside. At most HISTORY_BYTES_MAX a node, and its latest report. */
+/** All in memory, which is where it is asked for: of each node its latest report and a history of at most 77 kB. */
 export function createClusterMetrics(needs: ClusterMetricsNeeds): ClusterMetrics {
   return new ReportedMetrics(needs)
 }
@@ -78,20 +70,16 @@ interface KnownNode {
   receivedMs: number
   /** Wall time. */
   receivedWallMs: number
-  history: MetricHistory
 }
 
 class ReportedMetrics implements ClusterMetrics {
+  readonly nodeHistories = new KeptHistories(MACHINE, NODES_MAX)
+  readonly serviceHistories = new KeptHistories(CALLS, SERVICE_HISTORIES_MAX)
   readonly #needs: ClusterMetricsNeeds
   readonly #nodes = new Map<NodeId, KnownNode>()
-  /** Histories from before the restart of nodes that have not reported since. */
-  readonly #restored = new Map<NodeId, MetricHistory>()
-  readonly #clearListeners = new Set<() => void>()
   readonly #attention = new AttentionLog()
   readonly #startedWallMs: number
   readonly #startedMs: number
-  #readPast: ((restore: RestoreRow) => Promise<void>) | undefined
-  #restoring: Promise<void> | undefined
   #reports = 0
   #lastCleanupMs: number | undefined
 
@@ -101,74 +89,28 @@ class ReportedMetrics implements ClusterMetrics {
     this.#startedMs = needs.clock.nowMs()
   }
 
-  get historyBytes(): number {
-    const histories = [...this.#restored.values(), ...[...this.#nodes.values()].map(({ history }) => history)]
-    return histories.reduce((sum, { bytes }) => sum + bytes, 0)
-  }
-
   report(nodeId: NodeId, report: NodeReport): boolean {
     const { clock } = this.#needs
     const known = this.#nodes.get(nodeId)
     if (!known && this.#nodes.size >= NODES_MAX) this.#sweep()
     if (!known && this.#nodes.size >= NODES_MAX) return false
     const receivedWallMs = clock.wallMs()
-    const history = known?.history ?? this.#restored.get(nodeId) ?? new MetricHistory(REPORTS)
-    this.#restored.delete(nodeId)
-    history.add(receivedWallMs, valuesOf(report.metrics))
-    this.#nodes.set(nodeId, { report: keptReport(report), receivedMs: clock.nowMs(), receivedWallMs, history })
+    this.nodeHistories.add(nodeId, receivedWallMs, valuesOf(report.metrics))
+    this.#nodes.set(nodeId, { report: keptReport(report), receivedMs: clock.nowMs(), receivedWallMs })
     if (++this.#reports % SWEEP_EVERY_REPORTS === 0) this.#sweep()
-    if (nodeId === this.#self) this.#attend()
+    if (nodeId === this.#self) {
+      const services = this.#serviceSums()
+      for (const [name, { calls }] of services) this.serviceHistories.add(name, receivedWallMs, callValuesOf(calls))
+      this.#attend(services)
+    }
     return true
   }
 
-  onClear(listener: () => void): () => void {
-    this.#clearListeners.add(listener)
-    return () => this.#clearListeners.delete(listener)
-  }
-
-  *histories(): Generator<[NodeId, MetricHistory]> {
-    yield* this.#restored
-    for (const [nodeId, { history }] of this.#nodes) yield [nodeId, history]
-  }
-
-  restoreWith(read: (restore: RestoreRow) => Promise<void>): void {
-    this.#readPast = read
-  }
-
-  restored(): Promise<void> {
-    return (this.#restoring ??= this.#restore())
-  }
-
-  /** Apart from what is reported meanwhile: rows come in order, and half a past is shown to nobody. */
-  async #restore(): Promise<void> {
-    const past = new Map<NodeId, MetricHistory>()
-    await this.#readPast?.((ring, { nodeId, timeMs, values }) => {
-      let history = past.get(nodeId)
-      if (!history && past.size >= NODES_MAX) return
-      if (!history) past.set(nodeId, (history = new MetricHistory(REPORTS)))
-      history.restore(ring, timeMs, values)
-    })
-    for (const [nodeId, history] of past) {
-      const known = this.#nodes.get(nodeId)
-      if (!known) this.#restored.set(nodeId, history)
-      else {
-        history.addAll(known.history)
-        known.history = history
-      }
-    }
-  }
-
   async clear(nodeId?: NodeId): Promise<number> {
-    await this.restored()
-    const cleared = nodeId === undefined ? [...this.#nodes.keys()] : this.#nodes.has(nodeId) ? [nodeId] : []
-    for (const id of cleared) {
-      const known = this.#nodes.get(id) as KnownNode
-      this.#nodes.set(id, { ...known, history: new MetricHistory(REPORTS) })
-    }
-    if (nodeId === undefined) this.#restored.clear()
-    else this.#restored.delete(nodeId)
-    for (const listener of this.#clearListeners) listener()
-    return cleared.length
+    const cleared = nodeId === undefined ? this.#nodes.size : this.#nodes.has(nodeId) ? 1 : 0
+    await this.nodeHistories.clear(nodeId)
+    if (nodeId === undefined) await this.serviceHistories.clear()
+    return cleared
   }
 
   metrics(): DashboardMetrics {
@@ -227,13 +169,21 @@ class ReportedMetrics implements ClusterMetrics {
   }
 
   async history(nodeId: NodeId, range: HistoryRange, points: number): Promise<HistoryPoint[] | undefined> {
-    await this.restored()
-    const history = this.#known(nodeId)?.history ?? (this.#isMember(nodeId) ? this.#restored.get(nodeId) : undefined)
-    return history?.points(range, this.#needs.clock.wallMs(), points)
+    await this.nodeHistories.restored()
+    const history = this.#isMember(nodeId) ? this.nodeHistories.get(nodeId) : undefined
+    if (history) return history.points(range, this.#needs.clock.wallMs(), points)
+    return this.#known(nodeId) && []
   }
 
   recent(nodeId: NodeId, afterMs: number, points: number): HistoryPoint[] {
-    return this.#known(nodeId)?.history.recent(afterMs, points) ?? []
+    return this.#isMember(nodeId) ? (this.nodeHistories.get(nodeId)?.recent(afterMs, points) ?? []) : []
+  }
+
+  async serviceHistory(service: string, range: HistoryRange, points: number): Promise<ServicePoint[] | undefined> {
+    await this.serviceHistories.restored()
+    const history = this.serviceHistories.get(service)
+    if (history) return history.points(range, this.#needs.clock.wallMs(), points)
+    return this.#serviceSums().has(service) ? [] : undefined
   }
 
   services(): ServiceFigures[] {
@@ -266,23 +216,25 @@ class ReportedMetrics implements ClusterMetrics {
   }
 
   attention(): AttentionItem[] {
-    this.#attend()
+    this.#attend(this.#serviceSums())
     return this.#attention.items
   }
 
-  #attend(): void {
+  #attend(sumsOfAll: ReadonlyMap<string, ServiceSums>): void {
     const { clock, membership, wanted } = this.#needs
     const nowMs = clock.wallMs()
     const wantedNow = wanted?.()
     const found = attentionOf({
       nowMs,
       members: membership.members().map(({ record, status, sinceMs }) => ({ nodeId: record.nodeId, status, sinceMs })),
-      services: [...this.#serviceSums()].map(([name, sums]) => ({
+      services: [...sumsOfAll].map(([name, sums]) => ({
         name,
         ...sums,
         wanted: wantedNow?.get(name) ?? sums.wanted,
       })),
-      machines: this.#alive().map(([nodeId, known]) => machineFacts(nodeId, known, nowMs)),
+      machines: this.#alive().map(([nodeId, known]) =>
+        machineFacts(nodeId, known, this.nodeHistories.get(nodeId), nowMs),
+      ),
     })
     this.#attention.update(found, nowMs)
   }
@@ -348,11 +300,14 @@ class ReportedMetrics implements ClusterMetrics {
   /** A node that restarts has left for a moment: only one that stays away loses its history. */
   #sweep(): void {
     if (this.#needs.clock.nowMs() - this.#startedMs > RESTORED_MS) {
-      for (const nodeId of this.#restored.keys()) if (!this.#isMember(nodeId)) this.#restored.delete(nodeId)
+      for (const [nodeId] of this.nodeHistories.all()) {
+        if (!this.#isMember(nodeId) && !this.#nodes.has(nodeId)) this.nodeHistories.delete(nodeId)
+      }
     }
     for (const [nodeId, { receivedMs }] of this.#nodes) {
       if (this.#isMember(nodeId) || this.#needs.clock.nowMs() - receivedMs < FRESH_MS) continue
       this.#nodes.delete(nodeId)
+      this.nodeHistories.delete(nodeId)
       this.#lastCleanupMs = this.#needs.clock.wallMs()
     }
   }
@@ -385,12 +340,17 @@ function keptReport(report: NodeReport): KeptReport {
   return { ...report, services: Object.fromEntries(services) }
 }
 
-function machineFacts(nodeId: NodeId, { report, receivedWallMs, history }: KnownNode, nowMs: number): MachineFacts {
+function machineFacts(
+  nodeId: NodeId,
+  { report, receivedWallMs }: KnownNode,
+  history: MetricHistory<HistoryPoint> | undefined,
+  nowMs: number,
+): MachineFacts {
   const { metrics, certificate, sent_at: sentAtMs } = report
   return {
     nodeId,
     disk: metrics.disk,
-    diskPercentPerHour: diskTrend(history, nowMs),
+    diskPercentPerHour: history ? diskTrend(history, nowMs) : 0,
     // The way here is short beside what is called a wrong clock.
     clockBehindMs: receivedWallMs - sentAtMs,
     certificate: certificate && { notBeforeMs: certificate.not_before, notAfterMs: certificate.not_after },
@@ -398,7 +358,7 @@ function machineFacts(nodeId: NodeId, { report, receivedWallMs, history }: Known
 }
 
 /** The straight line through the last hours' minutes; nothing is said of less than half an hour. */
-function diskTrend(history: MetricHistory, nowMs: number): number {
+function diskTrend(history: MetricHistory<HistoryPoint>, nowMs: number): number {
   const rows = history.rows('minutes', nowMs - TREND_MS)
   if (rows.length < TREND_ROWS_MIN) return 0
   const { slope, span } = linearFit(

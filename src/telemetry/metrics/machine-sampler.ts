@@ -3,7 +3,7 @@ import { messageOf } from '../../base/errors.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock, Timer } from '../../base/time.ts'
 import type { HistoryPoint, HistoryRange, MachineMetrics } from '../../service/index.ts'
-import { valuesOf } from './machine-values.ts'
+import { MACHINE, valuesOf } from './machine-values.ts'
 import { MetricHistory, OWN_SAMPLES } from './metric-history.ts'
 
 /** What is measured of the machine; none of the immediate ones takes longer than a fraction of a millisecond. */
@@ -76,7 +76,7 @@ class TickingSampler implements MachineSampler, Component {
   readonly #needs: MachineSamplerNeeds
   readonly #statePath: string
   readonly #log: Logger
-  readonly #history = new MetricHistory(OWN_SAMPLES)
+  readonly #history = new MetricHistory(MACHINE, OWN_SAMPLES)
   readonly #failed = new Set<string>()
   #lag: { takeMaxMs(): number; stop(): void } | undefined
   #timer: Timer | undefined

@@ -1,7 +1,9 @@
 import type { HistoryPoint, MachineMetrics } from '../../service/index.ts'
+import type { MetricKind } from './metric-history.ts'
+import type { MetricValues } from './metric-ring.ts'
 
 /** What is kept of a machine over time, in this order; the field names of {@link HistoryPoint}. */
-export const VALUE_FIELDS = [
+const FIELDS = [
   'cpu_percent',
   'memory_percent',
   'disk_percent',
@@ -11,21 +13,21 @@ export const VALUE_FIELDS = [
   'loop_lag_ms',
 ] as const
 
-/** Of this one the largest is kept where others are averaged: a mean hides the one long delay. */
-export const PEAK_FIELD = VALUE_FIELDS.indexOf('loop_lag_ms')
+/** The history of a machine. */
+export const MACHINE: MetricKind<HistoryPoint> = {
+  fields: { count: FIELDS.length, peak: FIELDS.indexOf('loop_lag_ms') },
+  pointOf,
+}
 
-/** The values of `VALUE_FIELDS`, in their order. */
-export type MachineValues = readonly number[]
-
-export function valuesOf(metrics: MachineMetrics): MachineValues {
+export function valuesOf(metrics: MachineMetrics): MetricValues {
   const { cpu_percent: cpu, memory, disk, network_io: network, load_average: load, loop_lag_ms: lag } = metrics
   return [cpu, memory.percent, disk.percent, network?.rx_bytes_s ?? 0, network?.tx_bytes_s ?? 0, load[0] ?? 0, lag]
 }
 
 /** With two digits after the point: more would be noise, and is sent many times. */
-export function pointOf(timeMs: number, values: MachineValues): HistoryPoint {
-  const point: Partial<Record<(typeof VALUE_FIELDS)[number], number>> = {}
-  VALUE_FIELDS.forEach((field, index) => {
+function pointOf(timeMs: number, values: MetricValues): HistoryPoint {
+  const point: Partial<Record<(typeof FIELDS)[number], number>> = {}
+  FIELDS.forEach((field, index) => {
     point[field] = Math.round((values[index] as number) * 100) / 100
   })
   return { timestamp: new Date(timeMs).toISOString(), ...(point as Omit<HistoryPoint, 'timestamp'>) }

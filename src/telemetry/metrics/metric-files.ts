@@ -4,15 +4,15 @@ import { messageOf } from '../../base/errors.ts'
 import type { Files } from '../../base/files.ts'
 import type { Logger } from '../../base/log.ts'
 import type { Clock, Timer } from '../../base/time.ts'
-import type { ClusterMetrics, RestoreRow } from './cluster-metrics.ts'
+import type { KeptHistories, RestoreRow } from './kept-histories.ts'
 import type { LastingRing } from './metric-history.ts'
-import { encodeRows, type NodeRow, readRows, RECORD_ROWS_MAX } from './metric-record.ts'
+import { encodeRows, type NamedRow, readRows, RECORD_ROWS_MAX } from './metric-record.ts'
 
 export interface MetricFilesNeeds {
   clock: Clock
   files: Files
   log: Logger
-  metrics: Pick<ClusterMetrics, 'histories' | 'restoreWith' | 'restored' | 'onClear'>
+  histories: Pick<KeptHistories<unknown>, 'kind' | 'all' | 'restoreWith' | 'restored' | 'onClear'>
 }
 
 const MINUTE_MS = 60_000
@@ -62,10 +62,10 @@ class MetricFiles implements Component {
   }
 
   async start(_signal: AbortSignal): Promise<void> {
-    const { clock, metrics } = this.#needs
+    const { clock, histories } = this.#needs
     for (const { ring, rowMs } of KINDS) this.#writtenToMs.set(ring, periodOf(clock.wallMs(), rowMs))
-    metrics.restoreWith((restore) => this.#readAll(restore))
-    this.#unlisten = metrics.onClear(() => {
+    histories.restoreWith((restore) => this.#readAll(restore))
+    this.#unlisten = histories.onClear(() => {
       this.#isOutdated = true
       void this.#write()
     })
@@ -95,7 +95,7 @@ class MetricFiles implements Component {
   }
 
   async #read({ ring, spanMs, filesMax }: (typeof KINDS)[number], restore: RestoreRow): Promise<void> {
-    const { clock, files } = this.#needs
+    const { clock, files, histories } = this.#needs
     const nowMs = clock.wallMs()
     const spans = await this.#spansOf(ring)
     // Those of a clock that was ahead would be the newest for ever.
@@ -108,7 +108,7 @@ class MetricFiles implements Component {
       }
       const file = await files.open(path, 'r')
       try {
-        const bytes = await readRows(file, (row) => {
+        const bytes = await readRows(file, histories.kind.fields, (row) => {
           if (row.timeMs <= nowMs) restore(ring, row)
         })
         this.#sizes.set(path, bytes)
@@ -125,7 +125,7 @@ class MetricFiles implements Component {
   }
 
   async #writeRows(isLast: boolean): Promise<void> {
-    await this.#needs.metrics.restored()
+    await this.#needs.histories.restored()
     const nowMs = this.#needs.clock.wallMs()
     try {
       if (this.#isOutdated) await this.#removeAll()
@@ -146,9 +146,9 @@ class MetricFiles implements Component {
     const fromMs = Math.min(this.#writtenToMs.get(ring) ?? toMs, toMs)
     const path = this.#pathOf(ring, Math.floor(toMs / spanMs))
     const isNew = !this.#sizes.has(path)
-    const rows: NodeRow[] = []
-    for (const [nodeId, history] of this.#needs.metrics.histories()) {
-      for (const row of history.rows(ring, fromMs)) if (row.timeMs < toMs) rows.push({ nodeId, ...row })
+    const rows: NamedRow[] = []
+    for (const [name, history] of this.#needs.histories.all()) {
+      for (const row of history.rows(ring, fromMs)) if (row.timeMs < toMs) rows.push({ name, ...row })
       while (rows.length >= RECORD_ROWS_MAX) await this.#append(path, rows.splice(0, RECORD_ROWS_MAX))
     }
     if (rows.length > 0) await this.#append(path, rows)
@@ -164,10 +164,11 @@ class MetricFiles implements Component {
     this.#isOutdated = false
   }
 
-  async #append(path: string, rows: readonly NodeRow[]): Promise<void> {
-    const file = await this.#needs.files.open(path, 'rw')
+  async #append(path: string, rows: readonly NamedRow[]): Promise<void> {
+    const { files, histories } = this.#needs
+    const file = await files.open(path, 'rw')
     try {
-      const size = this.#sizes.get(path) ?? (await readRows(file, () => {}))
+      const size = this.#sizes.get(path) ?? (await readRows(file, histories.kind.fields, () => {}))
       // What a power cut or a full disk left unfinished behind the last sound record.
       if ((await file.size()) > size) await file.truncate(size)
       const record = encodeRows(rows)

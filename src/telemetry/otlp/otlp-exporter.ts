@@ -52,6 +52,8 @@ const SPANS = { path: '/v1/traces', what: 'spans', batchMax: 512, waitingMax: 8_
 /** An old reading is worth little beside a new one. */
 const METRICS = { path: '/v1/metrics', what: 'metrics', batchMax: 1, waitingMax: 4, gatherMs: 0 } as const
 const LABEL_CHARACTERS_MAX = 256
+/** As which all nodes are known to a collector; which of them it is, their instance ids say. */
+const SERVICE_NAME = 'p2p-core'
 /** What nodes tell of themselves all the time, which nobody asked for. */
 const HOUSEKEEPING: readonly string[] = ['log_collector/add_logs', 'metrics_dashboard/report_metrics']
 
@@ -133,7 +135,7 @@ class HttpOtlpExporter implements OtlpExporter {
   #resource(): Attributes {
     const { nodeId, role, softwareVersion, hostname } = this.#options
     return {
-      'service.name': 'p2p-core',
+      'service.name': SERVICE_NAME,
       ...(this.#cluster !== undefined && { 'service.namespace': this.#cluster }),
       'service.instance.id': nodeId,
       'service.version': softwareVersion,
@@ -149,12 +151,13 @@ export function isSampled(traceId: string, ratio: number): boolean {
 }
 
 function spanOf(span: CallSpan, endMs: number): OtlpSpan {
-  const { traceId, spanId, parentSpanId, method, caller, durationMs, error } = span
+  const { traceId, spanId, parentSpanId, method, caller, calledNode, durationMs, error } = span
   const slash = method.indexOf('/')
   return {
     traceId,
     spanId,
     parentSpanId,
+    kind: calledNode === undefined ? 'server' : 'client',
     name: method,
     startMs: endMs - durationMs,
     endMs,
@@ -163,6 +166,7 @@ function spanOf(span: CallSpan, endMs: number): OtlpSpan {
       'rpc.service': method.slice(0, slash),
       'rpc.method': method.slice(slash + 1),
       'p2p.caller': principalLabel(caller).slice(0, LABEL_CHARACTERS_MAX),
+      ...(calledNode !== undefined && { 'peer.service': SERVICE_NAME, 'server.address': calledNode }),
       ...(error && { 'error.type': error.code }),
     },
     error,

@@ -21,6 +21,8 @@ export interface OtlpSpan {
   traceId: string
   spanId: string
   parentSpanId: string | undefined
+  /** Whether the call came here, or left. */
+  kind: 'server' | 'client'
   name: string
   startMs: number
   endMs: number
@@ -41,7 +43,8 @@ export type OtlpMetric = { name: string; unit: string; description: string } & (
 
 const SCOPE = 'p2p-core'
 const CUMULATIVE = 2
-const SPAN_KIND_SERVER = 2
+/** `SpanKind`. */
+const SPAN_KINDS: Readonly<Record<OtlpSpan['kind'], number>> = { server: 2, client: 3 }
 const STATUS_ERROR = 2
 const TRACE_ID = /^[\da-f]{32}$/
 /** `SeverityNumber`. */
@@ -97,13 +100,14 @@ function fieldAttributes(fields: Readonly<Record<string, unknown>>): object[] {
   )
 }
 
-function spanRecord({ traceId, spanId, parentSpanId, name, startMs, endMs, attributes, error }: OtlpSpan): object {
+function spanRecord(span: OtlpSpan): object {
+  const { traceId, spanId, parentSpanId, kind, name, startMs, endMs, attributes, error } = span
   return {
     traceId,
     spanId,
     ...(parentSpanId !== undefined && { parentSpanId }),
     name,
-    kind: SPAN_KIND_SERVER,
+    kind: SPAN_KINDS[kind],
     startTimeUnixNano: nanos(startMs),
     endTimeUnixNano: nanos(endMs),
     attributes: attributesOf(attributes),

@@ -125,6 +125,23 @@ function historyOf(index: number, points: number, seconds: number) {
   }))
 }
 
+/** With a rise of failures, and a time in which nothing was called. */
+function callsOf(index: number, points: number, seconds: number) {
+  const { calls_per_s: rate, p50_ms: median, p99_ms: high } = SERVICES[index] as (typeof SERVICES)[number]
+  return Array.from({ length: points }, (_, at) => {
+    const isIdle = at > points * 0.3 && at < points * 0.36
+    const isBad = at > points * 0.7 && at < points * 0.8
+    const calls = isIdle ? 0 : wave(index, at, rate, rate / 5)
+    return {
+      timestamp: ago((points - 1 - at) * seconds),
+      calls_per_s: calls,
+      errors_per_s: isBad ? calls * 0.3 : 0,
+      p50_ms: isIdle ? null : wave(index, at, median ?? 2, (median ?? 2) / 5),
+      p99_ms: isIdle ? null : wave(index, at, (high ?? 9) * (isBad ? 4 : 1), (high ?? 9) / 4),
+    }
+  })
+}
+
 function metricsOf(index: number) {
   const { cpu_percent, memory_percent, disk_percent, load_1 } = historyOf(index, 100, 4).at(-1) as ReturnType<
     typeof historyOf
@@ -654,6 +671,12 @@ function answersOf(options: StubOptions): Record<string, unknown> {
       ALL.map((nodeId, index) => [
         `/api/dashboard/history/${nodeId}`,
         { node_id: nodeId, history: historyOf(index, 220, 4) },
+      ]),
+    ),
+    ...Object.fromEntries(
+      SERVICES.map(({ name }, index) => [
+        `/api/dashboard/services/${name}/history`,
+        { service: name, history: callsOf(index, 220, 4) },
       ]),
     ),
   }

@@ -575,7 +575,7 @@ suite('p2p drain', () => {
     assert.equal(code, 0)
     assert.equal(
       talk,
-      'Still there: shop: no other node has disk=ssd\nDrained: w1 can be switched off. "p2p undrain w1" lets services be placed there again\n',
+      'Still there: shop (no other node has disk=ssd)\nDrained: w1 can be switched off. "p2p undrain w1" lets services be placed there again\n',
     )
     assert.equal(node.requests.at(-1)?.path, '/api/deployments?index=7&wait=25s')
   })
@@ -728,6 +728,34 @@ suite('p2p jobs and p2p services', () => {
     node.answers['GET /api/deployments/shpo'] = problem('P2P_DEPLOY_UNKNOWN_SERVICE', 404)
     node.answers['GET /services/shpo'] = problem('P2P_SERVICE_NOT_FOUND', 404)
     assert.equal((await user.run('services', 'shpo')).code, 2)
+  })
+
+  test('services NAME shows where a program listens', async (t) => {
+    const { user, node } = await shop(t)
+    const shown = status('shop')
+    shown.instances = shown.instances.map((each, i) => ({ ...each, ports: { web: 43_210 + i, admin: 9_000 } }))
+    node.answers['GET /api/deployments/shop'] = { body: shown }
+    node.answers['GET /services/shop'] = problem('P2P_SERVICE_NOT_FOUND', 404)
+    node.answers['GET /cluster/nodes'] = { body: { nodes: [] } }
+    const { output } = await user.run('services', 'shop')
+    assert.match(output, /^INSTANCE .* PORTS +STATE/m)
+    assert.match(output, /^shop#1 +w2 .* web 43211, admin 9000 +running/m)
+  })
+
+  test('a call of what was deployed and runs nowhere says why, and what to do', async (t) => {
+    const { user, node } = await shop(t)
+    node.answers['GET /services/shop'] = problem('P2P_SERVICE_NOT_FOUND', 404)
+    node.answers['GET /cluster/nodes'] = { body: { nodes: [] } }
+    node.answers['GET /api/deployments/shop'] = { body: status('shop', {}, { is_stopped: true }) }
+    assert.match(
+      (await user.run('call', 'shop/sell', '--param', 'n=1')).talk,
+      /runs on no node: it is stopped; p2p start shop/,
+    )
+    node.answers['GET /api/deployments/shop'] = { body: status('shop') }
+    assert.match(
+      (await user.run('call', 'shop/sell', '--param', 'n=1')).talk,
+      /runs on no node: p2p why shop tells why/,
+    )
   })
 })
 

@@ -219,6 +219,24 @@ suite('p2p metrics', () => {
     assert.match((await user.run('metrics', 'w1', '--range', '7d')).output, /told nothing yet of the last 7d/)
   })
 
+  test('of a service it draws calls, failures and durations, with nothing where nothing was called', async (t) => {
+    const [user, node] = await cluster(t)
+    const calls = (ageS: number, more: object) => ({ timestamp: iso(ageS), errors_per_s: 0, ...more })
+    const history = [
+      calls(450, { calls_per_s: 12, p50_ms: 2, p99_ms: 40 }),
+      calls(0, { calls_per_s: 0, p50_ms: null, p99_ms: null }),
+    ]
+    node.answers['GET /api/dashboard/services/shop/history'] = { body: { service: 'shop', history, count: 2 } }
+    const { code, output } = await user.run('metrics', '--service', 'shop', '--range', '15m')
+    assert.equal(code, 0)
+    const line = (name: string) => output.split('\n').find((one) => one.startsWith(name)) ?? ''
+    assert.match(output, /^shop, now/)
+    assert.match(line('Calls'), /█ +▁ +0\.00\/s +6\.00\/s +12\/s$/)
+    assert.match(line('99 % in'), /^99 % in {32}█ +– +40\.0 ms +40\.0 ms$/)
+    assert.equal((await user.run('metrics')).code, 2)
+    assert.equal((await user.run('metrics', 'w1', '--service', 'shop')).code, 2)
+  })
+
   test('an unknown node, and an unknown range', async (t) => {
     const [user, node] = await cluster(t)
     node.answers['GET /api/dashboard/history/w9'] = problem('P2P_NETWORK_NODE_UNKNOWN', 404)

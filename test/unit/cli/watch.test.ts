@@ -237,6 +237,13 @@ suite('p2p nodes --watch', () => {
     live.draw('short\n')
     assert.ok(output.includes('\u001B[4A\r\u001B[J\u001B[?7lshort\n'))
   })
+
+  test('what is wider than the screen is cut, and colours end all the same', () => {
+    let output = ''
+    const live = createLiveText({ write: (text) => (output += text), isTTY: true, columns: 10, rows: 5 })
+    live.draw('0123456789\n\u001B[32m01234\u001B[39m56789 and more\n\u001B[32m0123456789abc\u001B[39m\n')
+    assert.ok(output.includes('0123456789\n\u001B[32m01234\u001B[39m5678…\n\u001B[32m012345678…\u001B[39m\n'), output)
+  })
 })
 
 const STATS = {

@@ -5,10 +5,8 @@ import {
   type CertificateAuthority,
   type CertificateAuthorityOptions,
   createCertificateAuthority,
-  daysLeft,
-  readCertificate,
-  rootFingerprint,
-} from '../../../src/pki/index.ts'
+} from '../../../src/pki/coordinator/index.ts'
+import { daysLeft, readCertificate, rootFingerprint } from '../../../src/pki/index.ts'
 import { createCsr, generateNodeKey } from '../../../src/pki/x509/csr.ts'
 import { splitCertificates } from '../../../src/pki/x509/pem.ts'
 import { systemRandom } from '../../../src/platform/index.ts'

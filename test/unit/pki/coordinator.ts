@@ -8,12 +8,9 @@ import {
   createCertificateAuthority,
   createEnrolment,
   createLocalIdentity,
-  type EnrolmentDial,
   type EnrolmentOptions,
-  type FetchChallenge,
-  type ManagedIdentity,
-  type ResolveHost,
-} from '../../../src/pki/index.ts'
+} from '../../../src/pki/coordinator/index.ts'
+import type { EnrolmentDial, FetchChallenge, ManagedIdentity, ResolveHost } from '../../../src/pki/index.ts'
 import { splitCertificates } from '../../../src/pki/x509/pem.ts'
 import { systemRandom } from '../../../src/platform/index.ts'
 import { ManualClock } from './manual-clock.ts'

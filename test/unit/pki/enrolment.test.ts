@@ -305,6 +305,14 @@ test('the options of a token are checked', async () => {
   }
 })
 
+test('there are a thousand tokens at most, however many are made at once', async () => {
+  const { coordinator, createToken } = await setUp()
+  const outcomes = await Promise.allSettled(Array.from({ length: 1_010 }, () => createToken()))
+  const refused = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
+  assert.deepEqual(new Set(refused.map(({ reason }) => (reason as { code: string }).code)), new Set(['P2P_PKI_BUSY']))
+  assert.deepEqual([refused.length, (await coordinator.enrolment.listTokens()).length], [10, 1_000])
+})
+
 test('a token that ended is listed for a day', async () => {
   const { coordinator, createToken } = await setUp()
   await createToken({ ttlMs: 60_000 })

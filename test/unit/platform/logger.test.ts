@@ -183,7 +183,7 @@ test('our own errors are told in one line, unexpected ones with their stack and 
     details: { serial: '0a' },
   })
   log.error('y', { error: new TypeError('broken', { cause: new RangeError('deep') }) })
-  assert.match(lines[1] as string, / y error=broken\n {4}at .*logger\.test\.ts/)
+  assert.match(lines[1] as string, / y error="broken: deep"\n {4}at .*logger\.test\.ts/)
   const { cause } = (entries[1] as LogEntry).fields.error as { cause: { name: string; message: string } }
   assert.deepEqual([cause.name, cause.message], ['RangeError', 'deep'])
   log.error('z', { error: new AggregateError([new Error('one'), new Error('two')], 'both') })

@@ -168,7 +168,7 @@ describe('parameters', () => {
     withNode({ services: [typed] }, async (node) => {
       await assert.rejects(call(node, 'typed/broken'), {
         code: 'P2P_RPC_SERVICE_FAILED',
-        message: /its log has the reason/,
+        message: /p2p logs --trace 0123456789abcdef0123456789abcdef/,
       })
     }))
 

@@ -5,7 +5,8 @@ import { askedPermissions, parseManifest } from '../../../src/service/definition
 describe('a manifest', () => {
   test('may say nothing, or what a later version understands', () => {
     assert.deepEqual(parseManifest({}), {})
-    assert.deepEqual(parseManifest({ author: 'ada', dependencies: ['x'] }), { author: 'ada', dependencies: ['x'] })
+    const others = { author: 'ada', dependencies: ['x'], files: ['main.ts'], id: 7, $schema: 'x' }
+    assert.deepEqual(parseManifest(others), others)
   })
 
   test('gets defaults for what it leaves out of a part', () => {
@@ -49,6 +50,11 @@ describe('a manifest', () => {
     [{ permissions: { network: true } }, /permissions\.network: there is no such member; there are net, childProcess/],
     [{ limits: { memoryMB: 3 } }, /limits\.memoryMB: there is no such member; did you mean memoryMb\?/],
     [{ limits: { memoryMb: 1 } }, /limits\.memoryMb:/],
+    [
+      { permissons: { net: true } },
+      /^manifest\.json: permissons: there is no such member; did you mean permissions\?$/,
+    ],
+    [{ limit: {} }, /limit: there is no such member; did you mean limits\?/],
     [{ kind: 'docker' }, /kind: .*"process"\|"thread"\|"inline"\|"exec"/],
     [{ kind: 'exec' }, /exec: is missing: kind "exec" needs/],
     [{ kind: 'process', exec: { command: 'x' } }, /kind: must be "exec"/],

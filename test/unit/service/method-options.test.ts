@@ -83,6 +83,28 @@ describe('rate', () => {
   })
 })
 
+describe('rate of a person another node speaks for', () => {
+  test('is counted apart, so that no node uses up what is somebody else’s', async () => {
+    const network = new MemoryNetwork()
+    const definition = defineService({
+      name: 'rated',
+      version: '1',
+      description: '',
+      methods: {
+        get: method({ description: '', public: true, rate: { perMinute: 60, burst: 1 }, handler: () => 'done' }),
+      },
+    })
+    const node = await startNode({ network, services: [definition] })
+    const others = await Promise.all(['n2', 'n3'].map((nodeId) => startNode({ nodeId, network })))
+    introduce(node, ...others)
+    const [n2, n3] = others as [TestNode, TestNode]
+    assert.equal(await call(n2, 'rated/get'), 'done')
+    await assert.rejects(call(n2, 'rated/get', {}), { code: 'P2P_RPC_RATE_LIMITED' })
+    assert.deepEqual([await call(n3, 'rated/get'), await call(node, 'rated/get')], ['done', 'done'])
+    await Promise.all([node, n2, n3].map(({ manager }) => manager.stop()))
+  })
+})
+
 describe('concurrency', () => {
   test('lets so many run, so many wait, and refuses the rest', async () => {
     const { definition, open } = gated({ concurrency: 2, queue: 1 })
@@ -98,6 +120,29 @@ describe('concurrency', () => {
     open[2]?.('c')
     assert.deepEqual(await Promise.all(calls), ['a', 'b', 'c'])
     assert.deepEqual(node.manager.tableSizes().unfinished, 0)
+    await node.manager.stop()
+  })
+
+  test('a node that fills the queue gives way to others, whichever of its services it names', async () => {
+    const { definition, open } = gated({ concurrency: 1, queue: 4 })
+    const node = await startNode({ services: [definition] })
+    const running = call(node, 'gated/wait')
+    const flood = [1, 2, 3, 4].map((n) => call(node, 'gated/wait', {}, { caller: service('rogue', `s${n}`) }))
+    const outcomes = Promise.allSettled(flood)
+    await turn()
+    const honest = [call(node, 'gated/wait', {}, { caller: service('n2', 'shop') }), call(node, 'gated/wait')]
+    await assert.rejects(call(node, 'gated/wait', {}, { caller: service('rogue', 's9') }), {
+      code: 'P2P_RPC_OVERLOADED',
+    })
+    for (let n = 0; n < 5; n++) {
+      await turn()
+      open.shift()?.(n)
+    }
+    assert.equal(await running, 0)
+    assert.deepEqual(await Promise.all(honest), [3, 4])
+    const codes = (await outcomes).map((outcome) => (outcome.status === 'fulfilled' ? '' : outcome.reason.code))
+    assert.deepEqual(codes, ['', '', 'P2P_RPC_OVERLOADED', 'P2P_RPC_OVERLOADED'])
+    assert.deepEqual(node.manager.tableSizes(), { channels: 0, calling: 0, serving: 0, running: 0, unfinished: 0 })
     await node.manager.stop()
   })
 

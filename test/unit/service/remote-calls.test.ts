@@ -4,9 +4,10 @@ import type { Principal } from '../../../src/base/identity.ts'
 import type { ServiceRecord } from '../../../src/base/member.ts'
 import { defineService, method, type MethodCall, type ServiceDefinition } from '../../../src/service/index.ts'
 import { INVOCATIONS_MAX } from '../../../src/service/calls/local-dispatch.ts'
-import { CALLS_PER_LINK_MAX } from '../../../src/service/link/link-limits.ts'
+import { PARAMS_BYTES_MAX } from '../../../src/service/calls/peer-shares.ts'
 import { parseLinkMessage } from '../../../src/service/link/link-message.ts'
 import { z } from '../../../src/service/sdk/index.ts'
+import { StubAudit } from './http/stub-audit.ts'
 import { ManualClock } from './support/manual-clock.ts'
 import { FRAME_BYTES_MAX, type MemoryChannel, MemoryNetwork } from './support/memory-peers.ts'
 import { ADMIN, call, introduce, startNode, type TestNode, TRACE, turn, VIEWER } from './support/node.ts'
@@ -208,16 +209,110 @@ describe('a call to another node', () => {
     }))
 })
 
+describe('a person another node speaks for', () => {
+  test('may not do by a worker what is for people, and by a coordinator may', async () => {
+    const network = new MemoryNetwork()
+    const system = defineService({
+      name: 'system',
+      version: '1',
+      description: '',
+      methods: {
+        renew_certificate: method({ description: '', public: true, requiredRole: 'admin', handler: () => 'renewed' }),
+      },
+    })
+    const far = await startNode({ nodeId: 'far', network, services: [system] })
+    const worker = await startNode({ nodeId: 'worker', network })
+    const coordinator = await startNode({ nodeId: 'coordinator', role: 'coordinator', network })
+    introduce(far, worker, coordinator)
+    const renew = (node: TestNode, caller?: Principal) =>
+      call(node, 'system/renew_certificate', {}, { ...(caller && { caller }) })
+    await assert.rejects(renew(worker), {
+      code: 'P2P_RPC_ACCESS_DENIED',
+      message: /node worker does not speak for people here/,
+    })
+    await assert.rejects(renew(worker, { kind: 'node', nodeId: 'worker', role: 'worker' }), {
+      code: 'P2P_RPC_ACCESS_DENIED',
+      message: /it is for people/,
+    })
+    // By HTTP, with its certificate.
+    await assert.rejects(renew(far, { kind: 'node', nodeId: 'worker', role: 'worker' }), {
+      code: 'P2P_RPC_ACCESS_DENIED',
+    })
+    assert.equal(await renew(coordinator), 'renewed')
+    assert.equal(await renew(coordinator, { kind: 'node', nodeId: 'coordinator', role: 'coordinator' }), 'renewed')
+    assert.equal(await renew(far), 'renewed')
+    await Promise.all([far, worker, coordinator].map(({ manager }) => manager.stop()))
+  })
+
+  test('is recorded so often, and not for ever: what a node makes up does not fill the trail', async () => {
+    const network = new MemoryNetwork()
+    const audit = new StubAudit()
+    const { service } = probe()
+    const far = await startNode({ nodeId: 'far', network, services: [service], audit })
+    const near = await startNode({ nodeId: 'near', network })
+    introduce(far, near)
+    const names = Array.from({ length: 400 }, (_, n): Principal => ({ kind: 'person', name: `p${n}`, role: 'admin' }))
+    const outcomes = await Promise.allSettled(names.map((caller) => call(near, 'probe/rule', {}, { caller })))
+    const refused = outcomes.filter((outcome) => outcome.status === 'rejected')
+    assert.deepEqual(
+      new Set(refused.map(({ reason }) => (reason as { code: string }).code)),
+      new Set(['P2P_RPC_RATE_LIMITED']),
+    )
+    assert.equal(refused.length, 100)
+    assert.equal(audit.written.filter((line) => line.startsWith('intent ')).length, 300)
+    assert.equal(await call(far, 'probe/rule'), 'done', 'who asks the node itself is not limited by it')
+    const coordinator = await startNode({ nodeId: 'coordinator', role: 'coordinator', network })
+    introduce(far, coordinator)
+    await Promise.all(names.map((caller) => call(coordinator, 'probe/rule', {}, { caller })))
+    await Promise.all([far, near, coordinator].map(({ manager }) => manager.stop()))
+  })
+})
+
+/** What one peer may have running when it is alone: as much as there is room left. */
+const SHARE_ALONE = INVOCATIONS_MAX / 2
+
 describe('too many calls', () => {
-  test('to one node are refused here, and room comes back when they end', () =>
+  test('to one node are refused, and room comes back when they end', () =>
     withPair(async ({ near, release }) => {
-      const waiting = Array.from({ length: CALLS_PER_LINK_MAX }, () => call(near, 'probe/wait'))
+      const waiting = Array.from({ length: SHARE_ALONE }, () => call(near, 'probe/wait'))
       await turn()
-      await assert.rejects(call(near, 'probe/wait'), { code: 'P2P_RPC_OVERLOADED' })
+      await assert.rejects(call(near, 'probe/wait'), { code: 'P2P_RPC_OVERLOADED', message: /8192 calls of near/ })
       release('done')
-      assert.equal((await Promise.all(waiting)).length, CALLS_PER_LINK_MAX)
+      assert.equal((await Promise.all(waiting)).length, SHARE_ALONE)
       assert.equal(await call(near, 'probe/double', { n: 1 }), 2)
     }))
+
+  test('of some nodes leave room for whoever comes next, whatever they do', async () => {
+    const network = new MemoryNetwork()
+    const { service, release } = probe()
+    const far = await startNode({ nodeId: 'far', network, services: [service] })
+    const floods = ['r1', 'r2', 'r3']
+    const nodes = await Promise.all([...floods, 'honest'].map((nodeId) => startNode({ nodeId, network })))
+    introduce(far, ...nodes)
+    for (const node of nodes) await call(node, 'probe/double', { n: 1 })
+    // They say they call for services and people, to have more than one share, and give up what they called.
+    const contexts = [{ service: 'one' }, { person: { name: 'ada', role: 'admin' } }, {}]
+    for (const [at, { peers }] of nodes.slice(0, floods.length).entries()) {
+      const channel = peers.get('far') as MemoryChannel
+      for (let id = 100; id < 100 + INVOCATIONS_MAX; id++) {
+        const context = { timeout_ms: 5_000, trace_id: TRACE, ...contexts[(id + at) % contexts.length] }
+        channel.send('rpc', Buffer.from(JSON.stringify({ id, method: 'probe/wait', context })))
+        channel.send('rpc', Buffer.from(JSON.stringify({ method: '$/cancel', params: { id } })))
+      }
+    }
+    await turn()
+    const { unfinished } = far.manager.tableSizes()
+    assert.ok(unfinished <= INVOCATIONS_MAX - 1_024, `${unfinished} of ${INVOCATIONS_MAX} were given away`)
+    const honest = nodes.at(-1) as TestNode
+    const calls = Array.from({ length: 1_000 }, () => call(honest, 'probe/wait'))
+    assert.equal(await call(honest, 'probe/double', { n: 4 }), 8)
+    assert.equal(await call(far, 'probe/double', { n: 5 }), 10)
+    release('done')
+    assert.deepEqual(new Set(await Promise.all(calls)), new Set(['done']))
+    await turn()
+    assert.equal(far.manager.tableSizes().unfinished, 0)
+    await Promise.all([far, ...nodes].map(({ manager }) => manager.stop()))
+  })
 
   test('of one node are refused there, whatever that node thinks of limits', () =>
     withPair(async ({ near, far, release }) => {
@@ -226,11 +321,11 @@ describe('too many calls', () => {
       const back = far.peers.get('near') as MemoryChannel
       back.recordsFrames = true
       const context = { timeout_ms: 5_000, trace_id: TRACE }
-      for (let id = 100; id < 100 + CALLS_PER_LINK_MAX + 3; id++) {
+      for (let id = 100; id < 100 + SHARE_ALONE + 3; id++) {
         channel.send('rpc', Buffer.from(JSON.stringify({ id, method: 'probe/wait', context })))
       }
       await turn()
-      assert.equal(far.manager.tableSizes().serving, CALLS_PER_LINK_MAX)
+      assert.equal(far.manager.tableSizes().serving, SHARE_ALONE)
       assert.deepEqual(
         back.sent.map((text) => (JSON.parse(text) as { error: { data: { code: string } } }).error.data.code),
         Array(3).fill('P2P_RPC_OVERLOADED'),
@@ -238,6 +333,26 @@ describe('too many calls', () => {
       release('done')
       await turn()
       assert.deepEqual(far.manager.tableSizes(), { channels: 1, calling: 0, serving: 0, running: 0, unfinished: 0 })
+    }))
+
+  test('with large parameters are refused before they fill the memory', () =>
+    withPair(async ({ near, far, release }) => {
+      await call(near, 'probe/double', { n: 1 })
+      const channel = near.peers.get('far') as MemoryChannel
+      const back = far.peers.get('near') as MemoryChannel
+      back.recordsFrames = true
+      const params = { text: 'x'.repeat(FRAME_BYTES_MAX - 1_024) }
+      const fitting = Math.ceil(PARAMS_BYTES_MAX / JSON.stringify(params).length)
+      for (let id = 100; id < 100 + fitting + 2; id++) {
+        const head = { id, method: 'probe/wait', context: { timeout_ms: 5_000, trace_id: TRACE } }
+        channel.send('rpc', Buffer.from(`${JSON.stringify(head)}\n${JSON.stringify(params)}`))
+      }
+      await turn()
+      assert.equal(far.manager.tableSizes().serving, fitting)
+      assert.equal(back.sent.filter((text) => text.includes('"P2P_RPC_OVERLOADED"')).length, 2)
+      release('done')
+      await turn()
+      assert.equal(await call(near, 'probe/double', { n: 2 }), 4)
     }))
 
   test('on one node are refused, those included that were given up and have not returned', async () => {
@@ -472,6 +587,11 @@ describe('where a call runs', () => {
     })
     caller.abort()
     await gone
+    const dials = network.dialled.length
+    await assert.rejects(call(nodes.c1, 'namer/name', {}, { target: 'w2', signal: caller.signal }), {
+      code: 'P2P_RPC_CANCELLED',
+    })
+    assert.equal(network.dialled.length, dials, 'for a caller who has gone nobody is dialled')
     await stop()
   })
 

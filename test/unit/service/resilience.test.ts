@@ -339,6 +339,18 @@ describe('an instance that mostly fails', () => {
     )
   })
 
+  test('has a circuit for what it says it has: nothing is remembered of services that somebody makes up', () =>
+    withCluster(
+      (node) => node,
+      async ({ near, network }) => {
+        network.unreachable.add('a')
+        const ask = (service: string) => call(near, `${service}/run`, {}, { target: 'a' })
+        for (let i = 0; i < 10; i++) await assert.rejects(ask('made_up'), { code: 'P2P_TRANSPORT_UNREACHABLE' })
+        for (let i = 0; i < 5; i++) await assert.rejects(ask('worker'), { code: 'P2P_TRANSPORT_UNREACHABLE' })
+        await assert.rejects(ask('worker'), { code: 'P2P_RPC_CIRCUIT_OPEN' })
+      },
+    ))
+
   test('is forgotten with its node', () =>
     withCluster(
       (node) => (node === 'a' ? new Promise(() => {}) : node),

@@ -232,7 +232,10 @@ describe('an error of a method', () => {
     introduce(near, far)
     for (const node of [near, far]) {
       const error = (await call(node, 'failing/unknown').catch((e: unknown) => e)) as Error & { details: unknown }
-      assert.match(error.message, /failing\/unknown failed on node far: its log has the reason under trace 0123/)
+      assert.match(
+        error.message,
+        /failing\/unknown failed on node far; the reason is in the log: p2p logs --trace 0123/,
+      )
       assert.doesNotMatch(JSON.stringify([error.message, error.details]), /hunter2/)
     }
     assert.equal(lines.length, 2)

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict'
-import { crc32 as zlibCrc32 } from 'node:zlib'
 import { test } from 'node:test'
 import * as fc from 'fast-check'
 import { ByteReader } from '../../../src/storage/vault/byte-reader.ts'
 import { ByteWriter } from '../../../src/storage/vault/byte-writer.ts'
-import { crc32 } from '../../../src/storage/vault/crc32.ts'
 import { containsFrame, decodeFrameHeader } from '../../../src/storage/vault/frame.ts'
 import {
   decodeHeader,
@@ -24,14 +22,6 @@ const masterKey = random.bytes(32)
 const storageId = random.bytes(16)
 const keys = { masterKey, storageId }
 const start = { seq: 1, link: random.bytes(32) }
-
-test('the checksum is the one of gzip', () => {
-  assert.equal(crc32(bytesOf('123456789')), 0xcbf43926)
-  fc.assert(
-    fc.property(fc.uint8Array(), (bytes) => assert.equal(crc32(bytes), zlibCrc32(bytes))),
-    { numRuns: 50 },
-  )
-})
 
 test('numbers, texts and bytes come back as they were written', () => {
   const property = fc.property(

@@ -194,7 +194,10 @@ export function registerAccountRoutes(app: App, needs: RouteNeeds): void {
       const { name, role } =
         password === undefined
           ? people().invited(secret)
-          : await people().accept(secret, password, transport.facts(raw).remoteAddress)
+          : await people().accept(secret, password, {
+              from: transport.facts(raw).remoteAddress,
+              record: request.recordAct,
+            })
       request.actNote = name
       return { name, role }
     },

@@ -4,7 +4,7 @@ import { PERSON_ROLES, TOKEN_TTL_S_DEFAULT, TOKEN_TTL_S_MAX } from '../../auth/a
 import { tokenOf } from '../../auth/authenticator.ts'
 import { LOGIN_LINK_TTL_S } from '../../auth/login-links.ts'
 import { relyingPartyOf } from '../../auth/passkeys.ts'
-import type { People, SignedIn } from '../../auth/people.ts'
+import type { People } from '../../auth/people.ts'
 import {
   isFromOwnPage,
   NO_SESSION_COOKIE,
@@ -12,6 +12,7 @@ import {
   sessionCookie,
   sessionTokenOf,
 } from '../../auth/session-cookie.ts'
+import type { SignedIn } from '../../auth/sessions.ts'
 import { type AccessToken, OPERATOR, type TokenIssuer } from '../../auth/token-issuer.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
@@ -113,16 +114,17 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
     handler: async (request) => {
       const { body, raw } = request
       const { credential, name, password, code, role, ttl_s: ttlS } = body
+      const { recordAct: record } = request
       if (credential !== undefined && name === undefined && password === undefined) {
         request.actNote = OPERATOR
-        return issuer().issue(credential, { ttlS, ...(role !== undefined && { role }) })
+        return issuer().issue(credential, { ttlS, record, ...(role !== undefined && { role }) })
       }
       if (credential !== undefined || name === undefined || password === undefined) {
         throw new RpcError('P2P_HTTP_BODY_INVALID', 'The body has either `credential`, or `name` and `password`')
       }
       request.actNote = knownName(name)
       const from = transport.facts(raw).remoteAddress
-      return withRefresh(await users().signIn({ name, password, code }, { from, kind: 'program', ttlS, role }))
+      return withRefresh(await users().signIn({ name, password, code }, { from, kind: 'program', ttlS, role, record }))
     },
   })
 
@@ -139,7 +141,8 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
       response: answers({ 200: TOKEN }),
     },
     handler: async (request) => {
-      const refreshed = await users().refresh(request.body.refresh_token, request.body.ttl_s)
+      const { refresh_token: token, ttl_s: ttlS } = request.body
+      const refreshed = await users().refresh(token, { ttlS, record: request.recordAct })
       request.actNote = refreshed.name
       return withRefresh(refreshed)
     },
@@ -158,7 +161,10 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
         200: z.object({ secret: z.string(), expires_in: z.int().register(WIRE, { description: 'Seconds' }) }),
       }),
     },
-    handler: async ({ body }) => ({ secret: issuer().makeLink(body.credential), expires_in: LOGIN_LINK_TTL_S }),
+    handler: async ({ body, recordAct }) => ({
+      secret: await issuer().makeLink(body.credential, recordAct),
+      expires_in: LOGIN_LINK_TTL_S,
+    }),
   })
 
   /** The cookie's token, and what the page is told of it. */
@@ -186,7 +192,7 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
       const { body, headers, raw } = request
       // A page from elsewhere must not sign a browser in under a name of its choice.
       if (!isFromOwnPage(headers)) throw foreignPage()
-      const options = { ttlS: SESSION_TTL_S }
+      const options = { ttlS: SESSION_TTL_S, record: request.recordAct }
       const from = transport.facts(raw).remoteAddress
       const byBrowser = { ...options, from, kind: 'browser' } as const
       if ('passkey' in body) request.actNote = users().ownerOfPasskey(body.passkey.id) ?? 'unknown passkey'
@@ -261,14 +267,14 @@ export function registerAuthRoutes(app: App, { tokenIssuer, people, membership, 
       body: z.strictObject({ refresh_token: REFRESH_TOKEN.optional() }).nullish(),
       response: answers({ 200: z.object({ message: z.string() }) }),
     },
-    handler: async ({ headers, body }) => {
+    handler: async ({ headers, body, recordAct }) => {
       if (body?.refresh_token !== undefined) {
-        await users().revokeRefresh(body.refresh_token)
+        await users().revokeRefresh(body.refresh_token, recordAct)
         return { message: 'Session ended' }
       }
       const token = tokenOf(headers)
       if (token === undefined) throw new RpcError('P2P_AUTH_TOKEN_INVALID', 'The request carries no token to revoke')
-      await issuer().revoke(token)
+      await issuer().revoke(token, recordAct)
       return { message: 'Token revoked' }
     },
   })

@@ -3,19 +3,11 @@ import { z } from 'zod'
 import { DASHBOARD_FILE_NAME, readDashboardFile } from '../dashboard-files.ts'
 import type { App } from '../fastify-app.ts'
 import type { RouteNeeds } from '../http-needs.ts'
+import { pagePolicy } from '../security-headers.ts'
 import { answers, bodyOf, WIRE } from '../wire.ts'
 
-/** Scripts, styles and requests of this node only, none inline; `connect-src` covers the WebSocket too (CSP 3 section 6.7.2.8). */
-export const DASHBOARD_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data:",
-  "connect-src 'self'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ')
+/** Nothing inline. */
+export const DASHBOARD_POLICY = pagePolicy()
 
 /** A year: the name of an asset changes with its content. */
 const IMMUTABLE = 'public, max-age=31536000, immutable'

@@ -12,9 +12,17 @@ import {
   HISTORY_POINTS_MAX,
   HISTORY_RANGES,
   type HistoryPoint,
+  SERVICE_POINT,
 } from '../dashboard-wire.ts'
 import type { RouteNeeds } from '../http-needs.ts'
 import { answers, WIRE } from '../wire.ts'
+
+const GRAPH = z.strictObject({
+  range: z.enum(HISTORY_RANGES).default('15m'),
+  points: z.coerce.number().int().min(1).max(HISTORY_POINTS_MAX).default(HISTORY_POINTS_DEFAULT),
+})
+const ROWS =
+  'Of the last 15 minutes a point every four seconds, of a day every minute, of 30 days every hour. Where there are more points than asked for, neighbours are put together.'
 
 /** What the machines and services of the cluster measured; on a coordinator. The live form is `/ws/dashboard`. */
 export function registerDashboardRoutes(app: App, { dashboard, membership }: RouteNeeds): void {
@@ -72,16 +80,12 @@ export function registerDashboardRoutes(app: App, { dashboard, membership }: Rou
     schema: {
       operationId: 'getDashboardHistory',
       summary: 'What a node measured over time, oldest first',
-      description:
-        'Of the last 15 minutes every report, of a day every minute, of 30 days every hour. Where there are more points than asked for, neighbours are put together.',
+      description: ROWS,
       tags,
       params: z.strictObject({
         node: z.string().min(1).max(63).register(WIRE, { description: 'Node id; `coordinator` is the one asked' }),
       }),
-      querystring: z.strictObject({
-        range: z.enum(HISTORY_RANGES).default('15m'),
-        points: z.coerce.number().int().min(1).max(HISTORY_POINTS_MAX).default(HISTORY_POINTS_DEFAULT),
-      }),
+      querystring: GRAPH,
       response: answers({
         200: z.object({ node_id: z.string(), history: z.array(HISTORY_POINT), count: z.int() }),
       }),
@@ -92,6 +96,28 @@ export function registerDashboardRoutes(app: App, { dashboard, membership }: Rou
       if (history) return { node_id: nodeId, history, count: history.length }
       const message = `Node ${params.node} has not told this coordinator of its metrics; GET /cluster/nodes lists the nodes`
       throw new NetworkError('P2P_NETWORK_NODE_UNKNOWN', message, { node: params.node })
+    },
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/api/dashboard/services/:service/history',
+    schema: {
+      operationId: 'getServiceHistory',
+      summary: 'Calls of a service on all nodes over time, how many failed and how long they took; oldest first',
+      description: ROWS,
+      tags,
+      params: z.strictObject({ service: z.string().min(1).max(63) }),
+      querystring: GRAPH,
+      response: answers({
+        200: z.object({ service: z.string(), history: z.array(SERVICE_POINT), count: z.int() }),
+      }),
+    },
+    handler: async ({ params: { service }, query: { range, points } }) => {
+      const history = await source().serviceHistory(service, range, points)
+      if (history) return { service, history, count: history.length }
+      const message = `No node has told this coordinator of a service ${service}; "p2p services" lists them`
+      throw new RpcError('P2P_SERVICE_NOT_FOUND', message, { service })
     },
   })
 

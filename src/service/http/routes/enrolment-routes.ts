@@ -8,7 +8,7 @@ import type { Clock } from '../../../base/time.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import type { RouteNeeds } from '../http-needs.ts'
-import { answers, bodyOf, WIRE } from '../wire.ts'
+import { answers, bodyOf, HEX_256, WIRE } from '../wire.ts'
 
 /** A request waits this long for a person's approval before it is answered `pending`; the node then asks again. */
 const APPROVAL_WAIT_MS = 25_000
@@ -16,13 +16,11 @@ const APPROVAL_WAIT_MS = 25_000
 /** The same request may succeed in a moment. */
 const NO_REFUSALS: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['P2P_PKI_BUSY', 'P2P_PKI_PENDING'])
 
-const MAC = z.string().regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
-
 const JOIN_PROOF = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('none') }),
-  z.object({ kind: z.literal('token'), token_id: z.string().min(1).max(128), mac: MAC }),
-  z.object({ kind: z.literal('plot'), mac: MAC }),
-  z.object({ kind: z.literal('host'), mac: MAC }),
+  z.object({ kind: z.literal('token'), token_id: z.string().min(1).max(128), mac: HEX_256 }),
+  z.object({ kind: z.literal('plot'), mac: HEX_256 }),
+  z.object({ kind: z.literal('host'), mac: HEX_256 }),
 ])
 
 const CERTIFICATE_REQUEST = z.object({
@@ -150,11 +148,9 @@ export function registerEnrolmentRoutes(app: App, needs: RouteNeeds): void {
       summary: 'Certificate revocation list, DER (RFC 5280)',
       tags,
       querystring: z.object({
-        issuer: z
-          .string()
-          .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
-          .optional()
-          .register(WIRE, { description: 'Key identifier of the issuing CA; by default of the one that issues now' }),
+        issuer: HEX_256.optional().register(WIRE, {
+          description: 'Key identifier of the issuing CA; by default of the one that issues now',
+        }),
       }),
       response: answers({ 200: bodyOf('application/pkix-crl', 'The current list') }),
     },

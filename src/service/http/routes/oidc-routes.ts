@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 import { z } from 'zod'
-import { codeOf, RpcError } from '../../../base/errors.ts'
+import { codeOf, RpcError, StorageError } from '../../../base/errors.ts'
 import { type Oidc, OIDC_LOGIN_TTL_S } from '../../auth/oidc.ts'
 import { canHavePasskeys } from '../../auth/passkeys.ts'
 import { originOf, SESSION_TTL_S, sessionCookie } from '../../auth/session-cookie.ts'
@@ -91,19 +91,24 @@ export function registerOidcRoutes(app: App, { oidc, people, membership, transpo
       void reply.header('set-cookie', `${STATE_COOKIE}=; Max-Age=0; ${STATE_ATTRIBUTES}`)
       const begun = STATE_FORM.exec(headers.cookie ?? '')?.[1]
       // The page says what that means: words in an address could be anybody's.
-      if (state === undefined || code === undefined || begun !== state) return toPage(reply, '#oidc=refused')
+      if (state === undefined || code === undefined || begun !== state) {
+        request.actFailure = 'begun elsewhere'
+        return toPage(reply, '#oidc=refused')
+      }
       try {
         const person = await login.finish({ state, code, issuer: iss })
         request.actNote = person.name
         const from = transport.facts(raw).remoteAddress
-        const signedIn = await people?.open(person, { from, kind: 'browser', ttlS: SESSION_TTL_S })
+        const { recordAct: record } = request
+        const signedIn = await people?.open(person, { from, kind: 'browser', ttlS: SESSION_TTL_S, record })
         if (!signedIn) throw coordinatorOnly(membership, 'sign users in')
         const { access_token: token, expires_in: lifeS } = signedIn.token
         void reply.header('set-cookie', sessionCookie(token, lifeS))
         return toPage(reply, '')
       } catch (error) {
         const code = codeOf(error)
-        if (code === undefined) throw error
+        if (code === undefined || error instanceof StorageError) throw error
+        request.actFailure = code
         log.warning('A sign-in by OpenID Connect failed', { error })
         return toPage(reply, code === 'P2P_AUTH_OIDC_UNAVAILABLE' ? '#oidc=unavailable' : '#oidc=refused')
       }

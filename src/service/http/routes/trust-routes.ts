@@ -4,7 +4,7 @@ import { isNodeId, ROLES } from '../../../base/identity.ts'
 import type { App } from '../fastify-app.ts'
 import { coordinatorOnly } from '../coordinator-only.ts'
 import type { RouteNeeds } from '../http-needs.ts'
-import { answers, WIRE } from '../wire.ts'
+import { answers, HEX_256, WIRE } from '../wire.ts'
 
 const TTL_S_MAX = 30 * 24 * 3600
 
@@ -177,11 +177,9 @@ function registerNodeRoutes(app: App, admin: () => TrustAdmin): void {
       params: ID,
       body: z
         .strictObject({
-          fingerprint: z
-            .string()
-            .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
-            .optional()
-            .register(WIRE, { description: 'Must match: approval is of a key, not of a name' }),
+          fingerprint: HEX_256.optional().register(WIRE, {
+            description: 'Must match: approval is of a key, not of a name',
+          }),
         })
         .nullish(),
       response: answers({ 200: PENDING_NODE }),
@@ -237,11 +235,7 @@ function registerNodeRoutes(app: App, admin: () => TrustAdmin): void {
       params: NODE_ID,
       body: z
         .strictObject({
-          fingerprint: z
-            .string()
-            .regex(/^[0-9a-f]{64}$/, '64 lower-case hex digits')
-            .optional()
-            .register(WIRE, { description: 'A further key that is banned with it' }),
+          fingerprint: HEX_256.optional().register(WIRE, { description: 'A further key that is banned with it' }),
           reason: z.string().min(1).max(200).optional(),
         })
         .nullish(),

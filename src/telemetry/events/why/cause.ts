@@ -9,8 +9,9 @@ export interface Cause {
 }
 
 const PATTERNS: readonly [what: CauseKind, pattern: RegExp][] = [
-  ['out-of-memory', /out of memory|\bENOMEM\b|\bOOM\b|memory limit/i],
+  ['out-of-memory', /out of memory|\bENOMEM\b|\bOOM\b|memory limit|limits\.memoryMb/i],
   ['disk', /ENOSPC|no space left|disk (?:is )?full/i],
+  ['limit', /limits\.\w+ in manifest\.json/],
   ['certificate', /certificate (?:has expired|was revoked|is not|expired)|CERT_|unable to verify/i],
   ['health-check', /health check/i],
   ['exit', /exit code|ended by SIG|it ended|ended with|was ended/i],
@@ -26,8 +27,10 @@ const REMEDIES: Readonly<Record<CauseKind, string>> = {
   'out-of-memory':
     'Raise limits.memoryMb in its manifest.json and deploy it again, or find what it keeps: p2p top shows its memory.',
   'health-check':
-    'See what its health check asks for in manifest.json, and its log lines from that moment: p2p logs --grep {}',
-  exit: 'Read its last lines: p2p logs --grep {}. When it was just deployed: p2p rollback {}',
+    'See what its health check asks for in manifest.json, and its log lines from that moment: p2p logs --logger Service.{}',
+  exit: 'Read its last lines: p2p logs --logger Service.{}. When it was just deployed: p2p rollback {}',
+  limit:
+    'Raise the limit in its manifest.json and deploy it again, or find what uses so much: p2p logs --logger Service.{}',
   deploy: 'Mend it and deploy again; p2p history {} shows what ran before.',
   node: 'See whether the machine runs and its network is there; it comes back by itself. p2p nodes shows the others.',
   certificate: 'See p2p ca and the lines with "certificate" in the log: p2p logs --grep certificate',

@@ -12,7 +12,7 @@ export interface WhyDeployments {
   list(): readonly {
     deployment: { service: string; version: string; by: string; isStopped: boolean }
     wanted: number
-    rollout: { state: string } | undefined
+    rollout: { state: string; reason?: string; nodes: readonly { nodeId: string; reason?: string }[] } | undefined
     problems: readonly string[]
     instances: readonly { nodeId: string; state: string; reason?: string }[]
   }[]
@@ -79,11 +79,20 @@ async function serviceAnswer(needs: ClusterWhyNeeds, name: string): Promise<WhyA
       deployment: {
         ...deployed.deployment,
         problems: deployed.problems,
-        isChanging: deployed.rollout?.state === 'running',
+        change: deployed.rollout?.state === 'running' ? { waitsBecause: waitsBecause(deployed.rollout) } : undefined,
       },
     }),
   }
   return whyService(facts)
+}
+
+/** What the whole of it, or one node, waits for. */
+function waitsBecause({
+  reason,
+  nodes,
+}: NonNullable<ReturnType<WhyDeployments['list']>[number]['rollout']>): string | undefined {
+  const node = nodes.find((each) => each.reason !== undefined)
+  return reason ?? (node && `${node.nodeId}: ${node.reason}`)
 }
 
 async function nodeAnswer(needs: ClusterWhyNeeds, nodeId: string): Promise<WhyAnswer | undefined> {

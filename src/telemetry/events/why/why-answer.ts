@@ -53,12 +53,13 @@ function eventsBefore(
 }
 
 function lineWire({ timeMs, nodeId, level, logger, message, fieldsJson }: LogLine): WhyAnswer['logs'][number] {
-  const { reason } = JSON.parse(fieldsJson) as { reason?: unknown }
+  const { reason, error } = JSON.parse(fieldsJson) as { reason?: unknown; error?: { message?: unknown } | null }
+  const why = reason ?? error?.message
   return {
     timestamp: new Date(timeMs).toISOString(),
     node_id: nodeId,
     level,
     logger_name: logger,
-    message: typeof reason === 'string' ? `${message}: ${reason}` : message,
+    message: typeof why === 'string' ? `${message}: ${why}` : message,
   }
 }

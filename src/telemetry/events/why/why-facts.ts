@@ -32,8 +32,8 @@ export interface ServiceWhyFacts extends WhyContext {
     by: string
     /** Why fewer run than wanted. */
     problems: readonly string[]
-    /** A rollout is under way. */
-    isChanging: boolean
+    /** The rollout that is under way; what it waits for, where it says. */
+    change: { waitsBecause: string | undefined } | undefined
   }
 }
 

@@ -35,7 +35,12 @@ export function whyService(facts: ServiceWhyFacts): WhyAnswer {
   const ends = endsLately(facts)
   const state = stateOf(facts, ends)
   const sentences = [presentState(facts)]
-  if (deployment?.isChanging) sentences.push(`A change of it is on its way to version ${deployment.version}`)
+  if (deployment?.change) {
+    const { waitsBecause: why } = deployment.change
+    sentences.push(
+      `A change of it is on its way to version ${deployment.version}${why === undefined ? '' : `; ${why}`}`,
+    )
+  }
   if (ends >= ENDS) sentences.push(`It ended ${ends} times within ${spanText(SAME_TROUBLE_MS)}`)
   if (state !== 'well') {
     const cause = presentCause(facts)
@@ -138,7 +143,7 @@ function troubleOf(events: readonly TimelineEvent[], name: string): TimelineEven
 function endsLately({ events, name, nowMs }: ServiceWhyFacts): number {
   return events.filter(
     ({ kind, service, title, timeMs }) =>
-      kind === 'health' && service === name && title.includes(' ended ') && nowMs - timeMs < SAME_TROUBLE_MS,
+      kind === 'health' && service === name && title.startsWith(`${name} ended `) && nowMs - timeMs < SAME_TROUBLE_MS,
   ).length
 }
 

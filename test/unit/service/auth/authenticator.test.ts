@@ -11,6 +11,7 @@ import { createAuthenticator } from '../../../../src/service/auth/authenticator.
 import { createTokenIssuer } from '../../../../src/service/auth/token-issuer.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
+import { UNRECORDED } from './unrecorded.ts'
 
 const clock = new ManualClock()
 const store = new MemoryStore()
@@ -91,7 +92,7 @@ test('headers that claim an identity count for nothing', async () => {
 test('a token of each role names the person in that role', async () => {
   const authenticator = createAuthenticator(needs, standard)
   for (const role of ['viewer', 'operator', 'admin'] as const) {
-    const { access_token: token } = await issuer.issue(credential, { role })
+    const { access_token: token } = await issuer.issue(credential, { role, ...UNRECORDED })
     assert.deepEqual(await authenticator.authenticate(bearing(token)), { kind: 'person', name: 'operator', role })
   }
 })
@@ -99,14 +100,14 @@ test('a token of each role names the person in that role', async () => {
 test('a worker verifies tokens with the keys of several coordinators, and skips a set it cannot read', async () => {
   const tokenKeys = (): string[] => ['not JSON', '{"keys":"none"}', '{"keys":[null]}', issuer.publicKeys()]
   const authenticator = createAuthenticator({ clock, tokenKeys }, standard)
-  const { access_token: token } = await issuer.issue(credential)
+  const { access_token: token } = await issuer.issue(credential, UNRECORDED)
   assert.equal((await authenticator.authenticate(bearing(token))).kind, 'person')
 })
 
 test('a key that is no longer published verifies nothing, remembered tokens included', async () => {
   let keys = [issuer.publicKeys()]
   const authenticator = createAuthenticator({ clock, tokenKeys: () => keys }, standard)
-  const { access_token: token } = await issuer.issue(credential)
+  const { access_token: token } = await issuer.issue(credential, UNRECORDED)
   await authenticator.authenticate(bearing(token))
   keys = []
   await assert.rejects(authenticator.authenticate(bearing(token)), { code: 'P2P_AUTH_TOKEN_INVALID' })
@@ -114,7 +115,7 @@ test('a key that is no longer published verifies nothing, remembered tokens incl
 
 test('a token dies at its end, remembered or not', async () => {
   const authenticator = createAuthenticator(needs, standard)
-  const { access_token: token } = await issuer.issue(credential, { ttlS: 60 })
+  const { access_token: token } = await issuer.issue(credential, { ttlS: 60, ...UNRECORDED })
   await authenticator.authenticate(bearing(token))
   clock.advance(60_000)
   await assert.rejects(authenticator.authenticate(bearing(token)), { code: 'P2P_AUTH_TOKEN_EXPIRED' })
@@ -125,7 +126,7 @@ test('a token dies at its end, remembered or not', async () => {
 test('a revoked token is refused where the revocation is known, also when it was remembered', async () => {
   const isRevoked = (jti: string): boolean => issuer.isRevoked(jti)
   const authenticator = createAuthenticator({ ...needs, isRevoked }, standard)
-  const { access_token: token } = await issuer.issue(credential)
+  const { access_token: token } = await issuer.issue(credential, UNRECORDED)
   await authenticator.authenticate(bearing(token))
   await issuer.revoke(token)
   await assert.rejects(authenticator.authenticate(bearing(token)), { code: 'P2P_AUTH_TOKEN_REVOKED' })
@@ -133,7 +134,7 @@ test('a revoked token is refused where the revocation is known, also when it was
 
 test('forged and foreign tokens are refused', async () => {
   const authenticator = createAuthenticator(needs, standard)
-  const { access_token: good } = await issuer.issue(credential)
+  const { access_token: good } = await issuer.issue(credential, UNRECORDED)
   const [header, payload, signature] = good.split('.') as [string, string, string]
   const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const none = encode({ alg: 'none', typ: 'at+jwt', kid })
@@ -187,7 +188,7 @@ test('an Authorization header of another form is refused, not ignored', async ()
 
 test('no error of a refused token repeats the token', async () => {
   const authenticator = createAuthenticator(needs, standard)
-  const { access_token: token } = await issuer.issue(credential)
+  const { access_token: token } = await issuer.issue(credential, UNRECORDED)
   const broken = `${token.slice(0, -4)}AAAA`
   const [, payload, signature] = broken.split('.') as [string, string, string]
   const error: unknown = await authenticator.authenticate(bearing(broken)).then(

@@ -24,8 +24,13 @@ export class ManualClock implements Clock {
     }
   }
 
-  every(): Timer {
-    throw new Error('not used by what is tested here')
+  every(periodMs: number, fn: () => void): Timer {
+    const tick = (): void => {
+      timer = this.after(periodMs, tick)
+      fn()
+    }
+    let timer = this.after(periodMs, tick)
+    return { cancel: () => timer.cancel() }
   }
 
   get pendingTimers(): number {

@@ -9,6 +9,8 @@ import { createOidc, type OidcOptions } from '../../../../src/service/auth/oidc.
 import { startStubNode } from '../http/stub-node.ts'
 import { ManualClock } from './manual-clock.ts'
 import { CLIENT, type StubProvider, startProvider } from './stub-provider.ts'
+import { StorageError } from '../../../../src/base/errors.ts'
+import { StubAudit } from '../http/stub-audit.ts'
 
 const REDIRECT = 'https://node.example:8001/auth/oidc/callback'
 const isRefused = { code: 'P2P_AUTH_OIDC_REFUSED' }
@@ -174,7 +176,8 @@ test('a browser goes to the provider and comes back with a session; without its 
   const clock = new ManualClock()
   await using provider = await startProvider(() => clock.wallMs())
   provider.claims = { preferred_username: 'ada', realm_access: { roles: ['devs'] } }
-  await using node = await startStubNode({ oidc: oidcAt(provider, clock) })
+  const audit = new StubAudit()
+  await using node = await startStubNode({ oidc: oidcAt(provider, clock), audit })
   assert.deepEqual((await node.ask('/auth/methods')).json(), {
     password: true,
     passkey: false,
@@ -198,11 +201,26 @@ test('a browser goes to the provider and comes back with a session; without its 
   const outside = { status: 302, location: '/dashboard#oidc=refused', session: undefined }
   assert.deepEqual(await finish(path, ''), outside, 'somebody else’s sign-in, planted')
   assert.deepEqual(await finish('/auth/oidc/callback?error=access_denied', cookie), outside)
+  audit.failure = new StorageError('P2P_STORAGE_FULL', 'The audit trail cannot be written')
+  const unrecorded = await begin()
+  assert.deepEqual(await finish(unrecorded.path, unrecorded.cookie), {
+    status: 507,
+    location: null,
+    session: undefined,
+  })
+  audit.failure = undefined
+  audit.written.length = 0
   const inside = await finish(path, cookie)
   assert.deepEqual([inside.status, inside.location], [302, '/dashboard'])
   const own = await node.ask('/auth/session', { headers: { cookie: inside.session as string } })
   assert.deepEqual([own.json().name, own.json().role], ['oidc:ada', 'operator'])
   assert.deepEqual(await finish(path, cookie), outside, 'a second time')
+  const act = 'GET /auth/oidc/callback'
+  assert.deepEqual(audit.written, [
+    `intent ${act} person:oidc:ada`,
+    `succeeded ${act} 302 oidc:ada`,
+    `failed ${act} anonymous 302 P2P_AUTH_OIDC_REFUSED`,
+  ])
   const account = await node.ask('/auth/account', { headers: { cookie: inside.session as string } })
   assert.equal(account.json().is_user, false)
   const token = await node.tokenFor('admin')

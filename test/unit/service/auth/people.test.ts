@@ -10,12 +10,13 @@ import { totpCode } from '../../../../src/service/auth/totp.ts'
 import { fromBase32 } from './from-base32.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
+import { UNRECORDED } from './unrecorded.ts'
 
 const HOUR_MS = 3600_000
 const PASSWORD = 'correct horse battery staple'
 const NEXT = 'a second, better password'
 const FROM = '192.0.2.7'
-const PROGRAM = { from: FROM, kind: 'program' } as const
+const PROGRAM = { from: FROM, kind: 'program', ...UNRECORDED } as const
 const isRefused = { code: 'P2P_AUTH_CREDENTIAL_INVALID', message: 'Name, password or code is wrong' }
 const isRevoked = { code: 'P2P_AUTH_TOKEN_REVOKED' }
 const isLimited = { code: 'P2P_RPC_RATE_LIMITED' }
@@ -124,31 +125,31 @@ test('a refresh token is good once; used again it ends the session and everythin
   const first = await signIn()
   const other = await signIn()
   clock.advance(HOUR_MS)
-  const second = await people.refresh(first.refreshToken as string)
+  const second = await people.refresh(first.refreshToken as string, UNRECORDED)
   assert.notEqual(second.refreshToken, first.refreshToken)
   const [before, after] = [decodeJwt(first.token.access_token), decodeJwt(second.token.access_token)]
   assert.deepEqual([after.sub, after['sid'], after['role']], [before.sub, before['sid'], before['role']])
   assert.equal(after['auth_time'], before['auth_time'])
-  const third = await people.refresh(second.refreshToken as string)
-  await assert.rejects(people.refresh(first.refreshToken as string), isRevoked)
-  await assert.rejects(people.refresh(third.refreshToken as string), { code: 'P2P_AUTH_TOKEN_INVALID' })
+  const third = await people.refresh(second.refreshToken as string, UNRECORDED)
+  await assert.rejects(people.refresh(first.refreshToken as string, UNRECORDED), isRevoked)
+  await assert.rejects(people.refresh(third.refreshToken as string, UNRECORDED), { code: 'P2P_AUTH_TOKEN_INVALID' })
   await assert.rejects(tokens.read(third.token.access_token), isRevoked)
-  await people.refresh(other.refreshToken as string)
+  await people.refresh(other.refreshToken as string, UNRECORDED)
 })
 
 test('of two that refresh at once one is refused, and the session ends: it cannot be told who stole it', async () => {
   const { people, signIn } = await startWithAda()
   const { refreshToken } = await signIn()
   const both = await Promise.allSettled([
-    people.refresh(refreshToken as string),
-    people.refresh(refreshToken as string),
+    people.refresh(refreshToken as string, UNRECORDED),
+    people.refresh(refreshToken as string, UNRECORDED),
   ])
   assert.deepEqual(
     both.map(({ status }) => status),
     ['fulfilled', 'rejected'],
   )
   const [won] = both as [PromiseFulfilledResult<{ refreshToken?: string }>, unknown]
-  await assert.rejects(people.refresh(won.value.refreshToken as string), { code: 'P2P_AUTH_TOKEN_INVALID' })
+  await assert.rejects(people.refresh(won.value.refreshToken as string, UNRECORDED), { code: 'P2P_AUTH_TOKEN_INVALID' })
 })
 
 test('a forged refresh token is refused and ends nothing', async () => {
@@ -162,24 +163,29 @@ test('a forged refresh token is refused and ends nothing', async () => {
     `P2PR1-${'x'.repeat(22)}.${'y'.repeat(43)}`,
     `${refreshToken} `,
   ]
-  for (const text of forged) await assert.rejects(people.refresh(text), { code: 'P2P_AUTH_TOKEN_INVALID' }, text)
-  await people.refresh(refreshToken)
+  for (const text of forged)
+    await assert.rejects(people.refresh(text, UNRECORDED), { code: 'P2P_AUTH_TOKEN_INVALID' }, text)
+  await people.refresh(refreshToken, UNRECORDED)
 })
 
 test('a refresh is stored before it is answered, and a session ends after twelve hours', async () => {
   const { people, store, clock, signIn } = await startWithAda()
   const { refreshToken = '' } = await signIn()
   store.failNext = new StorageError('P2P_STORAGE_FULL', 'no room')
-  await assert.rejects(people.refresh(refreshToken), { code: 'P2P_STORAGE_FULL' })
-  const second = await people.refresh(refreshToken)
+  await assert.rejects(people.refresh(refreshToken, UNRECORDED), { code: 'P2P_STORAGE_FULL' })
+  const second = await people.refresh(refreshToken, UNRECORDED)
   const again = await startPeople({ store, clock })
-  await assert.rejects(again.people.refresh(refreshToken), isRevoked, 'the one who was stopped in between knows it too')
+  await assert.rejects(
+    again.people.refresh(refreshToken, UNRECORDED),
+    isRevoked,
+    'the one who was stopped in between knows it too',
+  )
   const { refreshToken: last = '' } = await signIn()
   clock.advance(12 * HOUR_MS - 60_000)
-  const { token, refreshToken: next = '' } = await people.refresh(last)
+  const { token, refreshToken: next = '' } = await people.refresh(last, UNRECORDED)
   assert.equal(token.expires_in, 60)
   clock.advance(60_000)
-  await assert.rejects(people.refresh(next), { code: 'P2P_AUTH_TOKEN_EXPIRED' })
+  await assert.rejects(people.refresh(next, UNRECORDED), { code: 'P2P_AUTH_TOKEN_EXPIRED' })
   assert.ok(second)
 })
 
@@ -190,7 +196,7 @@ test('another role, a reset, a removal and a new password end the sessions', asy
     const { token, refreshToken = '' } = await signIn('bob', password)
     await act()
     await assert.rejects(tokens.read(token.access_token), isRevoked)
-    await assert.rejects(people.refresh(refreshToken), { code: 'P2P_AUTH_TOKEN_INVALID' })
+    await assert.rejects(people.refresh(refreshToken, UNRECORDED), { code: 'P2P_AUTH_TOKEN_INVALID' })
   }
   const { token: ofAda } = await signIn('ada')
   await isEnded(() => people.setRole('bob', 'viewer'))
@@ -242,16 +248,21 @@ test('an invitation sets a password once, within three days', async () => {
   assert.equal(user.hasPassword, false)
   const secret = invitation?.secret as string
   assert.deepEqual([people.invited(secret).name, people.invited(secret).role], ['bob', 'operator'])
-  await assert.rejects(people.accept(secret, 'short', FROM), { code: 'P2P_AUTH_PASSWORD_WEAK' })
-  const both = await Promise.allSettled([people.accept(secret, PASSWORD, FROM), people.accept(secret, NEXT, FROM)])
+  await assert.rejects(people.accept(secret, 'short', { from: FROM, ...UNRECORDED }), {
+    code: 'P2P_AUTH_PASSWORD_WEAK',
+  })
+  const both = await Promise.allSettled([
+    people.accept(secret, PASSWORD, { from: FROM, ...UNRECORDED }),
+    people.accept(secret, NEXT, { from: FROM, ...UNRECORDED }),
+  ])
   assert.equal(both.filter(({ status }) => status === 'fulfilled').length, 1)
   const isGone = { code: 'P2P_AUTH_CREDENTIAL_INVALID' }
-  await assert.rejects(people.accept(secret, PASSWORD, FROM), isGone)
+  await assert.rejects(people.accept(secret, PASSWORD, { from: FROM, ...UNRECORDED }), isGone)
   assert.throws(() => people.invited('guess'), isGone)
   await signIn('bob', both[0]?.status === 'fulfilled' ? PASSWORD : NEXT)
   const { invitation: late } = await people.reset('bob')
   clock.advance(72 * HOUR_MS)
-  await assert.rejects(people.accept(late?.secret as string, PASSWORD, FROM), isGone)
+  await assert.rejects(people.accept(late?.secret as string, PASSWORD, { from: FROM, ...UNRECORDED }), isGone)
 })
 
 test('names that are taken, reserved or look like others are refused', async () => {
@@ -305,7 +316,7 @@ test('a person has fifty sessions at most: the oldest gives way', async () => {
     await signIn()
   }
   assert.equal(people.sessions('ada').length, 50)
-  await assert.rejects(people.refresh(first.refreshToken as string), { code: 'P2P_AUTH_TOKEN_INVALID' })
+  await assert.rejects(people.refresh(first.refreshToken as string, UNRECORDED), { code: 'P2P_AUTH_TOKEN_INVALID' })
 })
 
 test('users and sessions survive a restart', async () => {
@@ -313,6 +324,6 @@ test('users and sessions survive a restart', async () => {
   const { refreshToken = '' } = await signIn()
   const again = await startPeople({ store, clock })
   assert.deepEqual(again.people.list(), people.list())
-  await again.people.refresh(refreshToken)
+  await again.people.refresh(refreshToken, UNRECORDED)
   await again.signIn()
 })

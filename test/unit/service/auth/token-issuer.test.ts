@@ -9,6 +9,7 @@ import { createTokenIssuer } from '../../../../src/service/auth/token-issuer.ts'
 import { createTokenVerifier } from '../../../../src/service/auth/token-verifier.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryStore } from './memory-store.ts'
+import { UNRECORDED } from './unrecorded.ts'
 
 const HOUR_MS = 3600_000
 
@@ -22,7 +23,7 @@ async function startIssuer({ store = new MemoryStore(), clock = new ManualClock(
 test('a token names issuer, audience, person, role, life and key, and nothing else', async () => {
   const { issuer, clock } = await startIssuer()
   const credential = await issuer.ensureOperatorCredential(undefined)
-  const answer = await issuer.issue(credential, { role: 'viewer', ttlS: 120 })
+  const answer = await issuer.issue(credential, { role: 'viewer', ttlS: 120, ...UNRECORDED })
   assert.deepEqual(
     { ...answer, access_token: '' },
     { access_token: '', token_type: 'bearer', expires_in: 120, role: 'viewer' },
@@ -44,7 +45,7 @@ test('a token names issuer, audience, person, role, life and key, and nothing el
 
 test('without wishes a token lasts ten minutes and has the role of the credential', async () => {
   const { issuer } = await startIssuer()
-  const answer = await issuer.issue(await issuer.ensureOperatorCredential(undefined))
+  const answer = await issuer.issue(await issuer.ensureOperatorCredential(undefined), UNRECORDED)
   assert.deepEqual([answer.expires_in, answer.role], [600, 'admin'])
 })
 
@@ -85,25 +86,25 @@ test('a lost or altered credential file makes a new credential, and the old one 
   const altered = `${lost.slice(0, -1)}${lost.endsWith('A') ? 'B' : 'A'}`
   const replaced = await issuer.ensureOperatorCredential(altered)
   assert.notEqual(replaced, lost)
-  await assert.rejects(issuer.issue(lost), { code: 'P2P_AUTH_CREDENTIAL_INVALID' })
-  assert.ok(await issuer.issue(replaced))
+  await assert.rejects(issuer.issue(lost, UNRECORDED), { code: 'P2P_AUTH_CREDENTIAL_INVALID' })
+  assert.ok(await issuer.issue(replaced, UNRECORDED))
 })
 
 test('a wrong credential gets nothing: other, empty, overlong, and before any was made', async () => {
   const { issuer } = await startIssuer()
   const refusal = { code: 'P2P_AUTH_CREDENTIAL_INVALID' }
-  await assert.rejects(issuer.issue(`P2PO1-${'A'.repeat(43)}`), refusal)
+  await assert.rejects(issuer.issue(`P2PO1-${'A'.repeat(43)}`, UNRECORDED), refusal)
   const credential = await issuer.ensureOperatorCredential(undefined)
   for (const wrong of [`P2PO1-${'A'.repeat(43)}`, '', 'P2PO1-', `${credential}A`, credential.toLowerCase()]) {
-    await assert.rejects(issuer.issue(wrong), refusal, wrong)
+    await assert.rejects(issuer.issue(wrong, UNRECORDED), refusal, wrong)
   }
 })
 
 test('a revoked token is refused at once, after a restart too, and others are not', async () => {
   const { issuer, store, clock } = await startIssuer()
   const credential = await issuer.ensureOperatorCredential(undefined)
-  const { access_token: token } = await issuer.issue(credential)
-  const { access_token: other } = await issuer.issue(credential)
+  const { access_token: token } = await issuer.issue(credential, UNRECORDED)
+  const { access_token: other } = await issuer.issue(credential, UNRECORDED)
   await issuer.revoke(token)
   const jti = decodeJwt(token).jti as string
   assert.ok(issuer.isRevoked(jti))
@@ -115,7 +116,7 @@ test('a revoked token is refused at once, after a restart too, and others are no
 
 test('a revocation that could not be stored is an error, and the token is not said to be revoked', async () => {
   const { issuer, store } = await startIssuer()
-  const { access_token: token } = await issuer.issue(await issuer.ensureOperatorCredential(undefined))
+  const { access_token: token } = await issuer.issue(await issuer.ensureOperatorCredential(undefined), UNRECORDED)
   store.failNext = new StorageError('P2P_STORAGE_FULL', 'The disk is full')
   await assert.rejects(issuer.revoke(token), { code: 'P2P_STORAGE_FULL' })
   assert.ok(!issuer.isRevoked(decodeJwt(token).jti as string))
@@ -148,7 +149,7 @@ test('a session is withdrawn with any of its tokens, and the key set says so to 
 
 test('a revoked token stays refused when the wall clock jumps on by years and is set back', async () => {
   const { issuer, store } = await startIssuer()
-  const { access_token: token } = await issuer.issue(await issuer.ensureOperatorCredential(undefined))
+  const { access_token: token } = await issuer.issue(await issuer.ensureOperatorCredential(undefined), UNRECORDED)
   await issuer.revoke(token)
   const later = new ManualClock()
   later.advance(3 * 365 * 24 * HOUR_MS)

@@ -219,6 +219,45 @@ describe('an event', () => {
     await node.manager.stop()
   })
 
+  test('of a node that floods a subscriber is lost before those of others', async () => {
+    const network = new MemoryNetwork()
+    const gate = Promise.withResolvers<void>()
+    const from: string[] = []
+    const stuck = defineService({
+      name: 'stuck',
+      version: '1',
+      description: '',
+      methods: {},
+      initialize({ events }) {
+        events.subscribe('x', async (_data, event) => {
+          from.push(event.from.nodeId)
+          await gate.promise
+        })
+      },
+    })
+    const listening = await startNode({ nodeId: 'n1', network, services: [stuck] })
+    const honest = listener('talker', 'n2', [], [])
+    const talking = await startNode({ nodeId: 'n2', network, services: [honest.definition] })
+    const rogue = await startNode({ nodeId: 'rogue', network })
+    introduce(listening, talking, rogue)
+    const channel = await rogue.peers.open({ nodeId: 'n1', addresses: ['127.0.0.1:1'] })
+    for (let id = 0; id < 3 * EVENTS_WAITING_MAX; id++) {
+      const params = { topic: 'x', service: `s${id}`, balanced: ['stuck'], data: id }
+      const context = { timeout_ms: 5_000, trace_id: 'a'.repeat(32) }
+      channel.send('rpc', Buffer.from(JSON.stringify({ id, method: '$/event', params, context })))
+    }
+    await settle()
+    for (let n = 0; n < 100; n++) honest.own.events?.publish('x', n)
+    await settle()
+    gate.resolve()
+    for (let i = 0; i < 3_000 && from.length <= EVENTS_WAITING_MAX; i++) await turn()
+    assert.equal(from.length, EVENTS_WAITING_MAX + 1)
+    assert.equal(from.filter((nodeId) => nodeId === 'n2').length, 100)
+    const { delivered, dropped } = listening.manager.eventCounts()
+    assert.deepEqual([delivered, dropped], [EVENTS_WAITING_MAX + 1, 2 * EVENTS_WAITING_MAX + 99])
+    await Promise.all([listening, talking, rogue].map(({ manager }) => manager.stop()))
+  })
+
   test('is lost, and counted, when its node cannot be reached', async () => {
     const { heard, nodes, events, stop } = await cluster({ shop: [], cache: [['x', { delivery: 'all' }]] }, [
       'n1',

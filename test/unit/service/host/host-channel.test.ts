@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FRAME_BYTES_MAX, HostChannel } from '../../../../src/service/host/host-channel.ts'
+import { closed } from '../../../../src/service/link/link-failure.ts'
 import { turn } from '../support/node.ts'
 
 /** Two ends; every write is one chunk for the other. */
@@ -64,6 +65,13 @@ test('what was sent before the end still leaves; afterwards nothing does', async
   near.close()
   await turn()
   assert.deepEqual(received, ['last'])
+})
+
+test('a call that its end cuts short names the other end once', () => {
+  const { near } = pair()
+  near.ended('its process has ended')
+  const { message } = closed(near.label, near.closed.reason)
+  assert.equal(message, 'The connection to service shop#1 closed before the answer came: its process has ended')
 })
 
 test('too large, and too much for who does not read, is refused', () => {

@@ -91,3 +91,13 @@ test('the last complaints are kept to explain an end, information is not', () =>
   assert.ok(own.tail.every((line) => line.length <= 500))
   assert.match(own.tail.at(-1) ?? '', /^bad 99/)
 })
+
+test('what was written last explains an end, not what was written long before', () => {
+  const clock = new ManualClock()
+  const own = new ServiceLog(clock, recorder().log, new LogBudget(clock).of('shop'))
+  own.write('ERROR', 'a call failed', {})
+  clock.advance(11_000)
+  own.write('ERROR', 'no such table', {})
+  own.write('INFO', 'bye', {})
+  assert.deepEqual(own.tail, ['no such table'])
+})

@@ -206,6 +206,7 @@ const SAMPLES: Record<AskedKey, (node: StubNode) => { path: string; init?: Reque
   'GET /api/dashboard/metrics': () => ({ path: '/api/dashboard/metrics' }),
   'GET /api/dashboard/full-data': () => ({ path: '/api/dashboard/full-data' }),
   'GET /api/dashboard/history/{node}': () => ({ path: '/api/dashboard/history/worker-1?range=1h&points=50' }),
+  'GET /api/dashboard/services/{service}/history': () => ({ path: '/api/dashboard/services/inventory/history' }),
   'GET /api/dashboard/stats': () => ({ path: '/api/dashboard/stats' }),
   'GET /ws/dashboard': () => ({ path: '/ws/dashboard', status: 426 }),
   'GET /api/artifacts': () => ({ path: '/api/artifacts' }),

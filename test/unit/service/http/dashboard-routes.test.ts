@@ -22,6 +22,8 @@ test('the answers have the field names of the Python program', async () => {
     count: 1,
   })
   assert.equal((await ask('history/coordinator')).node_id, 'coordinator-1')
+  const calls = await ask('services/inventory/history?range=7d&points=2')
+  assert.deepEqual([calls.service, calls.count, calls.history[0].p99_ms], ['inventory', 2, null])
 })
 
 test('a node nobody has heard of, a range there is not, and too many points are refused', async () => {
@@ -31,12 +33,13 @@ test('a node nobody has heard of, a range there is not, and too many points are 
   assert.equal(await status('worker-9'), 'P2P_NETWORK_NODE_UNKNOWN')
   assert.equal(await status('worker-1?range=2h'), 'P2P_HTTP_BODY_INVALID')
   assert.equal(await status('worker-1?points=1001'), 'P2P_HTTP_BODY_INVALID')
+  assert.equal(await status('../services/none/history'), 'P2P_SERVICE_NOT_FOUND')
 })
 
 test('a node that is no coordinator says who is', async () => {
   await using node = await startStubNode()
   const token = await node.tokenFor('viewer')
-  for (const path of ['metrics', 'stats', 'full-data', 'history/worker-1']) {
+  for (const path of ['metrics', 'stats', 'full-data', 'history/worker-1', 'services/inventory/history']) {
     const answer = await node.ask(`/api/dashboard/${path}`, { token })
     assert.equal(answer.json().code, 'P2P_HTTP_COORDINATOR_ONLY', path)
   }

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { test } from 'node:test'
+import { StorageError } from '../../../../src/base/errors.ts'
 import { SoftAuthenticator } from '../auth/soft-authenticator.ts'
+import { StubAudit } from './stub-audit.ts'
 import { type Answer, jsonBody, type StubNode, startStubNode } from './stub-node.ts'
 
 const PASSWORD = 'correct horse battery staple'
@@ -35,7 +37,8 @@ async function ask(
 }
 
 async function startWithAda() {
-  const node = await startStubNode()
+  const audit = new StubAudit()
+  const node = await startStubNode({ audit })
   const admin = await node.tokenFor('admin')
   for (const name of ['ada', 'bob'])
     await node.ask('/api/users', { ...jsonBody({ name, role: 'operator', password: PASSWORD }), token: admin })
@@ -52,7 +55,7 @@ async function startWithAda() {
     (await ask(node, '/auth/passkeys/sign-in', {})).json().options
   const signIn = (passkey: object, host = HOST) => ask(node, '/auth/session', { passkey }, { host })
   const account = async () => (await node.ask('/auth/account', { token })).json()
-  return { ...node, node, admin, token, tokenOf, begin, add, challenge, signIn, account }
+  return { ...node, node, audit, admin, token, tokenOf, begin, add, challenge, signIn, account }
 }
 
 /** With a passkey of ada's. */
@@ -93,6 +96,21 @@ test('what an authenticator signed is good once, for five minutes, and for what 
   assert.deepEqual(refusalOf(await signIn(key.assert(await begin()))), REFUSED, "a registration's challenge")
   const own = { challenge: Buffer.alloc(40, 7).toString('base64url') }
   assert.deepEqual(refusalOf(await signIn(key.assert(own))), REFUSED, 'a challenge of its own')
+})
+
+test('who signs in by passkey is in the record by name before, and does not come in without it', async () => {
+  const started = await startWithPasskey()
+  await using _node = started.node
+  const { audit, key, challenge, signIn, account } = started
+  const { sessions } = await account()
+  audit.failure = new StorageError('P2P_STORAGE_FULL', 'The audit trail cannot be written')
+  assert.deepEqual(refusalOf(await signIn(key.assert(await challenge()))), [507, 'P2P_STORAGE_FULL'])
+  audit.failure = undefined
+  assert.equal((await account()).sessions.length, sessions.length)
+  audit.written.length = 0
+  assert.equal((await signIn(key.assert(await challenge()))).status, 200)
+  const act = 'POST /auth/session'
+  assert.deepEqual(audit.written, [`intent ${act} person:ada`, `succeeded ${act} 200 ada`])
 })
 
 test('another page, another name, another user, no finger, and a counter that goes back get no session', async () => {

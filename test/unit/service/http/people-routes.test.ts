@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
 import { test } from 'node:test'
 import { SignJWT } from 'jose'
+import { StorageError } from '../../../../src/base/errors.ts'
 import { totpCode } from '../../../../src/service/auth/totp.ts'
 import { fromBase32 } from '../auth/from-base32.ts'
 import { StubAudit } from './stub-audit.ts'
@@ -262,10 +263,75 @@ test('who signed in, who was added and who was refused is recorded', async () =>
     audit.written.filter((line) => !line.startsWith('intent ')),
     [
       'succeeded POST /api/users 201 ada, viewer',
-      'failed POST /auth/token 401 ada',
+      'failed POST /auth/token anonymous 401 ada',
       'succeeded POST /auth/token 200 ada',
       'refused DELETE /api/users/{name} person:ada P2P_RPC_ACCESS_DENIED',
-      'failed POST /auth/token 401 unknown name',
+      'failed POST /auth/token anonymous 401 unknown name',
     ],
   )
+})
+
+/** Every way to get a session, a token or a link, or to end one, that needs no credential of a request. */
+async function waysIn(node: StubNode): Promise<Record<string, () => Promise<Answer>>> {
+  const { credential } = node
+  const { refresh_token, access_token } = await signedIn(node)
+  const admin = await node.tokenFor('admin')
+  const invited = await node.ask('/api/users', { ...jsonBody({ name: 'bob', role: 'viewer' }), token: admin })
+  const { secret } = invited.json().invitation
+  const link = (await node.ask('/auth/link', jsonBody({ credential }))).json().secret
+  const post = (path: string, body: object) => () => node.ask(path, jsonBody(body))
+  return {
+    'POST /auth/token ada': post('/auth/token', CREDENTIAL),
+    'POST /auth/token operator': post('/auth/token', { credential }),
+    'POST /auth/session ada': post('/auth/session', CREDENTIAL),
+    'POST /auth/session operator': post('/auth/session', { credential }),
+    'POST /auth/session operator, by link': post('/auth/session', { link }),
+    'POST /auth/link operator': post('/auth/link', { credential }),
+    'POST /auth/invitation bob': post('/auth/invitation', { secret, password: PASSWORD }),
+    'POST /auth/refresh ada': post('/auth/refresh', { refresh_token }),
+    'POST /auth/revoke ada': () => node.ask('/auth/revoke', { method: 'POST', token: access_token }),
+  }
+}
+
+test('who comes in is in the record by name before, and nobody comes in without it', async () => {
+  const audit = new StubAudit()
+  await using node = await startStubNode({ audit })
+  const admin = await node.tokenFor('admin')
+  await node.ask('/api/users', { ...jsonBody({ ...CREDENTIAL, role: 'admin' }), token: admin })
+  const sessions = async (): Promise<number> =>
+    (await node.ask('/api/users', { token: admin })).json().users.find(({ name }: { name: string }) => name === 'ada')
+      .sessions
+  for (const [way, comeIn] of Object.entries(await waysIn(node))) {
+    const [, act, name] = /^(\S+ \S+) (\w+)/.exec(way) as unknown as [string, string, string]
+    // The link is used up by the attempt.
+    if (!way.includes('link')) {
+      const before = await sessions()
+      audit.failure = new StorageError('P2P_STORAGE_FULL', 'The audit trail cannot be written')
+      const refused = await comeIn()
+      assert.deepEqual(codeOf(refused), [507, 'P2P_STORAGE_FULL'], way)
+      assert.deepEqual([refused.headers.get('set-cookie'), await sessions()], [null, before], way)
+      audit.failure = undefined
+    }
+    audit.written.length = 0
+    audit.acts.length = 0
+    const answer = await comeIn()
+    assert.equal(answer.status, 200, `${way}: ${answer.text}`)
+    const [intent, outcome] = audit.written
+    assert.deepEqual([intent, audit.written.length], [`intent ${act} person:${name}`, 2], way)
+    assert.match(outcome ?? '', new RegExp(`^succeeded ${act} 200`), way)
+    assert.match(audit.acts[0]?.role ?? '', /^(admin|viewer)$/, way)
+  }
+})
+
+test('to look whose invitation it is does nothing, and is not recorded as if it did', async () => {
+  const audit = new StubAudit()
+  await using node = await startStubNode({ audit })
+  const token = await node.tokenFor('admin')
+  const made = await node.ask('/api/users', { ...jsonBody({ name: 'bob', role: 'viewer' }), token })
+  audit.written.length = 0
+  const { secret } = made.json().invitation
+  assert.equal((await node.ask('/auth/invitation', jsonBody({ secret }))).status, 200)
+  assert.deepEqual(audit.written, [])
+  await node.ask('/auth/invitation', jsonBody({ secret: `${secret}x` }))
+  assert.deepEqual(audit.written, ['failed POST /auth/invitation anonymous 401'])
 })

@@ -70,6 +70,26 @@ test('nodes are not limited by what is meant for people', async () => {
   }
 })
 
+test('a node that floods is limited by itself, others are not, and it is renewed all the same', async () => {
+  const { clock, limits } = limitsOf(1)
+  let nodeId = 'rogue'
+  const authenticator = { authenticate: async () => ({ kind: 'node', nodeId, role: 'worker' }) as const }
+  const gate = createGate({ clock, authenticator, limits })
+  const request = { headers: {}, connection: nodeConnection('worker') }
+  for (let i = 0; i < 6_000; i++) await gate.admit('POST /rpc', request)
+  for (const key of ['POST /rpc', 'GET /metrics', 'GET /health', undefined] as const) {
+    await assert.rejects(gate.admit(key, request), {
+      code: 'P2P_RPC_RATE_LIMITED',
+      details: { retry_after_s: 1 },
+    })
+  }
+  await gate.admit('POST /internal/cert-request', request)
+  clock.advance(1)
+  await gate.admit('POST /rpc', request)
+  nodeId = 'honest'
+  await gate.admit('POST /rpc', request)
+})
+
 test('guessing is limited by address: credentials, tokens and paths', async () => {
   for (const guess of [
     ['/auth/token', jsonBody({ credential: 'P2PO1-wrong' }), 401],

@@ -15,9 +15,9 @@ export class StubAudit implements AuditTrail, AuditReader {
     return (outcome: string, detail?: string): void => void this.written.push(`${outcome} ${act.act} ${detail}`)
   }
 
-  refused(act: AuditAct, detail: string): void {
+  refused(act: AuditAct, detail: string, outcome = 'refused'): void {
     this.acts.push(act)
-    this.written.push(`refused ${act.act} ${act.who} ${detail}`)
+    this.written.push(`${outcome} ${act.act} ${act.who} ${detail}`)
   }
 
   async query(): Promise<AuditRecord[]> {

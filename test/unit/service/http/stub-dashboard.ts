@@ -8,6 +8,7 @@ import type {
   MachineMetrics,
   NodeService,
   ServiceFigures,
+  ServicePoint,
 } from '../../../../src/service/http/dashboard-wire.ts'
 
 export const MOMENT = '2026-01-01T00:00:00.000Z'
@@ -121,6 +122,12 @@ export class StubDashboard implements DashboardSource {
 
   recent(nodeId: string, afterMs: number, points: number): HistoryPoint[] {
     return (this.points.get(nodeId) ?? []).filter(({ timestamp }) => Date.parse(timestamp) > afterMs).slice(-points)
+  }
+
+  async serviceHistory(service: string, _range: string, points: number): Promise<ServicePoint[] | undefined> {
+    if (!this.figures.some(({ name }) => name === service)) return undefined
+    const point = { timestamp: MOMENT, calls_per_s: 4, errors_per_s: 0.5, p50_ms: 1, p99_ms: null }
+    return Array.from({ length: Math.min(points, 3) }, () => point)
   }
 
   services(): ServiceFigures[] {

@@ -17,6 +17,7 @@ import type { HttpApiNeeds } from '../../../../src/service/http/http-needs.ts'
 import type { ConnectionFacts, RouteHandler, Transport, UpgradeHandler } from '../../../../src/transport/index.ts'
 import { ManualClock } from '../auth/manual-clock.ts'
 import { MemoryStore } from '../auth/memory-store.ts'
+import { UNRECORDED } from '../auth/unrecorded.ts'
 
 type AnyRequest = IncomingMessage | Http2ServerRequest
 type AnyResponse = ServerResponse | Http2ServerResponse
@@ -69,7 +70,7 @@ export class StubTransport implements Pick<Transport, 'route' | 'fallback' | 'fa
       path: url.pathname,
       query: url.searchParams,
       headers,
-      body,
+      body: async () => body,
       connection: facts,
       signal,
     })
@@ -270,7 +271,7 @@ export async function startStubNode(
       const text = await response.text()
       return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) }
     },
-    tokenFor: async (role) => (await issuer.issue(credential, { role, ttlS: 43_200 })).access_token,
+    tokenFor: async (role) => (await issuer.issue(credential, { role, ttlS: 43_200, ...UNRECORDED })).access_token,
     [Symbol.asyncDispose]: async () => {
       if ('closeAllConnections' in server) server.closeAllConnections()
       server.close()

@@ -3,6 +3,7 @@ import type { Component } from '../../../../src/base/component.ts'
 import type { NodeId, NodeIdentity, NodeRole, Principal } from '../../../../src/base/identity.ts'
 import { type Logger, silentLogger } from '../../../../src/base/log.ts'
 import type { Member, MemberEvent, MemberStatus, ServiceRecord } from '../../../../src/base/member.ts'
+import type { Random } from '../../../../src/base/random.ts'
 import type { PeerTarget } from '../../../../src/base/peer.ts'
 import { systemFiles } from '../../../../src/platform/index.ts'
 import {
@@ -96,6 +97,7 @@ export interface NodeOptions {
   cache?: ResultCache
   audit?: AuditTrail
   spans?: SpanListener
+  random?: Random
 }
 
 /** A node's services on a clock that stands still and a network in memory; started. */
@@ -108,7 +110,7 @@ export async function startNode(options: NodeOptions = {}): Promise<TestNode> {
   const manager = createServiceManager(
     {
       clock,
-      random: countingRandom,
+      random: options.random ?? countingRandom,
       log,
       files: systemFiles,
       membership,

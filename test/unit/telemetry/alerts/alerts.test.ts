@@ -7,7 +7,7 @@ import type { AlertsApi, AttentionItem } from '../../../../src/service/index.ts'
 import type { Component } from '../../../../src/base/component.ts'
 import type { AlertMessage } from '../../../../src/telemetry/alerts/alert-message.ts'
 import type { AlertSender } from '../../../../src/telemetry/alerts/send/alert-sender.ts'
-import { createAlerts } from '../../../../src/telemetry/index.ts'
+import { createAlerts } from '../../../../src/telemetry/coordinator/index.ts'
 import { SimulatedClock, SimulatedRandom } from '../../../../src/testing/index.ts'
 import { MemoryStore } from '../../service/auth/memory-store.ts'
 

@@ -1,5 +1,5 @@
 import { systemClock, systemFiles } from '../../../../src/platform/index.ts'
-import { createEventStore, storeThreads } from '../../../../src/telemetry/index.ts'
+import { createEventStore, storeThreads } from '../../../../src/telemetry/coordinator/index.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
 
 /* Stores events as fast as it can and writes the id of each one it was shown, until it is killed. */

@@ -7,7 +7,12 @@ import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import type { HappenedEvent, Timeline, TimelineEvent, TimelineFilter } from '../../../../src/base/timeline.ts'
 import { systemClock, systemFiles } from '../../../../src/platform/index.ts'
-import { createEventStore, type EventStore, type OpenThread, storeThreads } from '../../../../src/telemetry/index.ts'
+import {
+  createEventStore,
+  type EventStore,
+  type OpenThread,
+  storeThreads,
+} from '../../../../src/telemetry/coordinator/index.ts'
 import { SimulatedClock } from '../../../../src/testing/index.ts'
 import { RememberingLogger } from '../logs/support.ts'
 

@@ -6,7 +6,7 @@ import type { LogLine } from '../../../../src/base/log-line.ts'
 import { silentLogger } from '../../../../src/base/log.ts'
 import type { Member, MemberEvent, ServiceRecord } from '../../../../src/base/member.ts'
 import type { HappenedEvent } from '../../../../src/base/timeline.ts'
-import { createTimelineSources } from '../../../../src/telemetry/index.ts'
+import { createTimelineSources } from '../../../../src/telemetry/coordinator/index.ts'
 import { SimulatedClock } from '../../../../src/testing/index.ts'
 
 /** A source of groups that ends with its signal. */

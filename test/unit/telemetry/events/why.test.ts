@@ -57,7 +57,7 @@ function service(more: Partial<ServiceWhyFacts> = {}): ServiceWhyFacts {
     events: [],
     attention: [],
     lines: [],
-    deployment: { version: '1.1.0', isStopped: false, by: 'person:ada', problems: [], isChanging: false },
+    deployment: { version: '1.1.0', isStopped: false, by: 'person:ada', problems: [], change: undefined },
     ...more,
   }
 }
@@ -121,6 +121,8 @@ describe('why a service', () => {
     ['its health check (http) failed: it answered 500', 'health-check'],
     ['it ended with exit code 3: Error: no such table', 'exit'],
     ['it was ended by SIGKILL', 'exit'],
+    ['it uses 757.6 MiB; limits.memoryMb in manifest.json is 128', 'out-of-memory'],
+    ['it has 303 processes; limits.processes in manifest.json is 40', 'limit'],
     ['it ended with exit code 1: ENOSPC: no space left on device', 'disk'],
     ['FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory', 'out-of-memory'],
     ['connect failed: certificate has expired', 'certificate'],
@@ -152,7 +154,10 @@ describe('why a service', () => {
         severity: 'warning',
         detail: 'it ended with exit code 3: no such table',
       })
-    const flaps = [0.1, 0.5, 1, 1.5, 2, 2.5].flatMap((at) => [event(at, 'hello 1.1.0 fails on w1'), end(at + 0.01)])
+    const flaps = [0.1, 0.5, 1, 1.5, 2, 2.5].flatMap((at) => [
+      event(at, 'hello is ended by its node on w1'),
+      end(at + 0.01),
+    ])
     const done = event(2.9, 'hello 1.1.0 is deployed', { kind: 'deploy', severity: 'info' })
     const answer = whyService(service({ events: [...flaps, done, DEPLOYED] }))
     assert.equal(answer.state, 'degraded')
@@ -218,7 +223,7 @@ describe('why a service', () => {
 
   test('was stopped by a person', () => {
     const stop = event(30, 'ada stopped hello', { kind: 'deploy', severity: 'info' })
-    const deployment = { version: '1.1.0', isStopped: true, by: 'person:bob', problems: [], isChanging: false }
+    const deployment = { version: '1.1.0', isStopped: true, by: 'person:bob', problems: [], change: undefined }
     const answer = whyService(service({ wanted: 0, running: 0, healthy: 0, deployment, events: [stop] }))
     assert.deepEqual(
       [answer.state, answer.cause?.what, answer.cause?.text],
@@ -234,11 +239,11 @@ describe('why a service', () => {
       isStopped: false,
       by: 'person:ada',
       problems: ['no node has 8 GB free'],
-      isChanging: true,
+      change: { waitsBecause: 'w2: no room on its disk' },
     }
     const answer = whyService(service({ running: 1, healthy: 1, deployment }))
     assert.deepEqual([answer.cause?.what, answer.cause?.text], ['placement', 'no node has 8 GB free.'])
-    assert.match(answer.summary, /A change of it is on its way to version 1\.1\.0/)
+    assert.match(answer.summary, /A change of it is on its way to version 1\.1\.0; w2: no room on its disk\./)
   })
 
   test('says nothing but in its log', () => {

@@ -12,7 +12,7 @@ import {
   type LogStoreOptions,
   type OpenThread,
   storeThreads,
-} from '../../../../src/telemetry/index.ts'
+} from '../../../../src/telemetry/coordinator/index.ts'
 import { lineMatcher, type LogStore, type ReceivedBatch } from '../../../../src/telemetry/index.ts'
 import { RememberingLogger } from './support.ts'
 

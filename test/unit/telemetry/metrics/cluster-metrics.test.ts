@@ -101,6 +101,45 @@ test('a service is the sum of the nodes that are alive; calls of a node that wen
   assert.equal(metrics.services()[0]?.running, 1)
 })
 
+test('the calls of a service over time are those of all nodes, taken when the coordinator reports itself', async () => {
+  const { clock, metrics } = startCluster()
+  metrics.report('w1', report('w1', { services: { shop: SHOP } }))
+  metrics.report('w2', report('w2', { services: { shop: SHOP } }))
+  assert.deepEqual(await metrics.serviceHistory('shop', '15m', 10), [], 'known, and nothing measured yet')
+  assert.equal(await metrics.serviceHistory('none', '15m', 10), undefined)
+  metrics.report('c1', report('c1'))
+  const timestamp = new Date(Math.floor(clock.wallMs() / 1_000) * 1_000).toISOString()
+  assert.deepEqual(await metrics.serviceHistory('shop', '15m', 10), [
+    { timestamp, calls_per_s: 4, errors_per_s: 1, p50_ms: 5.5, p99_ms: 9.91 },
+  ])
+  clock.advance(20_000)
+  metrics.report('c1', report('c1'))
+  const [, silent] = (await metrics.serviceHistory('shop', '15m', 10)) ?? []
+  assert.deepEqual([silent?.calls_per_s, silent?.p99_ms], [0, null], 'nobody tells of calls any more')
+  assert.equal(await metrics.clear(), 3)
+  assert.deepEqual(await metrics.serviceHistory('shop', '15m', 10), [])
+})
+
+test('services with a history are so many at most; one that is silent for an hour makes room', async () => {
+  const { clock, metrics } = startCluster()
+  const named = (from: number) =>
+    Object.fromEntries(Array.from({ length: 512 }, (_, index) => [`s${from + index}`, SHOP]))
+  const hasHistory = async (name: string) => ((await metrics.serviceHistory(name, '1d', 10))?.length ?? 0) > 0
+  const tell = (services: NodeReport['services']) => {
+    metrics.report('w1', report('w1', { services }))
+    metrics.report('c1', report('c1', { services: { honest: SHOP } }))
+  }
+  tell({})
+  tell(named(0))
+  assert.deepEqual([await hasHistory('s510'), await hasHistory('s511')], [true, false])
+  for (let minute = 0; minute < 62; minute++) {
+    clock.advance(60_000)
+    tell({})
+  }
+  tell(named(1_000))
+  assert.deepEqual([await hasHistory('honest'), await hasHistory('s1000'), await hasHistory('s0')], [true, true, false])
+})
+
 test('whoever knows how many there should be is believed', () => {
   const { metrics } = startCluster(() => new Map([['shop', 3]]))
   metrics.report('w1', report('w1', { services: { shop: SHOP } }))
@@ -127,10 +166,10 @@ test('a dead node keeps its history, one that left has none, and is forgotten', 
   assert.equal((await metrics.history('w1', '15m', 100))?.length, 1)
   assert.equal(await metrics.history('w2', '15m', 100), undefined)
   assert.deepEqual(metrics.recent('w2', 0, 100), [])
-  const before = metrics.historyBytes
+  const before = metrics.nodeHistories.bytes
   clock.advance(15_000)
   for (let i = 0; i < 64; i++) metrics.report('c1', report('c1'))
-  assert.equal(metrics.historyBytes, before, 'the coordinator has come, the one that left has gone')
+  assert.equal(metrics.nodeHistories.bytes, before, 'the coordinator has come, the one that left has gone')
   assert.notEqual(metrics.stats().last_cleanup, null)
 })
 

@@ -45,7 +45,10 @@ function machine() {
   for (const nodeId of NODES) membership.set({ cluster: 'blue', role: 'worker', nodeId }, [])
   const open = async () => {
     const metrics = createClusterMetrics({ clock, membership })
-    const files = createMetricFiles({ clock, files: disk, log: silentLogger, metrics }, { directory: DIRECTORY })
+    const files = createMetricFiles(
+      { clock, files: disk, log: silentLogger, histories: metrics.nodeHistories },
+      { directory: DIRECTORY },
+    )
     await files.start(new AbortController().signal)
     return { metrics, files }
   }
@@ -127,7 +130,7 @@ test('nobody needs to ask: it is read before the first is written, which goes be
     report(metrics)
     await clock.run(MINUTE_MS)
   }
-  const pasts = [...metrics.histories()].map(([nodeId, history]) => [nodeId, history.rows('minutes', 0).length])
+  const pasts = [...metrics.nodeHistories.all()].map(([nodeId, history]) => [nodeId, history.rows('minutes', 0).length])
   assert.deepEqual(pasts, [
     ['w1', 125],
     ['w2', 125],
@@ -159,24 +162,25 @@ test('it is read in pieces of a bounded size, each some thousand rows, however l
   const span = Math.floor(clock.wallMs() / (6 * HOUR_MS))
   const values = [1, 2, 3, 4, 5, 6, 7]
   const longName = 'n'.repeat(63)
-  const rows = Array.from({ length: RECORD_ROWS_MAX }, (_, index) => ({ nodeId: `${index}`, timeMs: 1_000, values }))
-  const wide = rows.map((row) => ({ ...row, nodeId: longName }))
+  const rows = Array.from({ length: RECORD_ROWS_MAX }, (_, index) => ({ name: `${index}`, timeMs: 1_000, values }))
+  const wide = rows.map((row) => ({ ...row, name: longName }))
   const records = [...Array.from({ length: 40 }, () => encodeRows(rows)), encodeRows(wide), encodeRows(wide)]
   disk.overwrite(`${DIRECTORY}/minutes-${span}.rows`, Buffer.concat(records))
   let sinceRead = 0
   let mostAtOnce = 0
   let all = 0
-  const metrics = createClusterMetrics({ clock, membership: new StubMembership('c1') })
-  let read: Parameters<ClusterMetrics['restoreWith']>[0] | undefined
+  const { nodeHistories: histories } = createClusterMetrics({ clock, membership: new StubMembership('c1') })
+  let read: Parameters<typeof histories.restoreWith>[0] | undefined
   const component = createMetricFiles(
     {
       clock,
       files: disk,
       log: silentLogger,
-      metrics: {
-        histories: () => metrics.histories(),
-        restored: () => metrics.restored(),
-        onClear: (listener) => metrics.onClear(listener),
+      histories: {
+        kind: histories.kind,
+        all: () => histories.all(),
+        restored: () => histories.restored(),
+        onClear: (listener) => histories.onClear(listener),
         restoreWith: (given) => void (read = given),
       },
     },

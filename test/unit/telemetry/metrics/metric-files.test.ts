@@ -23,7 +23,10 @@ function machine(nodes = ['w1', 'w2']) {
   let reports = 0
   const open = async () => {
     const metrics = createClusterMetrics({ clock, membership })
-    const files = createMetricFiles({ clock, files: disk, log, metrics }, { directory: DIRECTORY })
+    const files = createMetricFiles(
+      { clock, files: disk, log, histories: metrics.nodeHistories },
+      { directory: DIRECTORY },
+    )
     await files.start(new AbortController().signal)
     return { metrics, files }
   }
@@ -96,6 +99,40 @@ test('files are as many as are shown, and as large as their rows', async () => {
   const bytes = names.reduce((sum, name) => sum + disk.contentOf(`${DIRECTORY}/${name}`).byteLength, 0)
   // Two nodes: 35 days of hours, 30 hours of which every tenth minute has a row.
   assert.ok(bytes < 2 * (35 * 24 + 30 * 6) * 50, `${bytes} bytes`)
+})
+
+test('what services were called is there again too', async () => {
+  const { clock, disk, membership, log } = machine([])
+  const open = async () => {
+    const metrics = createClusterMetrics({ clock, membership })
+    const files = createMetricFiles(
+      { clock, files: disk, log, histories: metrics.serviceHistories },
+      { directory: DIRECTORY },
+    )
+    await files.start(new AbortController().signal)
+    return { metrics, files }
+  }
+  const shop = { status: 'running', version: '1.0.0', wanted: 1, running: 1, healthy: 1, restarts: 0 }
+  const first = await open()
+  for (let minute = 0; minute < 90; minute++) {
+    const calls = minute % 2 === 0 ? { calls: 8, errors: 2, durations: [[10, 8] as [number, number]] } : undefined
+    const services = { shop: { ...shop, ...(calls ?? { calls: 0, errors: 0, durations: [] }) } }
+    const told = { sent_at: clock.wallMs(), seconds: 4, metrics: machineMetrics(), called_by: {} }
+    first.metrics.report('c1', { ...told, worker_id: 'c1', services })
+    await clock.run(MINUTE_MS)
+  }
+  await first.files.stop()
+  const second = await open()
+  const before = await first.metrics.serviceHistory('shop', '6h', 1_000)
+  assert.deepEqual(
+    before?.slice(0, 2).map(({ calls_per_s: calls, p99_ms: high }) => [calls, high]),
+    [
+      [2, 9.9],
+      [0, null],
+    ],
+  )
+  assert.deepEqual(await second.metrics.serviceHistory('shop', '6h', 1_000), before)
+  assert.deepEqual(log.lines, [])
 })
 
 test('a torn end costs what is behind it, and the file goes on', async () => {

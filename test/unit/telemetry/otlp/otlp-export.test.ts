@@ -6,13 +6,14 @@ import type { AddressInfo } from 'node:net'
 import { suite, test, type TestContext } from 'node:test'
 import { type LogEntry, type Logger, silentLogger } from '../../../../src/base/log.ts'
 import { headersOf } from '../../../../src/context/otlp.ts'
-import { createHttpPost } from '../../../../src/platform/index.ts'
+import { createHttpPost, systemRandom } from '../../../../src/platform/index.ts'
 import { defineService, method } from '../../../../src/service/index.ts'
 import { createOtlpExporter, type OtlpExporter } from '../../../../src/telemetry/index.ts'
 import { isSampled } from '../../../../src/telemetry/otlp/otlp-exporter.ts'
 import { machineMetrics } from '../../service/http/stub-dashboard.ts'
 import { ManualClock } from '../../service/support/manual-clock.ts'
-import { ADMIN, countingRandom, startNode, TRACE } from '../../service/support/node.ts'
+import { MemoryNetwork } from '../../service/support/memory-peers.ts'
+import { ADMIN, countingRandom, introduce, startNode, TRACE } from '../../service/support/node.ts'
 
 interface Asked {
   path: string
@@ -59,7 +60,7 @@ interface Started {
   warnings: object[]
 }
 
-function startExporter(t: TestContext, url: string, more: { traceRatio?: number } = {}): Started {
+function startExporter(t: TestContext, url: string, more: { traceRatio?: number; nodeId?: string } = {}): Started {
   const clock = new ManualClock()
   const warnings: object[] = []
   const log: Logger = {
@@ -233,6 +234,127 @@ suite('export by OTLP/HTTP', { timeout: 20_000 }, () => {
       'p2p.caller': attributes['p2p.caller'],
       'error.type': 'P2P_RPC_SERVICE_FAILED',
     })
+  })
+
+  test('a call between nodes is a span on each side, that of the side it left the parent of the other', async (t) => {
+    const collector = await startCollector(t)
+    const { clock, exporter: nearExporter } = startExporter(t, collector.url)
+    const farExporter = startExporter(t, collector.url, { nodeId: 'far' }).exporter
+    const network = new MemoryNetwork()
+    const store = defineService({
+      name: 'store',
+      version: '1.0.0',
+      description: 'Keeps',
+      methods: {
+        find: method({ description: 'Finds', public: true, handler: () => 1 }),
+        fail: method({
+          description: 'Fails',
+          public: true,
+          handler() {
+            throw new Error('no such thing')
+          },
+        }),
+        list: method({
+          description: 'Streams',
+          public: true,
+          stream: true,
+          async *handler() {
+            yield 1
+            yield 2
+          },
+        }),
+      },
+    })
+    const front = defineService({
+      name: 'front',
+      version: '1.0.0',
+      description: 'Sells',
+      methods: {
+        buy: method({
+          description: 'Calls',
+          public: true,
+          async handler(_params, { service: own }) {
+            const far = own.proxy['store'] as {
+              find(): Promise<number>
+              fail(): Promise<never>
+              list(): Promise<AsyncIterable<number>>
+            }
+            await far.find()
+            await far.fail().catch(() => {})
+            const items: number[] = []
+            for await (const item of await far.list()) items.push(item)
+            return items
+          },
+        }),
+      },
+    })
+    const shared = { clock, network, random: systemRandom }
+    const near = await startNode({ ...shared, nodeId: 'near', services: [front], spans: nearExporter.spans })
+    const far = await startNode({ ...shared, nodeId: 'far', services: [store], spans: farExporter.spans })
+    t.after(() => Promise.all([near.manager.stop(), far.manager.stop()]))
+    introduce(near, far)
+    const deadlineMs = clock.nowMs() + 10_000
+    assert.deepEqual(await near.manager.call('front/buy', {}, { caller: ADMIN, traceId: TRACE, deadlineMs }), [1, 2])
+    await Promise.all([nearExporter.stop(), farExporter.stop()])
+
+    // oxlint-disable-next-line typescript/no-explicit-any -- as above
+    const spans: any[] = collector.asked.flatMap(({ body }) => body.resourceSpans[0].scopeSpans[0].spans)
+    const [server, client] = [2, 3]
+    const span = (name: string, kind: number) => {
+      const found = spans.filter((one) => one.name === name && one.kind === kind)
+      assert.equal(found.length, 1, `${name} of kind ${kind}`)
+      return found[0]
+    }
+    assert.equal(spans.length, 7)
+    assert.equal(new Set(spans.map(({ spanId }) => spanId)).size, 7)
+    assert.ok(spans.every(({ traceId }) => traceId === TRACE))
+    const root = span('front/buy', server)
+    assert.equal(root.parentSpanId, undefined)
+    for (const name of ['store/find', 'store/fail', 'store/list']) {
+      assert.equal(span(name, client).parentSpanId, root.spanId)
+      assert.equal(span(name, server).parentSpanId, span(name, client).spanId)
+      const attributes = Object.fromEntries(
+        span(name, client).attributes.map((one: { key: string; value: { stringValue: string } }) => [
+          one.key,
+          one.value.stringValue,
+        ]),
+      )
+      const isFailed = name === 'store/fail'
+      assert.equal(attributes['peer.service'], 'p2p-core')
+      assert.equal(attributes['server.address'], 'far')
+      assert.equal(attributes['error.type'], isFailed ? 'P2P_RPC_SERVICE_FAILED' : undefined)
+      assert.deepEqual(span(name, client).status.code, isFailed ? 2 : undefined)
+    }
+  })
+
+  test('a call that leaves has no span of its own where nobody asked for traces', async (t) => {
+    const { clock, exporter } = startExporter(t, 'http://127.0.0.1:1', { traceRatio: 0 })
+    const network = new MemoryNetwork()
+    let parent: string | undefined
+    const store = defineService({
+      name: 'store',
+      version: '1.0.0',
+      description: 'Keeps',
+      methods: {
+        find: method({
+          description: 'Finds',
+          public: true,
+          handler: (_params, { parentSpanId }) => {
+            parent = parentSpanId
+            return null
+          },
+        }),
+      },
+    })
+    const near = await startNode({ nodeId: 'near', clock, network, spans: exporter.spans })
+    const far = await startNode({ nodeId: 'far', clock, network, services: [store] })
+    t.after(() => Promise.all([near.manager.stop(), far.manager.stop()]))
+    introduce(near, far)
+    const parentSpanId = '00f067aa0ba902b7'
+    const deadlineMs = clock.nowMs() + 10_000
+    await near.manager.call('store/find', {}, { caller: ADMIN, traceId: TRACE, parentSpanId, deadlineMs })
+    assert.equal(parent, parentSpanId)
+    assert.equal(exporter.stats().spans.waiting, 0)
   })
 
   test('what nodes tell of themselves all the time is no trace', async (t) => {

@@ -1,0 +1,7 @@
+export {
+  createDnsServer,
+  type DnsServer,
+  type DnsServerNeeds,
+  type DnsServerOptions,
+  type DnsStats,
+} from './dns-server.ts'

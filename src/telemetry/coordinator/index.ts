@@ -1,0 +1,7 @@
+export { type AlertsNeeds, createAlerts } from '../alerts/alerts.ts'
+export { alertSenders, type AlertTargets } from '../alerts/send/alert-senders.ts'
+export { createEventStore, type EventRecorder, type EventStore, type EventStoreNeeds } from '../events/event-store.ts'
+export { createTimelineSources, type TimelineSourcesNeeds } from '../events/timeline-sources.ts'
+export { type ClusterWhyNeeds, createClusterWhy } from '../events/why/cluster-why.ts'
+export { createLogStore, type LogStoreNeeds, type LogStoreOptions } from '../logs/log-store.ts'
+export { type OpenThread, storeThreads } from '../logs/store-thread.ts'

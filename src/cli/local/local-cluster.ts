@@ -70,7 +70,7 @@ export async function runLocalCluster(options: LocalClusterOptions): Promise<num
     for (;;) {
       const end = await (nodes.get(spec.nodeId) as LocalNode).ended
       screen.ended(end, RESTART_AFTER_MS)
-      if (end.isAskedFor) return
+      if (end.outcome === 'stopped') return
       await pause(RESTART_AFTER_MS, undefined, { signal: stop.signal })
       await start(spec)
     }

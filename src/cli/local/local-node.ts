@@ -16,8 +16,8 @@ export type ReadyEvent = Extract<NodeEvent, { type: 'ready' }>
 export interface NodeEnd {
   nodeId: string
   how: string
-  /** Somebody told the node to stop. */
-  isAskedFor: boolean
+  /** `stopped`: somebody told it to. */
+  outcome: 'stopped' | 'killed' | 'failed'
   logFile: string
   lastLines: string[]
 }
@@ -48,12 +48,13 @@ export function startLocalNode(spec: NodeSpec, onEvent: (event: NodeEvent) => vo
   })
   closeSync(log)
   let isStopping = false
-  const exited = new Promise<{ how: string; isAskedFor: boolean }>((resolve) => {
+  const exited = new Promise<Pick<NodeEnd, 'how' | 'outcome'>>((resolve) => {
     child.once('exit', (code, killedBy) => {
-      if (killedBy) resolve({ how: `was killed by ${killedBy}`, isAskedFor: false })
-      else resolve({ how: code === 0 ? 'has stopped' : `exited with code ${code}`, isAskedFor: code === 0 })
+      if (killedBy) resolve({ how: `was killed by ${killedBy}`, outcome: 'killed' })
+      else if (code === 0) resolve({ how: 'has stopped', outcome: 'stopped' })
+      else resolve({ how: `exited with code ${code}`, outcome: 'failed' })
     })
-    child.once('error', (error) => resolve({ how: `could not be started: ${error.message}`, isAskedFor: false }))
+    child.once('error', (error) => resolve({ how: `could not be started: ${error.message}`, outcome: 'failed' }))
   })
   const ended = new Promise<NodeEnd>((resolve) => {
     void exited.then((end) => {

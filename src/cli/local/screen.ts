@@ -84,10 +84,10 @@ export function createScreen(output: NodeJS.WriteStream = process.stdout): Scree
 
 ${style('dim', 'Ctrl-C stops everything.')}`)
     },
-    ended({ nodeId, how, isAskedFor, logFile, lastLines }, restartAfterMs) {
-      if (isAskedFor) return line(nodeId, how)
+    ended({ nodeId, how, outcome, logFile, lastLines }, restartAfterMs) {
+      if (outcome === 'stopped') return line(nodeId, how)
       line(nodeId, `${style('red', how)}; it is started again in ${restartAfterMs / 1_000} s`)
-      if (how.startsWith('was killed')) return
+      if (outcome === 'killed') return
       write(`\nIts log, ${logFile}, ends with:`)
       for (const text of lastLines) write(`  ${text}`)
     },

@@ -20,6 +20,21 @@ const EPOCH = '00000000000000aa'
 const DAY_MS = 86_400_000
 const THREADS = storeThreads(new URL('../../../../src/telemetry/logs/thread/main.ts', import.meta.url))
 
+/** The real threads; each is asked once `before` has had its say: what it throws is the answer. */
+function threadsAskedAfter(before: (type: string) => Promise<void>): OpenThread {
+  return (kind) => {
+    const thread = THREADS(kind)
+    const ask = thread.ask.bind(thread) as (type: string, request: unknown) => Promise<never>
+    return {
+      get pending() {
+        return thread.pending
+      },
+      end: () => thread.end(),
+      ask: (type: string, request: unknown) => before(type).then(() => ask(type, request)),
+    }
+  }
+}
+
 function folder(t: TestContext): string {
   const directory = mkdtempSync(join(tmpdir(), 'p2p-log-store-'))
   t.after(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }))
@@ -385,20 +400,7 @@ describe('the log store', () => {
 
   test('who is a few thousand lines behind needs no disk for them, however far others are', async (t) => {
     const asked: string[] = []
-    const openThread: OpenThread = (kind) => {
-      const thread = THREADS(kind)
-      const ask = thread.ask.bind(thread) as (type: string, request: unknown) => Promise<never>
-      return {
-        get pending() {
-          return thread.pending
-        },
-        end: () => thread.end(),
-        ask(type: string, request: unknown) {
-          asked.push(type)
-          return ask(type, request)
-        },
-      }
-    }
+    const openThread = threadsAskedAfter(async (type) => void asked.push(type))
     const store = await openStore(t, { openThread })
     const { signal } = new AbortController()
     const quick = take(store.subscribe({}, { signal }), 6_100)
@@ -435,22 +437,9 @@ describe('the log store', () => {
 
   test('a full disk stores nothing, is said once, and lines are taken again when there is room', async (t) => {
     let isFull = false
-    const openThread: OpenThread = (kind) => {
-      const thread = THREADS(kind)
-      const ask = thread.ask.bind(thread) as (type: string, request: unknown) => Promise<never>
-      return {
-        get pending() {
-          return thread.pending
-        },
-        end: () => thread.end(),
-        ask(type: string, request: unknown) {
-          const isRefused = isFull && type === 'commit'
-          return isRefused
-            ? Promise.reject(new StorageError('P2P_STORAGE_FULL', 'database or disk is full'))
-            : ask(type, request)
-        },
-      }
-    }
+    const openThread = threadsAskedAfter(async (type) => {
+      if (isFull && type === 'commit') throw new StorageError('P2P_STORAGE_FULL', 'database or disk is full')
+    })
     const log = new RememberingLogger()
     const store = await openStore(t, { openThread, log })
     await store.add('w1', batch(1, ['before']))
